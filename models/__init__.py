@@ -1,0 +1,1 @@
+"""Models: one file, one architecture. See `base.py` for the contract that each of them keeps."""

@@ -1,0 +1,90 @@
+"""The contract of a model: a causal, streamable map from a sequence to a sequence of features.
+
+Shape letters, here and everywhere: B batch, T time, C channels, W width of the features.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+State = Any
+"""What a model remembers between two pieces of a sequence: a nest of lists and tuples of tensors (B, …)."""
+
+
+class Model(nn.Module, ABC):
+    """What every architecture declares. The keyword-only arguments of its constructor are its options.
+
+    `version` counts changes that alter results; `sized_by` names the option that `sizing` varies to meet a
+    parameter budget; `source` is the paper; `test_parameters` make it small enough for the contract tests.
+    """
+
+    version: ClassVar[int] = 1
+    sized_by: ClassVar[str] = "width"
+    variants: ClassVar[tuple[str, ...]] = ()
+    source: ClassVar[str] = ""
+    test_parameters: ClassVar[Mapping[str, Any]] = {}
+
+    features: int
+    """W: the width of the features."""
+    state_size: int
+    """Numbers kept for each sequence between two steps when it is streamed."""
+    receptive_field: int | None
+    """Steps of input that can reach one feature; None where the memory has no fixed end."""
+    macs_per_step: int
+    """Multiply-adds of weights for each time step of one sequence, without the head."""
+
+    @abstractmethod
+    def forward(self, inputs: Tensor, state: State = None) -> tuple[Tensor, State]:
+        """Features (B, T, W) of inputs (B, T, C), and the state after the last step.
+
+        `state` is what an earlier call returned for the piece before; None at the start of a sequence. A sequence
+        fed in pieces gives what the whole gives (in evaluation mode).
+        """
+
+
+class Dropout(nn.Module):
+    """Inverted dropout on (B, T, C) that draws from a generator of its own, never from the global random state.
+
+    kind="element" drops single numbers (Srivastava et al. 2014), "channel" whole channels for all steps of a
+    sequence (Tompson et al. 2015, called spatial dropout; for recurrent nets the variational dropout of Gal &
+    Ghahramani 2016). The generator is given by `seed_dropout`; training without one raises RuntimeError.
+    """
+
+    def __init__(self, probability: float, kind: Literal["element", "channel"] = "element") -> None:
+        super().__init__()
+        if not 0 <= probability < 1:
+            raise ValueError(f"dropout: a probability in [0, 1) is needed, got {probability}")
+        if kind not in ("element", "channel"):
+            raise ValueError(f"dropout: 'element' or 'channel', got {kind!r}")
+        self.probability = probability
+        self.kind = kind
+        self.generator: torch.Generator | None = None
+
+    def mask(self, like: Tensor) -> Tensor:
+        """A mask of zeros and 1/(1-p), (B, T, C) for elements, (B, 1, C) for channels."""
+        if self.generator is None:
+            raise RuntimeError("dropout has no random stream: call seed_dropout(model, generator) before training")
+        shape = like.shape if self.kind == "element" else (like.shape[0], 1, like.shape[2])
+        kept = 1 - self.probability
+        mask = torch.empty(shape, dtype=like.dtype, device=like.device)
+        return mask.bernoulli_(kept, generator=self.generator).div_(kept)
+
+    def forward(self, inputs: Tensor) -> Tensor:  # (B, T, C) -> (B, T, C)
+        if not self.training or self.probability == 0:
+            return inputs
+        return inputs * self.mask(inputs)
+
+    def extra_repr(self) -> str:
+        return f"{self.probability}, kind={self.kind!r}"
+
+
+def seed_dropout(module: nn.Module, generator: torch.Generator) -> None:
+    """Gives every `Dropout` inside `module` the stream from which it draws (on the module's device)."""
+    for part in module.modules():
+        if isinstance(part, Dropout):
+            part.generator = generator

@@ -1,0 +1,210 @@
+"""The contract of a task: what is shown to a network, and how its answer is judged.
+
+Shape letters, here and everywhere: B batch, T time, C channels, R steps that are read (scored), O outputs.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .datasets import Remote
+
+
+@dataclass(frozen=True)
+class Continuous:
+    """Inputs are real numbers: float tensors (B, T, C)."""
+
+    channels: int
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Inputs are symbols: integer tensors (B, T) with values below `vocabulary`."""
+
+    vocabulary: int
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number by which answers are judged.
+
+    `floor` is the score of the best answer that ignores the input; `solved_at` is the score from which on a
+    solvable task counts as solved; `scale` turns the mean over scored positions into what is printed.
+    """
+
+    name: str
+    unit: str
+    direction: Literal["lower", "higher"]
+    floor: float
+    solved_at: float | None = None
+    scale: Literal["mean", "exp", "bits"] = "mean"
+
+    def value(self, total: float, count: float) -> float:
+        """The metric from a sum over scored positions and their number; NaN where nothing was scored."""
+        if count == 0:
+            return math.nan
+        mean = total / count
+        if self.scale == "exp":
+            return math.exp(mean) if mean < 700 else math.inf
+        return mean / math.log(2) if self.scale == "bits" else mean
+
+    def better(self, score: float, than: float) -> bool:
+        """Whether `score` is strictly better than `than`; NaN is never better and always worse."""
+        if math.isnan(score) or math.isnan(than):
+            return math.isnan(than) and not math.isnan(score)
+        return score < than if self.direction == "lower" else score > than
+
+    def solved(self, score: float) -> bool:
+        """Whether `score` reaches `solved_at` (False where the task is not of the solvable kind)."""
+        return self.solved_at is not None and not self.better(self.solved_at, score) and not math.isnan(score)
+
+
+class Batch(NamedTuple):
+    """What one step of training sees.
+
+    inputs: (B, T, C) float or (B, T) integer. targets: the shape that the task's `loss` expects. mask: (B, T)
+    bool, true where the answer is scored; None where every step that is read is scored.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    mask: Tensor | None = None
+
+
+class Split(ABC):
+    """N examples, kept as compact as they come and gathered by index on the device that holds them."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of examples N."""
+
+    @abstractmethod
+    def to(self, device: torch.device) -> Split:
+        """The same examples on `device`."""
+
+    @abstractmethod
+    def batch(self, index: Tensor) -> Batch:
+        """The examples at `index`, (B,) int64 on the CPU or on the split's own device, ready for a network."""
+
+    @property
+    def lengths(self) -> Tensor | None:
+        """Steps of each example, (N,) int64 on the CPU, where they differ; None where all are equal."""
+        return None
+
+
+class Examples(Split):
+    """Examples of one fixed layout: tensors whose first dimension is N, and a function that shows them.
+
+    `present` receives the gathered rows, one tensor a column, and returns the Batch; it must be a pure function
+    of tensors (no host synchronisation), so that a whole step can be captured on a GPU.
+    """
+
+    def __init__(self, *columns: Tensor, present: Callable[..., Batch]) -> None:
+        if len({len(column) for column in columns}) != 1:
+            raise ValueError(f"columns of unequal length: {[len(column) for column in columns]}")
+        self.columns = columns
+        self.present = present
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+    def to(self, device: torch.device) -> Examples:
+        return Examples(*(column.to(device) for column in self.columns), present=self.present)
+
+    def batch(self, index: Tensor) -> Batch:
+        index = index.to(self.columns[0].device)
+        return self.present(*(column[index] for column in self.columns))
+
+
+class Splits(NamedTuple):
+    """The three parts of a task's data. The test part is the same for every seed."""
+
+    train: Split
+    valid: Split
+    test: Split
+
+
+Totals = Mapping[str, tuple[Tensor, Tensor | int]]
+"""Metric name -> (sum over the scored positions of a batch, their number)."""
+
+
+@dataclass(frozen=True)
+class Task(ABC):
+    """What every task declares. A task is a frozen dataclass: its fields are its options.
+
+    `version` counts changes that alter results. `variant` names the options that always stand in its id, because
+    in the literature one name covers several tasks. `variants` lists the ids worth listing. `source` is the paper.
+    `published_validation` says whether the reference protocol (Bai et al. 2018) had a validation set.
+    `test_parameters` make the task small enough for the contract tests.
+    """
+
+    version: ClassVar[int] = 1
+    variant: ClassVar[tuple[str, ...]] = ()
+    variants: ClassVar[tuple[str, ...]] = ()
+    source: ClassVar[str] = ""
+    published_validation: ClassVar[bool] = False
+    test_parameters: ClassVar[Mapping[str, Any]] = {}
+    remotes: ClassVar[tuple[Remote, ...]] = ()
+
+    @property
+    @abstractmethod
+    def input(self) -> Continuous | Tokens:
+        """What a network reads at each step."""
+
+    @property
+    @abstractmethod
+    def outputs(self) -> int:
+        """O: how many numbers the head gives for each step that is read."""
+
+    @property
+    @abstractmethod
+    def reads(self) -> int | None:
+        """R: how many of the last steps are read and mapped by the head; None for every step."""
+
+    @property
+    @abstractmethod
+    def steps(self) -> int:
+        """T: steps of a sequence (the longest where they differ)."""
+
+    @property
+    @abstractmethod
+    def metrics(self) -> tuple[Metric, ...]:
+        """The metrics; the first is the one that the paper prints and that selects on validation."""
+
+    @abstractmethod
+    def load(self, seed: int) -> Splits:
+        """The data of the run with this seed. Raises `datasets.DataError` where a file cannot be had."""
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """The training loss, a scalar, from the head's outputs (B, R, O)."""
+
+    @abstractmethod
+    def totals(self, outputs: Tensor, batch: Batch) -> Totals:
+        """For each metric: its sum over the scored positions of this batch, and their number."""
+
+    def at_length(self, length: int) -> Task:
+        """The same task at another length, to evaluate where a network was not trained.
+
+        Raises ValueError where lengths are given by the data.
+        """
+        raise ValueError(f"{type(self).__module__.rsplit('.', 1)[-1]}: the length is given by the data")
+
+    def _with(self, **options: Any) -> Task:
+        return replace(self, **options)
+
+    def options(self) -> dict[str, Any]:
+        """Every option with its value, in the order of the fields."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def generator_of(seed: int) -> torch.Generator:
+    """A generator of its own for a seed, on the CPU; the global random state is not touched."""
+    return torch.Generator().manual_seed(seed)
