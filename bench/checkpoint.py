@@ -1,0 +1,78 @@
+"""What a run needs to go on after a kill: one file a run, replaced atomically, owned by one process at a time."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import time
+import zipfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+OWNER_PATIENCE = 10.0
+"""Seconds to wait for the owner of a checkpoint to die (it does so within two, once its parent is gone)."""
+
+
+class Owned(Exception):
+    """Another process holds this checkpoint."""
+
+
+class Checkpoint:
+    """The file `path`, held by this process from `with` on; `every` seconds apart at least while it is not forced.
+
+    Only tensors, numbers, strings, lists and dicts go in, so that it is read with `weights_only`, which runs no code.
+    Raises Owned on entry where another process holds it for longer than `OWNER_PATIENCE`.
+    """
+
+    def __init__(self, path: Path, every: float = 60.0) -> None:
+        self.path = path
+        self.every = every
+        self._lock = FileLock(f"{path}.lock")
+        self._saved_at = time.monotonic()
+
+    def __enter__(self) -> Checkpoint:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=OWNER_PATIENCE)
+        except Timeout as error:
+            raise Owned(f"{self.path}: another process trains this run") from error
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._lock.release()
+
+    @property
+    def due(self) -> bool:
+        """Whether `every` seconds have gone by since the last saving."""
+        return time.monotonic() - self._saved_at >= self.every
+
+    def save(self, content: dict[str, Any]) -> None:
+        """Writes `content` under a temporary name, to the disk, and then under the final one."""
+        temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                torch.save(content, file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        self._saved_at = time.monotonic()
+
+    def load(self, device: torch.device) -> dict[str, Any] | None:
+        """The content, tensors on `device`; None where there is none. A file that cannot be read is set aside."""
+        if not self.path.is_file():
+            return None
+        try:
+            return torch.load(self.path, map_location=device, weights_only=True)
+        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile):
+            self.path.replace(self.path.with_suffix(".damaged"))
+            return None
+
+    def remove(self) -> None:
+        """Forgets what was saved."""
+        self.path.unlink(missing_ok=True)

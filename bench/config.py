@@ -1,0 +1,234 @@
+"""From an experiment's YAML to its Runs: unknown keys refused, lists expanded into axes, widths found.
+
+An experiment is a folder with an `experiment.yaml`:
+
+    question: Which architecture remembers?     # what the experiment asks, printed above its table
+    preset: suite                               # suite | published: which test value is the number
+    seeds: 2                                    # a count, or a list of seeds
+    training: {optimizer: adam}                 # settings for all rows; a row's and a model's own go before them
+    rows:
+    - task: copy-memory(delay=20)               # a list of tasks is an axis
+      parameters: 6000                          # the budget that widths are fitted to
+      tolerance: 0.025                          # how far a count may lie from it (default 0.01)
+      head: linear(std=0.01)                    # the read-out
+      training: {epochs: 2, learning_rate: 2.0e-3}      # a list of values is an axis
+      models:
+      - tcn(kernel=8, levels=4)
+      - {model: lstm, training: {clip: 1.0}, assumed: [clip]}   # settings of one model; which of them are assumed
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from . import registry, sizing
+from .errors import UsageError, nearest
+from .marked_yaml import Marked, Path_
+from .notation import Spec, parse
+from .options import Option, coerce, options_of
+from .runs import NO_HEAD_OPTIONS, Run, make_task
+from .settings import Training
+
+Preset = Literal["suite", "published"]
+
+EXPERIMENT_KEYS = {
+    "question": Option("question", str, "", True),
+    "preset": Option("preset", Preset, "suite", False),
+    "seeds": Option("seeds", int | list[int], 1, False),
+    "training": Option("training", dict, {}, False),
+    "models": Option("models", list[Any], [], False),
+    "rows": Option("rows", list[Any], [], True),
+}
+ROW_KEYS = {
+    "task": Option("task", str | list[str], None, True),
+    "parameters": Option("parameters", int | None, None, False),
+    "tolerance": Option("tolerance", float, 0.01, False),
+    "head": Option("head", str, "linear", False),
+    "training": Option("training", dict, {}, False),
+    "models": Option("models", list[Any], [], False),
+}
+MODEL_KEYS = {
+    "model": Option("model", str, None, True),
+    "parameters": Option("parameters", int | None, None, False),
+    "tolerance": Option("tolerance", float | None, None, False),
+    "head": Option("head", str | None, None, False),
+    "training": Option("training", dict, {}, False),
+    "assumed": Option("assumed", list[str], [], False),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One place of the table: a task, a model, its settings, and one Run a seed."""
+
+    task: str
+    model: str
+    runs: tuple[Run, ...]
+    budget: int | None
+    assumed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A question, and the grid of cells that answers it."""
+
+    folder: Path
+    question: str
+    preset: Preset
+    cells: tuple[Cell, ...]
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def runs(self) -> list[Run]:
+        """All runs, the first seed of every cell before the second of any."""
+        by_seed = itertools.zip_longest(*(cell.runs for cell in self.cells))
+        return [run for runs in by_seed for run in runs if run is not None]
+
+
+def load(folder: Path, seeds: list[int] | None = None) -> Experiment:
+    """Reads `folder/experiment.yaml`; `seeds` in place of its own.
+
+    Raises UsageError with file, line and the nearest valid key for whatever is wrong.
+    """
+    file = folder / "experiment.yaml"
+    if not file.is_file():
+        raise UsageError(f"{folder}: no experiment.yaml there")
+    marked = Marked(file)
+    top = _checked(marked, (), marked.content, EXPERIMENT_KEYS)
+    chosen = seeds if seeds is not None else _seeds(marked, top["seeds"])
+    cells: list[Cell] = []
+    for number, content in enumerate(top["rows"]):
+        path: Path_ = ("rows", number)
+        row = _checked(marked, path, content, ROW_KEYS)
+        models, where = (row["models"], (*path, "models")) if row["models"] else (top["models"], ("models",))
+        if not models:
+            raise marked.error(path, "the row has no models, and the experiment names none for all rows")
+        tasks = row["task"] if isinstance(row["task"], list) else [row["task"]]
+        for task in tasks:
+            for place, entry in enumerate(models):
+                model = _checked(
+                    marked, (*where, place), {"model": entry} if isinstance(entry, str) else entry, MODEL_KEYS
+                )
+                settings = {**top["training"], **row["training"], **model["training"]}
+                try:
+                    cells.extend(_cells(folder, task, row, model, settings, chosen))
+                except UsageError as error:
+                    raise marked.error((*where, place), str(error)) from error
+    _refuse_twins(marked, cells)
+    return Experiment(folder, top["question"].strip(), top["preset"], tuple(cells))
+
+
+def _checked(marked: Marked, path: Path_, content: Any, known: Mapping[str, Option]) -> dict[str, Any]:
+    """A mapping with all known keys, defaults filled in, values of the right types."""
+    if not isinstance(content, dict):
+        raise marked.error(path, f"a mapping with the keys {', '.join(known)} is needed")
+    for key in content:
+        if key not in known:
+            raise marked.error((*path, key), f"unknown key {key!r}: {nearest(key, known)}")
+    values = {}
+    for name, option in known.items():
+        if name in content:
+            try:
+                values[name] = coerce(path and str(path[0]) or "experiment", option, content[name])
+            except UsageError as error:
+                raise marked.error((*path, name), str(error)) from error
+        elif option.required:
+            raise marked.error(path, f"the key {name!r} is missing")
+        else:
+            values[name] = option.default
+    if "training" in values:
+        _check_training(marked, (*path, "training"), values["training"])
+    return values
+
+
+def _check_training(marked: Marked, path: Path_, settings: Mapping[str, Any]) -> None:
+    known = options_of(Training)
+    for key, value in settings.items():
+        if key not in known:
+            raise marked.error((*path, key), f"unknown key {key!r}: {nearest(key, known)}")
+        for one in value if isinstance(value, list) and not known[key].takes_list else [value]:
+            try:
+                coerce("training", known[key], one)
+            except UsageError as error:
+                raise marked.error((*path, key), str(error)) from error
+
+
+def _seeds(marked: Marked, seeds: int | list[int]) -> list[int]:
+    chosen = list(range(seeds)) if isinstance(seeds, int) else seeds
+    if not chosen or len(set(chosen)) != len(chosen) or min(chosen) < 0:
+        raise marked.error(("seeds",), "a positive count, or a list of distinct seeds from 0 up, is needed")
+    return chosen
+
+
+def _cells(
+    folder: Path, task_text: str, row: Mapping[str, Any], model: Mapping[str, Any], settings: Any, seeds: list[int]
+) -> Iterator[Cell]:
+    head_text = model["head"] or row["head"]
+    head = parse(head_text) if head_text != NO_HEAD_OPTIONS.name else NO_HEAD_OPTIONS
+    budget = model["parameters"] or row["parameters"]
+    tolerance = model["tolerance"] or row["tolerance"]
+    for task_spec in _axes(registry.find("task", parse(task_text).name, folder), parse(task_text)):
+        task = make_task(task_spec, folder)
+        complete_task = Spec(task_spec.name, task.options())
+        model_spec = parse(model["model"])
+        model_class = registry.find("model", model_spec.name, folder)
+        for one in _axes(model_class, model_spec):
+            complete_model = sized(task, one, budget, tolerance, head, folder)
+            for training, suffix in _trainings(settings):
+                runs = tuple(Run(complete_task, complete_model, training, head, seed, folder=folder) for seed in seeds)
+                label = ", ".join([runs[0].model_label, *suffix])
+                yield Cell(runs[0].task_label, label, runs, budget, tuple(model["assumed"]))
+
+
+def sized(
+    task: Any,
+    spec: Spec,
+    budget: int | None,
+    tolerance: float = 0.01,
+    head: Spec = NO_HEAD_OPTIONS,
+    folder: Path | None = None,
+) -> Spec:
+    """The model with all its options; its width fitted to the budget, unless the spec itself names the width."""
+    cls, options = registry.resolve("model", spec, folder)
+    if budget is not None and cls.sized_by not in spec.options:
+        options[cls.sized_by] = sizing.fit(task, cls, options, budget, tolerance, head).width
+    else:
+        sizing.on_paper(task, cls, options, head)
+    return Spec(spec.name, options)
+
+
+def _axes(cls: type[Any], spec: Spec) -> Iterator[Spec]:
+    """The specs that a spec with lists for values stands for; a list is a value where the option takes one."""
+    known = options_of(cls)
+    values = [
+        value if isinstance(value, list) and key in known and not known[key].takes_list else [value]
+        for key, value in spec.options.items()
+    ]
+    for combination in itertools.product(*values):
+        yield Spec(spec.name, dict(zip(spec.options, combination, strict=True)))
+
+
+def _trainings(settings: Mapping[str, Any]) -> Iterator[tuple[Training, list[str]]]:
+    known = options_of(Training)
+    axes = [key for key, value in settings.items() if isinstance(value, list) and not known[key].takes_list]
+    for combination in itertools.product(*(settings[key] for key in axes)):
+        chosen = {**settings, **dict(zip(axes, combination, strict=True))}
+        values = {key: coerce("training", known[key], value) for key, value in chosen.items()}
+        yield Training(**values), [f"{key}={value}" for key, value in zip(axes, combination, strict=True)]
+
+
+def _refuse_twins(marked: Marked, cells: list[Cell]) -> None:
+    seen: set[str] = set()
+    for cell in cells:
+        for run in cell.runs:
+            if run.id in seen:
+                raise marked.error(("rows",), f"two rows or models are the same run: {run}")
+            seen.add(run.id)

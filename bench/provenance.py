@@ -1,0 +1,161 @@
+"""Where a row comes from: commit, source, versions, machine, data. A row without it is refused by the store."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from . import registry
+from .runs import Run
+
+DEFINES_RESULTS = ("bench", "tasks", "models", "pyproject.toml", "requirements.lock")
+STANDS_APART = {"tasks/datasets.py", "bench/checkpoint.py", "bench/errors.py", "bench/registry.py", "bench/options.py"}
+"""Sources that a result does not depend on: data are known by their sums, and a checkpoint resumes to the same bits."""
+VERSIONS_OF = ("torch", "numpy", "numba", "scipy", "seqbench")
+REQUIRED = ("commit", "dirty", "source", "versions", "platform", "processor", "device", "threads", "data", "started")
+
+
+def of_sweep(folder: Path) -> dict[str, Any]:
+    """What is judged once, when a sweep starts: the commit, and whether the sources or the experiment differ from it.
+
+    Outside a git checkout (an installed wheel) the commit is None and the version stands in for it.
+    """
+    root = registry.ROOT
+    commit = _git(root, "rev-parse", "HEAD")
+    if commit is None or _git(root, "rev-parse", "--show-toplevel") != str(root):
+        return {"commit": None, "dirty": False, "command": sys.argv[1:]}
+    paths = [*DEFINES_RESULTS, str(folder.resolve() / "experiment.yaml")]
+    inside = [path for path in paths if not Path(path).is_absolute() or Path(path).is_relative_to(root)]
+    changed = _git(root, "status", "--porcelain", "--", *inside)
+    return {"commit": commit, "dirty": bool(changed), "command": sys.argv[1:]}
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        answer = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return answer.stdout.strip()
+
+
+def of_process(device: torch.device) -> dict[str, Any]:
+    """What is judged in the worker: versions, machine, device, threads."""
+    return {
+        "versions": {"python": platform.python_version()} | {name: _version(name) for name in VERSIONS_OF},
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "driver": torch.version.cuda if device.type == "cuda" else None,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+@lru_cache
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return f"{line.partition(':')[2].strip()}, {os.cpu_count()} cores"
+    return f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """The most memory that this process, or on a GPU its tensors, have held, in MiB."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    if sys.platform == "win32":
+        return psutil.Process().memory_info().peak_wset / 2**20
+    import resource  # there is none on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def source_hash(run: Run) -> str:
+    """A hash of the code that defines a run's result: its task, its model, the loop, and what these import.
+
+    Comments, docstrings and layout do not count, so that a better explanation makes no row stale.
+    """
+    root = registry.ROOT
+    files = {Path(sys.modules[cls.__module__].__file__ or "") for cls in (run.task_class, run.model_class)}
+    files.add(root / "bench" / "training.py")
+    return _hash_of_closure(tuple(sorted(files)))
+
+
+@lru_cache
+def _hash_of_closure(files: tuple[Path, ...]) -> str:
+    root, waiting, seen = registry.ROOT, list(files), dict[str, str]()
+    while waiting:
+        path = waiting.pop()
+        name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+        if name in seen or name in STANDS_APART:
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        seen[name] = _meaning(tree)
+        waiting.extend(_imported(tree, path))
+    digest = hashlib.sha256()
+    for name in sorted(seen):
+        digest.update(f"{name}\n{seen[name]}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _imported(tree: ast.Module, path: Path) -> Iterator[Path]:
+    """The files of the suite that a module imports relatively (as all of its own do), or that lie in the package."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        if node.level:
+            base = path.parents[node.level - 1]
+        elif node.module and node.module.startswith(f"{registry.PACKAGE}."):
+            base = registry.ROOT
+        else:
+            continue
+        parts = (node.module or "").removeprefix(f"{registry.PACKAGE}.").split(".") if node.module else []
+        module = base.joinpath(*parts)
+        candidates = [module.with_suffix(".py")] if parts else []
+        candidates += [module / f"{alias.name}.py" for alias in node.names]
+        yield from (candidate for candidate in candidates if candidate.is_file())
+
+
+def _meaning(node: Any) -> str:
+    """A syntax tree as text: no positions, no docstrings, no empty fields, hence the same for every Python."""
+    if isinstance(node, list):
+        return f"[{','.join(_meaning(item) for item in node)}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    parts = []
+    for name, value in ast.iter_fields(node):
+        if name == "body" and isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            value = [item for item in value if not _is_text(item)]
+        if value is not None and value != [] and name not in ("ctx", "kind", "type_comment"):
+            parts.append(f"{name}={_meaning(value)}")
+    return f"{type(node).__name__}({','.join(parts)})"
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    """A docstring, of a module, a class, a function or an attribute."""
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )

@@ -1,0 +1,119 @@
+"""How a network is trained: the settings of the loop, and the learning-rate schedules of the protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from .errors import UsageError, nearest
+from .notation import parse
+from .options import coerce, options_of
+
+
+@dataclass(frozen=True)
+class Training:
+    """Settings of the training loop, the same for every task and model.
+
+    epochs: passes over the training split. batch: examples a step. clip: the largest gradient norm, applied after
+    `backward`; none for no clipping. schedule: `constant`, `step(…)` or `plateau(…)`, see below. test_lengths:
+    lengths at which the trained network is evaluated besides its own, for tasks that can be stretched.
+    """
+
+    epochs: int = 10
+    batch: int = 32
+    optimizer: Literal["adam", "rmsprop", "sgd", "adagrad"] = "adam"
+    learning_rate: float = 2e-3
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    clip: float | None = None
+    schedule: str = "constant"
+    test_lengths: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("batch", 1), ("momentum", 0), ("weight_decay", 0)):
+            if getattr(self, name) < least:
+                raise UsageError(f"training: {name}={getattr(self, name)}: at least {least} is needed")
+        if self.learning_rate <= 0 or (self.clip is not None and self.clip <= 0):
+            raise UsageError("training: learning_rate and clip must be positive (clip: none for no clipping)")
+        if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
+            raise UsageError(f"training: momentum is an option of sgd and rmsprop, not of {self.optimizer}")
+        make_schedule(self.schedule)
+
+    def make_optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimizer with PyTorch's defaults where these settings are silent (RMSprop: alpha 0.99)."""
+        rate, decay = self.learning_rate, self.weight_decay
+        match self.optimizer:
+            case "adam":
+                return torch.optim.Adam(parameters, lr=rate, weight_decay=decay)
+            case "rmsprop":
+                return torch.optim.RMSprop(parameters, lr=rate, weight_decay=decay, momentum=self.momentum)
+            case "sgd":
+                return torch.optim.SGD(parameters, lr=rate, weight_decay=decay, momentum=self.momentum)
+            case "adagrad":
+                return torch.optim.Adagrad(parameters, lr=rate, weight_decay=decay)
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The learning rate stays as it is."""
+
+    def factor(self, history: Sequence[float]) -> float:
+        """By what the first learning rate is multiplied in the epoch after `history`.
+
+        history: the selecting metric on validation after each epoch so far, signed so that lower is better.
+        """
+        return 1.0
+
+
+@dataclass(frozen=True)
+class Step(Constant):
+    """step(every=10, by=0.1): multiplied by `by` after every `every`-th epoch, as in the published MNIST script."""
+
+    every: int = 10
+    by: float = 0.1
+
+    def factor(self, history: Sequence[float]) -> float:
+        return self.by ** (len(history) // self.every)
+
+
+@dataclass(frozen=True)
+class Plateau(Constant):
+    """plateau(by=0.1, window=3, after=10): multiplied by `by` after an epoch later than `after` whose validation
+    score is worse than the worst of the `window` epochs before it (`ties`: or equal to it).
+
+    The published scripts' rule: `epoch > 10 and loss > max(last 3 losses)` for music (by 0.1), `epoch > 5 and
+    loss >= max(last 5)` for words (by 0.5, ties).
+    """
+
+    by: float = 0.1
+    window: int = 3
+    after: int = 10
+    ties: bool = False
+
+    def factor(self, history: Sequence[float]) -> float:
+        factor = 1.0
+        for epoch in range(self.after + 1, len(history) + 1):  # epochs are counted from 1
+            before, now = history[max(0, epoch - 1 - self.window) : epoch - 1], history[epoch - 1]
+            if before and (now > max(before) or (self.ties and now == max(before))):
+                factor *= self.by
+        return factor
+
+
+SCHEDULES = {"constant": Constant, "step": Step, "plateau": Plateau}
+
+
+def make_schedule(text: str) -> Constant:
+    """The schedule that `text` names, in the notation. Raises UsageError for an unknown one."""
+    spec = parse(text)
+    if spec.name not in SCHEDULES:
+        raise UsageError(f"unknown schedule {spec.name!r}: {nearest(spec.name, SCHEDULES)}")
+    cls = SCHEDULES[spec.name]
+    known = options_of(cls)
+    for key in spec.options:
+        if key not in known:
+            raise UsageError(f"schedule {spec.name} has no option {key!r}: {nearest(key, known)}")
+    return cls(**{key: coerce(f"schedule {spec.name}", known[key], value) for key, value in spec.options.items()})

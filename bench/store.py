@@ -1,0 +1,181 @@
+"""Rows in, rows out: one JSON line a run, appended by one writer, each with its own sum.
+
+A row's keys: `id`, `status` (done, diverged, failed, died), `device` (cpu or cuda), `label`, `config`, `parameters`,
+`state_size`, `receptive_field`, `scores`, `lengths`, `curve`, `trace`, `seconds`, `peak_memory_mb`, `provenance`,
+`error`, `sum`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from .errors import UsageError
+from .provenance import REQUIRED
+
+Row = dict[str, Any]
+
+FINISHED = ("done", "diverged")
+"""What is a result; `failed` and `died` are tried again by the next run."""
+
+
+def finite(value: Any) -> Any:
+    """A copy in which NaN and infinity are None: JSON has no such numbers."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def signed(row: Row) -> Row:
+    """The row with the sum of its content."""
+    return {**row, "sum": _sum(row)}
+
+
+def untouched(row: Row) -> bool:
+    """Whether the row's content still has the sum that it was written with."""
+    return row.get("sum") == _sum(row)
+
+
+def _sum(row: Row) -> str:
+    content = {key: value for key, value in row.items() if key != "sum"}
+    return hashlib.sha256(_line(content).encode()).hexdigest()[:16]
+
+
+def _line(row: Row) -> str:
+    return json.dumps(row, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+class RowFile:
+    """A `runs.jsonl`: read whole, appended to by one process at a time, replaced only by `publish`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, row: Row) -> Row:
+        """Signs the row and writes it to the disk; the signed row is returned.
+
+        Raises ValueError for a row whose provenance is incomplete, OSError where the disk refuses; then what was
+        written of the line is taken back, so that the file stays whole.
+        """
+        missing = [key for key in REQUIRED if key not in row.get("provenance", {})]
+        if missing:
+            raise ValueError(f"row {row.get('id')}: provenance lacks {', '.join(missing)}")
+        row = signed(finite(row))
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.repair()
+        with self.path.open("ab") as file:
+            start = file.tell()
+            try:
+                file.write(_line(row).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                os.truncate(self.path, start)
+                raise
+        return row
+
+    def repair(self) -> str | None:
+        """Sets a half-written last line aside, in `runs.jsonl.damaged`, and says so; None where all is whole."""
+        if not self.path.is_file():
+            return None
+        content = self.path.read_bytes()
+        whole, newline, rest = content.rpartition(b"\n")
+        if not rest:
+            return None
+        try:
+            json.loads(rest)
+        except ValueError:
+            aside = self.path.with_name(f"{self.path.name}.damaged")
+            with aside.open("ab") as file:
+                file.write(rest + b"\n")
+            with self.path.open("rb+") as file:
+                file.truncate(len(whole) + len(newline))
+            return f"{self.path}: the last line was half-written ({len(rest)} bytes); it is now in {aside.name}"
+        with self.path.open("ab") as file:  # whole, only its line end is missing
+            file.write(b"\n")
+        return f"{self.path}: the end of the last line was missing; it is there now"
+
+    def read(self) -> list[Row]:
+        """All rows. Raises UsageError naming file and line where one is not a row; a torn last line is passed over."""
+        if not self.path.is_file():
+            return []
+        rows = []
+        lines = self.path.read_bytes().split(b"\n")
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+                if not isinstance(row, dict) or "id" not in row or "status" not in row:
+                    raise ValueError("no id or status")
+            except ValueError as error:
+                if number == len(lines):
+                    continue
+                raise UsageError(f"{self.path}:{number}: not a row: {error}") from error
+            rows.append(row)
+        return rows
+
+    def replace(self, rows: Iterable[Row]) -> None:
+        """Writes all rows anew, under a temporary name first."""
+        temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                for row in rows:
+                    file.write(_line(row).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def latest(rows: Iterable[Row]) -> dict[tuple[str, str], Row]:
+    """The newest row of each (id, device class); a result is never hidden by a later failure."""
+    found: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        place = row["id"], row["device"]
+        if place not in found or row["status"] in FINISHED or found[place]["status"] not in FINISHED:
+            found[place] = row
+    return found
+
+
+class Workplace:
+    """Where an experiment's rows stand: the folder itself (published) and the working area (not yet).
+
+    The working area of `results/NAME` is `runs/NAME` beside `results`; of another folder `runs/NAME` beside it; of
+    an experiment inside an installed package, in the current folder. `SEQBENCH_RUNS` names another place.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.area = _area(folder)
+        self.published = RowFile(folder / "runs.jsonl")
+        self.working = RowFile(self.area / "runs.jsonl")
+
+    def rows(self, source: str = "all") -> Iterator[Row]:
+        """Rows of `published`, `working`, or `all` (the published first, so that newer ones win)."""
+        if source in ("published", "all"):
+            yield from self.published.read()
+        if source in ("working", "all"):
+            yield from self.working.read()
+
+    def checkpoint(self, run_id: str, device: str) -> Path:
+        """The file of a run's checkpoint."""
+        return self.area / "checkpoints" / f"{run_id}-{device}.pt"
+
+
+def _area(folder: Path) -> Path:
+    folder = folder.resolve()
+    if "SEQBENCH_RUNS" in os.environ:
+        return Path(os.environ["SEQBENCH_RUNS"]) / folder.name
+    if folder.is_relative_to(Path(__file__).resolve().parents[1]) and "site-packages" in folder.parts:
+        return Path.cwd() / "runs" / folder.name
+    above = folder.parent
+    return (above.parent if above.name == "results" else above) / "runs" / folder.name

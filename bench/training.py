@@ -1,0 +1,301 @@
+"""The only training loop: the same for every task and model, repeatable to the bit, resumable anywhere."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..models.network import Network
+from ..tasks.base import Split, Splits, Task
+from . import seeding
+from .checkpoint import Checkpoint
+from .runs import Run
+from .settings import make_schedule
+
+TRACE_POINTS = 200
+"""How finely the training loss is recorded over a whole run."""
+EVALUATION_STEPS = 1 << 16
+"""Time steps of one batch of evaluation: a constant, so that rounding does not depend on anything else."""
+
+Scores = dict[str, float]
+
+
+class Stopped(Exception):
+    """The run was asked to stop and has saved its checkpoint."""
+
+
+@dataclass
+class Progress:
+    """How far a run has come, and what it has measured so far; all of it goes into the checkpoint.
+
+    curve: one entry an epoch: `epoch`, `steps`, `learning_rate`, `train_loss`, `valid` and `test` (metric -> value),
+    `seconds` so far. trace: [steps, mean training loss since the entry before]. seconds: of training and evaluation.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    total_steps: int = 0
+    epoch_loss: float = 0.0
+    untraced: int = 0
+    training_seconds: float = 0.0
+    evaluation_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    resumed: int = 0
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    trace: list[list[float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training gave: `status` is `done`, or `diverged` where the loss was not finite any more."""
+
+    status: str
+    progress: Progress
+    scores: dict[str, Any]
+    lengths: dict[str, Scores]
+    network: Network
+
+
+def train(
+    run: Run,
+    device: torch.device | str = "cpu",
+    checkpoint: Checkpoint | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    report: Callable[[Progress, int], None] = lambda progress, steps: None,
+) -> Outcome:
+    """Trains a run and evaluates it after every epoch.
+
+    checkpoint: saved as it falls due and after every epoch, and read at the start where there is one. should_stop is
+    asked before every step. report: called now and then with the progress and the number of steps in all.
+    Raises Stopped after saving, where it was asked to stop; `datasets.DataError` where a file cannot be had.
+    """
+    device = torch.device(device)
+    with repeatable(device):
+        return _Loop(run, device, checkpoint, should_stop, report).run_through()
+
+
+@contextmanager
+def repeatable(device: torch.device) -> Iterator[None]:
+    """Arithmetic that gives the same bits each time: one thread on a CPU, deterministic algorithms on a GPU.
+
+    Denormals are flushed to zero on the CPU: vanishing gradients decay into them and slow a step 3 to 7 times.
+    """
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+        torch.set_flush_denormal(True)
+    else:
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        if device.type == "cpu":
+            torch.set_num_threads(threads)
+            torch.set_flush_denormal(False)
+        else:
+            torch.use_deterministic_algorithms(deterministic)
+
+
+class _Loop:
+    def __init__(
+        self,
+        run: Run,
+        device: torch.device,
+        checkpoint: Checkpoint | None,
+        should_stop: Callable[[], bool],
+        report: Callable[[Progress, int], None],
+    ) -> None:
+        self.run, self.device, self.checkpoint = run, device, checkpoint
+        self.should_stop, self.report = should_stop, report
+        self.task = run.make_task()
+        self.splits = Splits(*(split.to(device) for split in self.task.load(run.seed)))
+        self.network = run.make_network(self.task).to(device)
+        self.dropout = seeding.generator("dropout", run.seed, device=device)
+        self.network.seed_dropout(self.dropout)
+        self.optimizer = run.training.make_optimizer(self.network.parameters())
+        self.schedule = make_schedule(run.training.schedule)
+        self.progress = Progress()
+        self.epoch_steps = math.ceil(len(self.splits.train) / run.training.batch)
+        self.all_steps = self.epoch_steps * run.training.epochs
+        self.trace_every = max(1, self.all_steps // TRACE_POINTS)
+        self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)  # since the last entry of the trace
+
+    def run_through(self) -> Outcome:
+        self._restore()
+        self.wall, self.cpu = time.perf_counter(), time.process_time()
+        while self.progress.epoch < self.run.training.epochs:
+            if not (self._train_epoch() and self._finish_epoch()):
+                return self._outcome("diverged")
+            self.report(self.progress, self.all_steps)
+            self._save()
+        return self._outcome("done")
+
+    def _train_epoch(self) -> bool:
+        """The steps of this epoch that are still to do; False as soon as the loss is not finite."""
+        progress, settings = self.progress, self.run.training
+        self._check_threads()
+        rate = settings.learning_rate * self.schedule.factor(self._history())
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        order = seeding.order(self.run.seed, progress.epoch, len(self.splits.train)).to(self.device)
+        self.network.train()
+        for step in range(progress.step, self.epoch_steps):
+            if self.should_stop():
+                self._lap("training_seconds")
+                self._save()
+                raise Stopped(str(self.run))
+            index = order[step * settings.batch : (step + 1) * settings.batch]
+            self._step(index)
+            progress.step, progress.total_steps = step + 1, progress.total_steps + 1
+            progress.untraced += len(index)
+            if progress.total_steps % self.trace_every == 0 or progress.step == self.epoch_steps:
+                if not self._trace():
+                    return False
+                self.report(progress, self.all_steps)
+            if self.checkpoint is not None and self.checkpoint.due:
+                self._lap("training_seconds")
+                self._save()
+        self._lap("training_seconds")
+        return True
+
+    def _step(self, index: Tensor) -> None:
+        batch = self.splits.train.batch(index)
+        self.optimizer.zero_grad(set_to_none=True)
+        outputs, _ = self.network(batch.inputs)  # (B, R, O)
+        loss = self.task.loss(outputs, batch)
+        loss.backward()
+        if self.run.training.clip is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.run.training.clip)
+        self.optimizer.step()
+        self.loss_sum += loss.detach().double() * len(index)
+
+    def _trace(self) -> bool:
+        """Records the loss since the last entry: only here does the host wait for the device."""
+        progress, loss = self.progress, self.loss_sum.item()
+        self.loss_sum.zero_()
+        progress.trace.append([progress.total_steps, loss / progress.untraced])
+        progress.epoch_loss += loss
+        progress.untraced = 0
+        return math.isfinite(loss)
+
+    def _finish_epoch(self) -> bool:
+        """Evaluates and adds a point to the curve; False where the answers are not finite any more."""
+        progress = self.progress
+        valid = evaluate(self.network, self.task, self.splits.valid, self.device)
+        test = evaluate(self.network, self.task, self.splits.test, self.device)
+        self._lap("evaluation_seconds")
+        progress.epoch, progress.step = progress.epoch + 1, 0
+        progress.curve.append(
+            {
+                "epoch": progress.epoch,
+                "steps": progress.total_steps,
+                "learning_rate": self.optimizer.param_groups[0]["lr"],
+                "train_loss": progress.epoch_loss / len(self.splits.train),
+                "valid": valid,
+                "test": test,
+                "seconds": progress.training_seconds + progress.evaluation_seconds,
+            }
+        )
+        progress.epoch_loss = 0.0
+        return math.isfinite(valid[self.task.metrics[0].name])
+
+    def _history(self) -> list[float]:
+        """The selecting metric on validation after each epoch, signed so that lower is better."""
+        metric = self.task.metrics[0]
+        sign = 1 if metric.direction == "lower" else -1
+        return [sign * point["valid"][metric.name] for point in self.progress.curve]
+
+    def _outcome(self, status: str) -> Outcome:
+        lengths = {}
+        if status == "done":
+            for length in self.run.training.test_lengths:
+                task = self.task.at_length(length)
+                split = task.load(self.run.seed).test.to(self.device)
+                lengths[str(length)] = evaluate(self.network, task, split, self.device)
+        return Outcome(status, self.progress, select(self.task, self.progress.curve), lengths, self.network)
+
+    def _check_threads(self) -> None:
+        # A parallel Numba call silently gives torch all cores back (numba issue 9387), which changes gradients' bits.
+        if self.device.type == "cpu" and torch.get_num_threads() != 1:
+            raise RuntimeError(f"torch has {torch.get_num_threads()} threads where one was set; the bits would differ")
+
+    def _lap(self, name: str) -> None:
+        """Adds the time since the last lap to the progress; what lies between `_save` and the next step is not counted."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        setattr(self.progress, name, getattr(self.progress, name) + wall - self.wall)
+        self.progress.cpu_seconds += cpu - self.cpu
+        self.wall, self.cpu = wall, cpu
+
+    def _save(self) -> None:
+        if self.checkpoint is None:
+            return
+        self.checkpoint.save(
+            {
+                "network": self.network.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "dropout": self.dropout.get_state(),
+                "loss_sum": self.loss_sum,
+                "progress": asdict(self.progress),
+            }
+        )
+        self.wall, self.cpu = time.perf_counter(), time.process_time()
+
+    def _restore(self) -> None:
+        saved = self.checkpoint.load(self.device) if self.checkpoint is not None else None
+        if saved is None:
+            return
+        self.network.load_state_dict(saved["network"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.dropout.set_state(saved["dropout"].cpu())
+        self.loss_sum.copy_(saved["loss_sum"])
+        self.progress = Progress(**saved["progress"])
+        self.progress.resumed += 1
+
+
+def evaluate(network: Network, task: Task, split: Split, device: torch.device | str = "cpu") -> Scores:
+    """The task's metrics of a network on a split that lies on `device`, in evaluation mode; sums in float64.
+
+    Sequences of differing length are batched with their like, so that little is padded.
+    """
+    lengths = split.lengths
+    order = torch.arange(len(split)) if lengths is None else torch.argsort(lengths, stable=True)
+    size = max(1, min(1000, EVALUATION_STEPS // task.steps))
+    sums: dict[str, Tensor] = {}
+    network.eval()
+    with torch.no_grad():
+        for index in order.split(size):
+            batch = split.batch(index)
+            outputs, _ = network(batch.inputs)
+            for name, (total, count) in task.totals(outputs, batch).items():
+                pair = torch.stack([torch.as_tensor(part, dtype=torch.float64, device=device) for part in (total, count)])
+                sums[name] = sums[name] + pair if name in sums else pair
+    return {metric.name: metric.value(*sums[metric.name].tolist()) for metric in task.metrics}
+
+
+def select(task: Task, curve: list[dict[str, Any]]) -> dict[str, Any]:
+    """The test values of both reporting rules.
+
+    `best`: at the epoch that is best on validation (the first of equals). `last`: the mean over the last three
+    epochs, as in the paper where it had no validation set (its authors' word; protocol of Bai et al. 2018).
+    """
+    if not curve:
+        return {}
+    selecting = task.metrics[0]
+    best = curve[0]
+    for point in curve[1:]:
+        if selecting.better(point["valid"][selecting.name], best["valid"][selecting.name]):
+            best = point
+    last = curve[-3:]
+    means = {metric.name: math.fsum(point["test"][metric.name] for point in last) / len(last) for metric in task.metrics}
+    return {
+        "best": {"epoch": best["epoch"], "valid": best["valid"], "test": best["test"]},
+        "last": {"epochs": [point["epoch"] for point in last], "test": means},
+    }
