@@ -22,14 +22,16 @@ class Owned(Exception):
 
 
 class Checkpoint:
-    """The file `path`, held by this process from `with` on; `every` seconds apart at least while it is not forced.
+    """The file `path`, held by this process from `with` on, and due `every` seconds after it was saved last.
 
+    stamp: the hash of the source that trains; what another source has saved is not gone on with.
     Only tensors, numbers, strings, lists and dicts go in, so that it is read with `weights_only`, which runs no code.
     Raises Owned on entry where another process holds it for longer than `OWNER_PATIENCE`.
     """
 
-    def __init__(self, path: Path, every: float = 60.0) -> None:
+    def __init__(self, path: Path, stamp: str = "", every: float = 60.0) -> None:
         self.path = path
+        self.stamp = stamp
         self.every = every
         self._lock = FileLock(f"{path}.lock")
         self._saved_at = time.monotonic()
@@ -42,7 +44,9 @@ class Checkpoint:
             raise Owned(f"{self.path}: another process trains this run") from error
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._lock.release()
 
     @property
@@ -55,7 +59,7 @@ class Checkpoint:
         temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
         try:
             with temporary.open("wb") as file:
-                torch.save(content, file)
+                torch.save({**content, "stamp": self.stamp}, file)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(self.path)
@@ -64,14 +68,15 @@ class Checkpoint:
         self._saved_at = time.monotonic()
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
-        """The content, tensors on `device`; None where there is none. A file that cannot be read is set aside."""
+        """The content, tensors on `device`; None where there is none for this stamp. A damaged file is set aside."""
         if not self.path.is_file():
             return None
         try:
-            return torch.load(self.path, map_location=device, weights_only=True)
+            content = torch.load(self.path, map_location=device, weights_only=True)
         except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile):
             self.path.replace(self.path.with_suffix(".damaged"))
             return None
+        return content if content.pop("stamp", None) == self.stamp else None
 
     def remove(self) -> None:
         """Forgets what was saved."""

@@ -30,8 +30,9 @@ from .errors import UsageError, nearest
 from .marked_yaml import Marked, Path_
 from .notation import Spec, parse
 from .options import Option, coerce, options_of
-from .runs import NO_HEAD_OPTIONS, Run, make_task
+from .runs import Run, make_task
 from .settings import Training
+from .sizing import LINEAR
 
 Preset = Literal["suite", "published"]
 
@@ -137,7 +138,7 @@ def _checked(marked: Marked, path: Path_, content: Any, known: Mapping[str, Opti
     for name, option in known.items():
         if name in content:
             try:
-                values[name] = coerce(path and str(path[0]) or "experiment", option, content[name])
+                values[name] = coerce(str(path[0]) if path else "experiment", option, content[name])
             except UsageError as error:
                 raise marked.error((*path, name), str(error)) from error
         elif option.required:
@@ -172,7 +173,7 @@ def _cells(
     folder: Path, task_text: str, row: Mapping[str, Any], model: Mapping[str, Any], settings: Any, seeds: list[int]
 ) -> Iterator[Cell]:
     head_text = model["head"] or row["head"]
-    head = parse(head_text) if head_text != NO_HEAD_OPTIONS.name else NO_HEAD_OPTIONS
+    head = parse(head_text)
     budget = model["parameters"] or row["parameters"]
     tolerance = model["tolerance"] or row["tolerance"]
     for task_spec in _axes(registry.find("task", parse(task_text).name, folder), parse(task_text)):
@@ -193,7 +194,7 @@ def sized(
     spec: Spec,
     budget: int | None,
     tolerance: float = 0.01,
-    head: Spec = NO_HEAD_OPTIONS,
+    head: Spec = LINEAR,
     folder: Path | None = None,
 ) -> Spec:
     """The model with all its options; its width fitted to the budget, unless the spec itself names the width."""

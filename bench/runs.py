@@ -9,19 +9,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from ..models.base import Model
 from ..models.network import Network
 from ..tasks.base import Task
 from . import registry, seeding, sizing
+from .errors import UsageError
 from .notation import Spec
+from .options import options_of
 from .settings import Training
+from .sizing import LINEAR
 
 LOOP_VERSION = 1
 """Counts changes of the training loop that alter results."""
 
-NO_HEAD_OPTIONS = Spec("linear")
+DEFAULT_TRAINING = Training()
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,8 @@ class Run:
 
     task: Spec
     model: Spec
-    training: Training = Training()
-    head: Spec = NO_HEAD_OPTIONS
+    training: Training = DEFAULT_TRAINING
+    head: Spec = LINEAR
     seed: int = 0
     precision: str = "float32"
     folder: Path | None = dataclasses.field(default=None, compare=False)
@@ -86,7 +89,7 @@ class Run:
             "seed": self.seed,
             "precision": self.precision,
         }
-        if self.head != NO_HEAD_OPTIONS:
+        if self.head != LINEAR:
             identity["head"] = str(self.head)
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -109,8 +112,9 @@ class Run:
 def from_config(config: Mapping[str, Any], folder: Path | None = None) -> Run:
     """The Run of a row's `config`. Raises UsageError where a name or an option is not known (any more)."""
     specs = {key: Spec(config[key]["name"], config[key]["options"]) for key in ("task", "model", "head")}
-    for kind in ("task", "model"):
-        _, options = registry.resolve(cast(registry.Kind, kind), specs[kind], folder)
+    kinds: tuple[registry.Kind, ...] = ("task", "model")
+    for kind in kinds:
+        _, options = registry.resolve(kind, specs[kind], folder)
         specs[kind] = Spec(specs[kind].name, options)
     training = dict(config["training"])
     training["test_lengths"] = tuple(training.get("test_lengths", ()))
@@ -125,12 +129,12 @@ def make_task(spec: Spec, folder: Path | None = None) -> Task:
     try:
         return cls(**options)
     except ValueError as error:
-        raise registry.UsageError(f"task {spec}: {error}") from error
+        raise UsageError(f"task {spec}: {error}") from error
 
 
 def label(spec: Spec, cls: type[Any], always: tuple[str, ...] = ()) -> str:
     """A spec as a reader wants it: the options named in `always`, and those that are not at their defaults."""
-    defaults = {name: option.default for name, option in registry.options_of(cls).items()}
+    defaults = {name: option.default for name, option in options_of(cls).items()}
     shown = {
         key: value
         for key, value in spec.options.items()
@@ -145,6 +149,6 @@ def _described(spec: Spec, version: int) -> dict[str, Any]:
 
 
 def _identity(spec: Spec, cls: type[Any]) -> list[Any]:
-    defaults = {name: option.default for name, option in registry.options_of(cls).items()}
+    defaults = {name: option.default for name, option in options_of(cls).items()}
     different = {key: value for key, value in spec.options.items() if value != defaults[key]}
     return [registry.short(spec.name), cls.version, different]

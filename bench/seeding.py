@@ -33,7 +33,7 @@ def generator(*names: str | int, device: torch.device | str = "cpu") -> torch.Ge
 def forked(*names: str | int) -> Iterator[None]:
     """Within it torch's default CPU generator is the named stream; after it, what it was before."""
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(key(*names))
+        torch.default_generator.manual_seed(key(*names))
         yield
 
 

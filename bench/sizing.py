@@ -17,9 +17,11 @@ from .notation import Spec
 from .options import coerce, options_of
 
 LARGEST_WIDTH = 1 << 20
+LINEAR = Spec("linear")
+"""The read-out where none is named."""
 
 
-def build(task: Task, model: type[Model], options: Mapping[str, Any], head: Spec = Spec("linear")) -> Network:
+def build(task: Task, model: type[Model], options: Mapping[str, Any], head: Spec = LINEAR) -> Network:
     """The network for a task, initialised from torch's default generator (see `seeding.forked`).
 
     Raises UsageError where the task's input, the model's options or the head do not go together.
@@ -40,7 +42,7 @@ def build(task: Task, model: type[Model], options: Mapping[str, Any], head: Spec
     return Network(body, HEADS[head.name](body.features, task.outputs, **head_options), task.reads)
 
 
-def on_paper(task: Task, model: type[Model], options: Mapping[str, Any], head: Spec = Spec("linear")) -> Network:
+def on_paper(task: Task, model: type[Model], options: Mapping[str, Any], head: Spec = LINEAR) -> Network:
     """The network without its numbers (torch's meta device): to count it costs no memory and no random draw."""
     with torch.device("meta"):
         return build(task, model, options, head)
@@ -60,7 +62,7 @@ def fit(
     options: Mapping[str, Any],
     budget: int,
     tolerance: float = 0.01,
-    head: Spec = Spec("linear"),
+    head: Spec = LINEAR,
 ) -> Size:
     """The width whose parameter count, body and head, is nearest to `budget`; of two equally near the smaller.
 

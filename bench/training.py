@@ -13,18 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from ..models.network import Network
-from ..tasks.base import Split, Splits, Task
+from ..tasks.base import Splits
 from . import seeding
 from .checkpoint import Checkpoint
+from .evaluation import Scores, evaluate, select
 from .runs import Run
 from .settings import make_schedule
 
 TRACE_POINTS = 200
 """How finely the training loss is recorded over a whole run."""
-EVALUATION_STEPS = 1 << 16
-"""Time steps of one batch of evaluation: a constant, so that rounding does not depend on anything else."""
-
-Scores = dict[str, float]
 
 
 class Stopped(Exception):
@@ -228,7 +225,7 @@ class _Loop:
             raise RuntimeError(f"torch has {torch.get_num_threads()} threads where one was set; the bits would differ")
 
     def _lap(self, name: str) -> None:
-        """Adds the time since the last lap to the progress; what lies between `_save` and the next step is not counted."""
+        """Adds the time since the last lap to the progress; saving does not count."""
         wall, cpu = time.perf_counter(), time.process_time()
         setattr(self.progress, name, getattr(self.progress, name) + wall - self.wall)
         self.progress.cpu_seconds += cpu - self.cpu
@@ -258,44 +255,3 @@ class _Loop:
         self.loss_sum.copy_(saved["loss_sum"])
         self.progress = Progress(**saved["progress"])
         self.progress.resumed += 1
-
-
-def evaluate(network: Network, task: Task, split: Split, device: torch.device | str = "cpu") -> Scores:
-    """The task's metrics of a network on a split that lies on `device`, in evaluation mode; sums in float64.
-
-    Sequences of differing length are batched with their like, so that little is padded.
-    """
-    lengths = split.lengths
-    order = torch.arange(len(split)) if lengths is None else torch.argsort(lengths, stable=True)
-    size = max(1, min(1000, EVALUATION_STEPS // task.steps))
-    sums: dict[str, Tensor] = {}
-    network.eval()
-    with torch.no_grad():
-        for index in order.split(size):
-            batch = split.batch(index)
-            outputs, _ = network(batch.inputs)
-            for name, (total, count) in task.totals(outputs, batch).items():
-                pair = torch.stack([torch.as_tensor(part, dtype=torch.float64, device=device) for part in (total, count)])
-                sums[name] = sums[name] + pair if name in sums else pair
-    return {metric.name: metric.value(*sums[metric.name].tolist()) for metric in task.metrics}
-
-
-def select(task: Task, curve: list[dict[str, Any]]) -> dict[str, Any]:
-    """The test values of both reporting rules.
-
-    `best`: at the epoch that is best on validation (the first of equals). `last`: the mean over the last three
-    epochs, as in the paper where it had no validation set (its authors' word; protocol of Bai et al. 2018).
-    """
-    if not curve:
-        return {}
-    selecting = task.metrics[0]
-    best = curve[0]
-    for point in curve[1:]:
-        if selecting.better(point["valid"][selecting.name], best["valid"][selecting.name]):
-            best = point
-    last = curve[-3:]
-    means = {metric.name: math.fsum(point["test"][metric.name] for point in last) / len(last) for metric in task.metrics}
-    return {
-        "best": {"epoch": best["epoch"], "valid": best["valid"], "test": best["test"]},
-        "last": {"epochs": [point["epoch"] for point in last], "test": means},
-    }

@@ -1,0 +1,53 @@
+"""Which runs of an experiment are to do, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from . import provenance
+from .config import Experiment
+from .runs import Run
+from .store import FINISHED, Workplace, latest
+
+Reason = Literal["new", "resumes", "tried again", "stale", "afresh", "finished", "finished, stale"]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run, and why it is or is not to do."""
+
+    run: Run
+    reason: Reason
+
+    @property
+    def to_do(self) -> bool:
+        """Whether it will be trained."""
+        return not self.reason.startswith("finished")
+
+
+def plan(
+    experiment: Experiment, workplace: Workplace, device: str, afresh: bool = False, stale: bool = False
+) -> list[Planned]:
+    """All runs of the experiment with the reason for which each is to do, or not."""
+    rows = latest(workplace.rows())
+    planned = []
+    for run in experiment.runs:
+        row = rows.get((run.id, device))
+        finished = row is not None and row["status"] in FINISHED
+        old = finished and row is not None and row["provenance"]["source"] != provenance.source_hash(run)
+        reason: Reason
+        if afresh:
+            reason = "afresh"
+        elif workplace.checkpoint(run.id, device).is_file():
+            reason = "resumes"
+        elif row is None:
+            reason = "new"
+        elif not finished:
+            reason = "tried again"
+        elif old:
+            reason = "stale" if stale else "finished, stale"
+        else:
+            reason = "finished"
+        planned.append(Planned(run, reason))
+    return planned

@@ -1,0 +1,57 @@
+"""How worker processes are made, and what their end means."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from . import worker
+
+
+def worker_context(device: str) -> Any:
+    """How workers are made: from a fork server that has imported what they need; spawned on Windows and for CUDA."""
+    if device == "cpu" and "forkserver" in multiprocessing.get_all_start_methods():
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(worker.PRELOAD)
+        return context
+    return multiprocessing.get_context("spawn")
+
+
+@contextmanager
+def one_thread_in_children() -> Iterator[None]:
+    """Within it new processes get one thread a library: several runs share the cores, and bits must not differ."""
+    wanted = {
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "NUMBA_NUM_THREADS": "1",
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    }
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def how_it_ended(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        name = signal.Signals(-exit_code).name
+        return f"was killed by {name}" + (" (out of memory, perhaps)" if name == "SIGKILL" else "")
+    return f"ended with exit code {exit_code} before it sent its row"
+
+
+def default_jobs(device: str) -> int:
+    """One run a core on a CPU, one on a GPU."""
+    if device != "cpu":
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,275 @@
+"""Runs -> workers -> rows: which runs are to do, a process for each, interruption, one writer."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from multiprocessing import connection
+from typing import Any, Protocol
+
+import torch
+from filelock import FileLock, Timeout
+
+from ..tasks.datasets import DataError, fetch, sums
+from . import provenance, worker
+from .config import Experiment
+from .errors import UsageError
+from .planning import Planned
+from .processes import default_jobs, how_it_ended, one_thread_in_children, worker_context
+from .runs import Run
+from .store import FINISHED, Row, Workplace
+
+START_UP_LIMIT = 120.0
+"""Seconds in which a worker must say that it has started; a hung fork server would else be waited for for ever."""
+GRACE = 60.0
+"""Seconds that a worker has to checkpoint when it is asked to stop."""
+INTERRUPTED, TERMINATED, OUT_OF_TIME = 130, 143, 75
+
+
+class Display(Protocol):
+    """What a sweep shows of itself while it goes on."""
+
+    def begin(self, planned: int, done: int) -> None:
+        """`planned` runs will be trained, `done` are there already."""
+
+    def progress(self, run: Run, steps: int, all_steps: int, epoch: int, scores: dict[str, float]) -> None:
+        """A worker is at `steps`."""
+
+    def end(self, run: Run, row: Row | None) -> None:
+        """A worker has ended, with a row, or stopped without one."""
+
+    def say(self, text: str) -> None:
+        """Something that a person should know."""
+
+
+@dataclass
+class Result:
+    """How a sweep ended.
+
+    exit_code: 0; 1 where a run failed or nothing could run; 75, 130, 143 where it was cut short.
+    """
+
+    exit_code: int = 0
+    rows: list[Row] = field(default_factory=list)
+    unavailable: dict[str, str] = field(default_factory=dict)
+
+
+def run(
+    experiment: Experiment,
+    planned: Sequence[Planned],
+    display: Display,
+    device: str = "cpu",
+    jobs: int | None = None,
+    minutes: float | None = None,
+    checkpoint_every: float = 60.0,
+) -> Result:
+    """Trains what is planned, `jobs` at a time, into the working area; returns when all is done or it is cut short.
+
+    Raises UsageError where another process runs this experiment, or the working area cannot be written.
+    """
+    workplace = Workplace(experiment.folder)
+    try:
+        workplace.area.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(workplace.area / "lock")
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UsageError(
+            f"{experiment.folder}: another process runs it (it holds {workplace.area / 'lock'})"
+        ) from error
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {workplace.area}: {error.strerror}; SEQBENCH_RUNS names another place"
+        ) from error
+    with lock:
+        repaired = workplace.working.repair()
+        if repaired:
+            display.say(repaired)
+        sweep = _Sweep(experiment, workplace, display, device, minutes, checkpoint_every)
+        return sweep.run_through(planned, jobs or default_jobs(device))
+
+
+@dataclass
+class _Worker:
+    run: Run
+    process: Any
+    pipe: connection.Connection
+    started_at: float = field(default_factory=time.monotonic)
+    ready: bool = False
+    asked_to_stop_at: float | None = None
+
+
+class _Sweep:
+    def __init__(
+        self,
+        experiment: Experiment,
+        workplace: Workplace,
+        display: Display,
+        device: str,
+        minutes: float | None,
+        checkpoint_every: float,
+    ) -> None:
+        self.experiment, self.workplace, self.display, self.device = experiment, workplace, display, device
+        self.checkpoint_every = checkpoint_every
+        self.deadline = time.monotonic() + 60 * minutes if minutes is not None else None
+        self.origin = provenance.of_sweep(experiment.folder)
+        self.result = Result()
+        self.workers: list[_Worker] = []
+        self.stop_code: int | None = None
+        self.context = worker_context(device)
+
+    def run_through(self, planned: Sequence[Planned], jobs: int) -> Result:
+        waiting = deque(self._with_data(planned))
+        self.display.begin(len(waiting), sum(not item.to_do for item in planned))
+        if self.result.unavailable and not waiting:
+            self.result.exit_code = 1
+        with self._signals():
+            try:
+                while waiting or self.workers:
+                    if self.deadline is not None and time.monotonic() > self.deadline:
+                        self.stop_code = self.stop_code or OUT_OF_TIME
+                    while waiting and len(self.workers) < jobs and self.stop_code is None:
+                        self._start(waiting.popleft())
+                    if self.stop_code is not None:
+                        self._ask_to_stop()
+                        if not self.workers:
+                            break
+                    self._listen()
+            finally:
+                for one in self.workers:
+                    one.process.kill()
+        if self.stop_code is not None:
+            self.result.exit_code = self.stop_code
+        elif any(row["status"] not in FINISHED for row in self.result.rows):
+            self.result.exit_code = 1
+        return self.result
+
+    def _with_data(self, planned: Sequence[Planned]) -> Iterator[Planned]:
+        """The runs to do whose files can be had; the others are named once a task."""
+        reasons: dict[str, str | None] = {}
+        for item in planned:
+            name = item.run.task.name
+            if item.to_do and name not in reasons:
+                try:
+                    for remote in item.run.task_class.remotes:
+                        fetch(remote)
+                    reasons[name] = None
+                except DataError as error:
+                    reasons[name] = str(error)
+                    self.result.unavailable[name] = str(error)
+                    self.display.say(f"{name} is left out: {error}")
+            if item.to_do and reasons[name] is None:
+                yield item
+
+    def _start(self, item: Planned) -> None:
+        run, checkpoint = item.run, self.workplace.checkpoint(item.run.id, torch.device(self.device).type)
+        if item.reason in ("afresh", "stale"):
+            checkpoint.unlink(missing_ok=True)
+        job = worker.Job(
+            run.config,
+            self.experiment.folder.resolve(),
+            self.device,
+            checkpoint,
+            self.checkpoint_every,
+            self.origin,
+            provenance.source_hash(run),
+        )
+        pipe, theirs = self.context.Pipe()
+        process = self.context.Process(target=worker.main, args=(theirs, job), daemon=True)
+        with one_thread_in_children():
+            process.start()
+        theirs.close()
+        self.workers.append(_Worker(run, process, pipe))
+
+    def _listen(self) -> None:
+        by_handle: dict[Any, _Worker] = {}
+        for one in self.workers:
+            by_handle |= {one.pipe: one, one.process.sentinel: one}
+        heard = {id(by_handle[handle]): by_handle[handle] for handle in connection.wait(list(by_handle), timeout=0.2)}
+        for one in heard.values():
+            self._hear(one)
+        for one in list(self.workers):
+            late = not one.ready and time.monotonic() - one.started_at > START_UP_LIMIT
+            deaf = one.asked_to_stop_at is not None and time.monotonic() - one.asked_to_stop_at > GRACE
+            if late or deaf:
+                one.process.kill()
+                one.process.join()
+                self._died(one, "did not start in time" if late else "did not stop when asked to")
+
+    def _hear(self, one: _Worker) -> None:
+        try:
+            while one.pipe.poll():
+                kind, *content = one.pipe.recv()
+                if kind == "started":
+                    one.ready = True
+                elif kind == "progress":
+                    self.display.progress(one.run, *content)
+                else:
+                    self._ended(one, content[0] if kind == "row" else None)
+                    return
+        except (EOFError, OSError):
+            pass
+        if one.process.exitcode is not None or not one.process.is_alive():
+            self._died(one, how_it_ended(one.process.exitcode))
+
+    def _ended(self, one: _Worker, row: Row | None) -> None:
+        self.workers.remove(one)
+        one.process.join()
+        one.pipe.close()
+        if row is not None:
+            try:
+                row = self.workplace.working.append(row)
+            except OSError as error:
+                raise UsageError(
+                    f"cannot write {self.workplace.working.path}: {error.strerror}; "
+                    "the run's checkpoint is kept, the next run goes on from it"
+                ) from error
+            self.result.rows.append(row)
+            if row["status"] in FINISHED:
+                self.workplace.checkpoint(one.run.id, row["device"]).unlink(missing_ok=True)
+        self.display.end(one.run, row)
+
+    def _died(self, one: _Worker, how: str) -> None:
+        device = torch.device(self.device)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        origin = {
+            **self.origin,
+            **provenance.of_process(device),
+            "threads": 1,
+            "source": provenance.source_hash(one.run),
+            "data": sums(one.run.task_class.remotes),
+            "started": now,
+            "finished": now,
+        }
+        error = {"message": f"the worker {how}", "traceback": ""}
+        self._ended(one, worker.make_row(one.run, self.device, origin, error=error, status="died"))
+
+    def _ask_to_stop(self) -> None:
+        for one in self.workers:
+            if one.asked_to_stop_at is None:
+                one.asked_to_stop_at = time.monotonic()
+                try:
+                    one.pipe.send("stop")
+                except OSError:
+                    continue
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Within it Ctrl-C and SIGTERM ask the workers to checkpoint and stop; a second Ctrl-C kills them."""
+
+        def handle(number: int, frame: Any) -> None:
+            if self.stop_code == INTERRUPTED and number == signal.SIGINT:
+                raise KeyboardInterrupt
+            self.stop_code = INTERRUPTED if number == signal.SIGINT else TERMINATED
+            self.display.say("stopping: the runs save their checkpoints (Ctrl-C once more: stop at once)")
+
+        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
