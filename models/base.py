@@ -69,9 +69,9 @@ class Dropout(nn.Module):
         """A mask of zeros and 1/(1-p), (B, T, C) for elements, (B, 1, C) for channels."""
         if self.generator is None:
             raise RuntimeError("dropout has no random stream: call seed_dropout(model, generator) before training")
-        shape = like.shape if self.kind == "element" else (like.shape[0], 1, like.shape[2])
         kept = 1 - self.probability
-        mask = torch.empty(shape, dtype=like.dtype, device=like.device)
+        # empty_like lays the mask out as `like`, so that dropping in a transposed view (B, T, C) copies nothing.
+        mask = torch.empty_like(like) if self.kind == "element" else like.new_empty((like.shape[0], 1, like.shape[2]))
         return mask.bernoulli_(kept, generator=self.generator).div_(kept)
 
     def forward(self, inputs: Tensor) -> Tensor:  # (B, T, C) -> (B, T, C)
