@@ -1,0 +1,1 @@
+"""What rows say: the grid of an experiment filled from its rows, as tables and as figures."""

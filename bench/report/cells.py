@@ -1,0 +1,122 @@
+"""The words of a table: numbers with sensible digits, the text of a cell, the marks and what they mean.
+
+A text is a tuple of parts, so that one format may put them side by side and another one below the other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from statistics import fmean, median
+
+from ...tasks.base import Metric
+from .grid import Entry
+
+Text = tuple[str, ...]
+
+DIRTY, STALE, ASSUMED = "*", "†", "‡"
+NOTHING: Text = ("–",)
+"""The text of a place that the experiment does not ask for, or of a number that does not exist."""
+
+
+def number(value: float | None, unit: str = "") -> str:
+    """A score: two decimals of a percentage, else three significant digits, with an exponent where it is small.
+
+    >>> number(97.6, "%"), number(0.0036123), number(0.00043918), number(8.1), number(183.4)
+    ('97.60', '0.00361', '4.39e-4', '8.10', '183')
+    """
+    if value is None or not math.isfinite(value):
+        return NOTHING[0]
+    if unit == "%":
+        return f"{value:.2f}"
+    if value == 0:
+        return "0"
+    mantissa, _, exponent = f"{value:.2e}".partition("e")  # rounds first, so that 0.0009999 is 0.00100
+    if not -3 <= int(exponent) <= 4:
+        return f"{mantissa}e{int(exponent)}"
+    return f"{value:.{max(0, 2 - int(exponent))}f}"
+
+
+def metric_text(metric: Metric) -> Text:
+    """The metric's name, unit and direction, and from which score on a task counts as solved."""
+    title = metric_title(metric)
+    if metric.solved_at is None:
+        return (title,)
+    return title, f"solved {'≤' if metric.direction == 'lower' else '≥'} {metric.solved_at:g}"
+
+
+def metric_title(metric: Metric) -> str:
+    """The metric's name, unit and direction."""
+    unit = f" ({metric.unit})" if metric.unit else ""
+    return f"{metric.name}{unit} {'↓' if metric.direction == 'lower' else '↑'}"
+
+
+def cell_text(entry: Entry) -> Text:
+    """What a cell says: the score, always with the number of runs behind it and of those that gave none."""
+    if entry.missing == entry.expected:
+        return ("not run",)
+    parts = _solved(entry) if entry.solved is not None else _scores(entry)
+    if not entry.done and entry.missing:
+        parts.append(f"{entry.missing} not run")
+    parts.extend(f"{count} {word}" for word in ("diverged", "failed") if (count := getattr(entry, word)))
+    parts[-1] += marks(entry)
+    return tuple(parts)
+
+
+def _scores(entry: Entry) -> list[str]:
+    values = list(entry.values.values())
+    if not values:
+        return []
+    text = number(fmean(values), entry.metric.unit)
+    if len(values) > 1:
+        low, high = (number(value, entry.metric.unit) for value in (min(values), max(values)))
+        text += f" ({low}–{high})"
+    return [text, _sample(len(values), entry.expected)]
+
+
+def _solved(entry: Entry) -> list[str]:
+    """A run that diverged is a run that did not solve the task."""
+    finished = entry.done + entry.diverged
+    if not finished:
+        return []
+    parts = [f"{entry.solved}/{finished} solved"]
+    if entry.done:
+        middle = number(median(entry.values.values()), entry.metric.unit)
+        parts.append(f"median {middle}" if entry.done > 1 else middle)
+    return parts if finished == entry.expected else [*parts, _sample(finished, entry.expected)]
+
+
+def _sample(count: int, expected: int) -> str:
+    return f"n={count}" if count == expected else f"n={count} of {expected}"
+
+
+def marks(entry: Entry) -> str:
+    """The signs behind a cell's text; `footnotes` says what they mean."""
+    used = ((DIRTY, entry.dirty), (STALE, entry.stale), (ASSUMED, entry.assumed and entry.missing < entry.expected))
+    return "".join(sign for sign, is_used in used if is_used)
+
+
+def footnotes(entries: Iterable[Entry]) -> list[str]:
+    """One line for each mark that a table of these entries uses."""
+    entries = list(entries)
+    used = {mark for entry in entries for mark in marks(entry)}
+    names = sorted({name for entry in entries for name in entry.assumed if ASSUMED in marks(entry)})
+    meanings = {
+        DIRTY: "run with uncommitted changes of the code or of the experiment",
+        STALE: "the code that defines the result has changed since the run",
+        ASSUMED: f"with settings that the source does not give: {', '.join(names)}",
+    }
+    return [f"{sign} {meaning}" for sign, meaning in meanings.items() if sign in used]
+
+
+def size_text(entry: Entry) -> Text:
+    """The parameters' difference from the budget, in percent."""
+    if entry.parameters is None or entry.budget is None:
+        return NOTHING
+    difference = 100 * (entry.parameters / entry.budget - 1)
+    return (f"{difference:+.1f} %".replace("-", "−"),)
+
+
+def seconds_text(seconds: float | None) -> str:
+    """A duration: a decimal below ten seconds."""
+    return NOTHING[0] if seconds is None else f"{seconds:.{1 if seconds < 10 else 0}f}"

@@ -1,0 +1,171 @@
+"""The experiment's grid filled from its rows: one Entry for each cell and metric, whatever is missing included."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from ...tasks.base import Metric, Task
+from .. import provenance, registry
+from ..config import Cell, Experiment, Preset
+from ..errors import UsageError
+from ..runs import Run
+from ..store import FINISHED, Row, latest
+
+BEST, LAST = "best on validation", "mean of last 3 epochs"
+"""The two rules for which test value is the number."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One metric of one cell.
+
+    values: seed -> test score, of the runs that are done. diverged counts runs whose loss or score is not finite;
+    failed those that ended in an error; missing those without a row. So these four make up `expected`, the runs that
+    the experiment asks for. dirty: rows made with uncommitted changes; stale: rows whose code has changed since.
+    assumed: settings that the source of the cell does not give. seconds: training and evaluation, median of runs.
+    """
+
+    task: str
+    metric: Metric
+    model: str
+    model_name: str
+    preset: Preset
+    rule: str
+    device: str | None
+    values: Mapping[int, float]
+    seeds: tuple[int, ...]
+    diverged: int
+    failed: int
+    missing: int
+    dirty: int
+    stale: int
+    parameters: int | None
+    budget: int | None
+    assumed: tuple[str, ...]
+    seconds: float | None
+    commits: tuple[str, ...]
+
+    @property
+    def expected(self) -> int:
+        """The number of runs that the experiment asks for."""
+        return len(self.seeds)
+
+    @property
+    def done(self) -> int:
+        """The number of runs with a score."""
+        return len(self.values)
+
+    @property
+    def solved(self) -> int | None:
+        """The number of runs that solve the task; None where the metric has no such threshold."""
+        if self.metric.solved_at is None:
+            return None
+        return sum(self.metric.solved(value) for value in self.values.values())
+
+
+def collect(experiment: Experiment, rows: Iterable[Row], device: str | None = None) -> list[Entry]:
+    """An Entry for each cell of the experiment and each metric of its task, in the order of the YAML.
+
+    device: cpu or cuda; None takes the one that the rows come from. Raises UsageError where they come from both.
+    """
+    rows_by_id, device = of_device(experiment, rows, device)
+    tasks: dict[str, Task] = {}
+    entries: list[Entry] = []
+    for cell, label in zip(experiment.cells, _labels(experiment.cells), strict=True):
+        if cell.task not in tasks:
+            tasks[cell.task] = cell.runs[0].make_task()
+        common = _common(cell, experiment.preset, rows_by_id) | {"model": label, "device": device}
+        entries.extend(
+            Entry(metric=metric, **common, **_counted(cell, metric, common["rule"], rows_by_id))
+            for metric in tasks[cell.task].metrics
+        )
+    return entries
+
+
+def of_device(
+    experiment: Experiment, rows: Iterable[Row], device: str | None = None
+) -> tuple[dict[str, Row], str | None]:
+    """The newest row of each of the experiment's runs by run id, all of one device class, and that class.
+
+    Raises UsageError where device is None and rows of several classes are there: their numbers are not one sample.
+    """
+    ids = {run.id for run in experiment.runs}
+    newest = {place: row for place, row in latest(rows).items() if place[0] in ids}
+    present = sorted({device_class for _, device_class in newest})
+    if device is None and len(present) > 1:
+        raise UsageError(f"{experiment.name}: rows of {' and '.join(present)} are there: choose one with --device")
+    chosen = device or (present[0] if present else None)
+    return {run_id: row for (run_id, device_class), row in newest.items() if device_class == chosen}, chosen
+
+
+def columns(entries: Sequence[Entry]) -> dict[tuple[str, str], str]:
+    """(task, model) -> the model's column: its plain name where no task has two models of that name, else its label."""
+    cells = dict.fromkeys((entry.task, entry.model, entry.model_name) for entry in entries)
+    several = {name for (_, name), count in Counter((task, name) for task, _, name in cells).items() if count > 1}
+    return {(task, model): model if name in several else name for task, model, name in cells}
+
+
+def rule_of(run: Run, preset: Preset) -> str:
+    """Which test value is the number: the protocol's decision for a preset."""
+    return LAST if preset == "published" and not run.task_class.published_validation else BEST
+
+
+def _labels(cells: Sequence[Cell]) -> list[str]:
+    """The cells' labels; cells of one task that differ only in settings without a label are numbered."""
+    seen: Counter[tuple[str, str]] = Counter()
+    labels = []
+    for cell in cells:
+        seen[cell.task, cell.model] += 1
+        number = seen[cell.task, cell.model]
+        labels.append(cell.model if number == 1 else f"{cell.model} #{number}")
+    return labels
+
+
+def _common(cell: Cell, preset: Preset, rows: Mapping[str, Row]) -> dict[str, Any]:
+    """What the entries of a cell share."""
+    present = [(run, rows[run.id]) for run in cell.runs if run.id in rows]
+    origins = [row["provenance"] for _, row in present]
+    sizes = [row["parameters"] for _, row in present if "parameters" in row]
+    times = [row["seconds"] for _, row in present if row["status"] == "done"]
+    return {
+        "task": cell.task,
+        "model_name": registry.short(cell.runs[0].model.name),
+        "preset": preset,
+        "rule": rule_of(cell.runs[0], preset),
+        "seeds": tuple(run.seed for run in cell.runs),
+        "dirty": sum(bool(origin["dirty"]) for origin in origins),
+        "stale": sum(row["provenance"]["source"] != provenance.source_hash(run) for run, row in present),
+        "parameters": sizes[-1] if sizes else None,
+        "budget": cell.budget,
+        "assumed": cell.assumed,
+        "seconds": median(time["training"] + time["evaluation"] for time in times) if times else None,
+        "commits": tuple(sorted({origin["commit"] for origin in origins if origin["commit"]})),
+    }
+
+
+def _counted(cell: Cell, metric: Metric, rule: str, rows: Mapping[str, Row]) -> dict[str, Any]:
+    """The scores of a cell in one metric, and the number of runs without one."""
+    values: dict[int, float] = {}
+    without: Counter[str] = Counter()
+    for run in cell.runs:
+        row = rows.get(run.id)
+        if row is None:
+            without["missing"] += 1
+        elif row["status"] not in FINISHED:
+            without["failed"] += 1
+        elif row["status"] == "diverged":
+            without["diverged"] += 1
+        else:
+            scores = row["scores"]["best" if rule == BEST else "last"]["test"]
+            if metric.name not in scores:  # the task has got this metric since
+                without["missing"] += 1
+            elif (score := scores[metric.name]) is None or not math.isfinite(score):  # stored as None
+                without["diverged"] += 1
+            else:
+                values[run.seed] = score
+    return {"values": values} | {reason: without[reason] for reason in ("missing", "failed", "diverged")}

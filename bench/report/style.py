@@ -1,0 +1,74 @@
+"""How figures look: one colour, marker and line for an architecture, everywhere.
+
+The colours are those of Okabe and Ito, which the colour-blind can tell apart; where a print is grey, the markers and
+the dashes of the lines tell what is what. Names that are not listed here get a further style.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from itertools import product
+from typing import Any, Literal, NamedTuple
+
+LineStyle = Literal["solid"] | tuple[float, tuple[float, ...]]
+
+
+class Style(NamedTuple):
+    """Colour, marker and line of an architecture."""
+
+    colour: str
+    marker: str
+    line: LineStyle
+
+
+STYLE = {
+    "rnn": Style("#56B4E9", "v", (0, (1, 1))),
+    "lstm": Style("#E69F00", "s", (0, (4, 1.5))),
+    "gru": Style("#009E73", "^", (0, (4, 1, 1, 1))),
+    "tcn": Style("#0072B2", "o", "solid"),
+}
+"""A preference for the architectures that every figure shows; nothing depends on it."""
+
+FURTHER_LINES: tuple[tuple[str, LineStyle], ...] = (("D", "solid"), ("P", (0, (2, 1))), ("X", (0, (6, 1, 1, 1))))
+FURTHER_COLOURS = ("#D55E00", "#CC79A7", "#000000")
+FURTHER = [Style(colour, marker, line) for (marker, line), colour in product(FURTHER_LINES, FURTHER_COLOURS)]
+
+THRESHOLD_COLOUR, GRID_COLOUR = "#666666", "#E5E5E5"
+
+WIDTH = 7.0
+"""Inches: the text width of a two-column paper."""
+
+RC: Any = {  # matplotlib's own type of it differs between its versions
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so that a figure is the same on every machine
+    "font.size": 7.5,
+    "axes.titlesize": 8,
+    "axes.labelsize": 7.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7.5,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 0.9,
+    "lines.markersize": 4,
+    "savefig.dpi": 200,
+    "svg.hashsalt": "seqbench",  # element ids are random otherwise
+}
+
+
+def styles(names: Iterable[str]) -> dict[str, Style]:
+    """The style of each name: its own, or one that follows from the name unless another name here has taken it."""
+    names = list(dict.fromkeys(names))
+    chosen = {name: STYLE[name] for name in names if name in STYLE}
+    taken: set[int] = set()
+    for name in sorted(set(names) - set(STYLE)):
+        first = int(hashlib.sha256(name.encode()).hexdigest(), 16)
+        places = [(first + step) % len(FURTHER) for step in range(len(FURTHER))]
+        place = next((place for place in places if place not in taken), places[0])
+        taken.add(place)
+        chosen[name] = FURTHER[place]
+    return chosen

@@ -1,0 +1,297 @@
+"""Tables: whatever is missing shows, the preset's rule is kept, and every format says the same numbers."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from seqbench.bench import config, provenance
+from seqbench.bench.config import Experiment
+from seqbench.bench.errors import UsageError
+from seqbench.bench.report import cells, grid, tables, writers
+from seqbench.bench.runs import Run
+from seqbench.tasks.base import Metric
+
+TEXT = """
+question: Which one, at 100 % of a_b & more?
+preset: suite
+seeds: 3
+training: {epochs: 1, learning_rate: 0.01}
+rows:
+- task: adding(length=20)
+  models: [gru(width=4), {model: lstm(width=4), assumed: [clip]}, "tcn(width=4, kernel=2, levels=2)"]
+- task: copy-memory(delay=5)
+  models: [gru(width=4), "tcn(width=4, kernel=3, levels=2)"]
+- task: jsb
+  models: [gru(width=4)]
+"""
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Experiment:
+    return write(tmp_path, TEXT)
+
+
+def write(folder: Path, text: str) -> Experiment:
+    (folder / "experiment.yaml").write_text(text, encoding="utf-8")
+    return config.load(folder)
+
+
+def made(run: Run, score: float = 0.5, status: str = "done", **changes: Any) -> dict[str, Any]:
+    """A row of the run whose test score of the last epochs is 10 times its best on validation."""
+    test = {metric.name: score for metric in run.make_task().metrics}
+    row = {
+        "id": run.id,
+        "status": status,
+        "device": "cpu",
+        "label": str(run),
+        "config": run.config,
+        "error": None,
+        "provenance": {"commit": "c0ffee1234", "dirty": False, "source": provenance.source_hash(run)},
+    }
+    if status in ("done", "diverged"):
+        last = {name: None if value is None else 10 * value for name, value in test.items()}
+        row |= {
+            "parameters": 105,
+            "scores": {"best": {"test": test}, "last": {"test": last}},
+            "seconds": {"training": 3.0, "evaluation": 1.0},
+        }
+    return row | changes
+
+
+def all_rows(experiment: Experiment) -> list[dict[str, Any]]:
+    return [made(run, 0.0001234 * (place + 1)) for place, run in enumerate(experiment.runs)]
+
+
+def first_cell(experiment: Experiment, make: Callable[[Run], Iterator[dict[str, Any]]]) -> grid.Entry:
+    rows = [row for run in experiment.cells[0].runs for row in make(run)]
+    return grid.collect(experiment, rows)[0]
+
+
+def numbers(text: str) -> list[str]:
+    return re.findall(r"\d+(?:\.\d+)?(?:e-?\d+)?", text)
+
+
+def test_every_place_of_the_grid_has_an_entry_without_any_row(experiment: Experiment) -> None:
+    entries = grid.collect(experiment, [])
+    assert [(entry.task, entry.metric.name, entry.model_name) for entry in entries] == [
+        ("adding(length=20)", "mse", "gru"),
+        ("adding(length=20)", "mse", "lstm"),
+        ("adding(length=20)", "mse", "tcn"),
+        ("copy-memory(delay=5)", "loss", "gru"),
+        ("copy-memory(delay=5)", "recall", "gru"),
+        ("copy-memory(delay=5)", "loss", "tcn"),
+        ("copy-memory(delay=5)", "recall", "tcn"),
+        ("jsb", "nats", "gru"),
+    ]
+    assert {(entry.missing, entry.done, cells.cell_text(entry)) for entry in entries} == {(3, 0, ("not run",))}
+    assert tables.table(entries).count("not run") == 8
+    assert "0 of 18 runs" in tables.table(entries)
+
+
+def test_a_missing_run_shows(experiment: Experiment) -> None:
+    rows = [made(run, 0.0036) for run in experiment.cells[-1].runs[:2]]
+    entry = grid.collect(experiment, rows)[-1]
+    assert (entry.done, entry.missing, entry.expected) == (2, 1, 3)
+    assert cells.cell_text(entry) == ("0.00360 (0.00360–0.00360)", "n=2 of 3")
+    assert cells.cell_text(grid.collect(experiment, rows[:1])[-1]) == ("0.00360", "n=1 of 3")
+
+
+@pytest.mark.parametrize(
+    ("statuses", "text"),
+    [
+        (("done", "done", "done"), "3/3 solved, median 9.00e-4"),
+        (("done", "diverged", "done"), "2/3 solved, median 9.00e-4, 1 diverged"),
+        (("done", None, "done"), "2/2 solved, median 9.00e-4, n=2 of 3"),
+        (("done", None, None), "1/1 solved, 9.00e-4, n=1 of 3"),
+        (("done", "failed", "died"), "1/1 solved, 9.00e-4, n=1 of 3, 2 failed"),
+        (("diverged", "diverged", "diverged"), "0/3 solved, 3 diverged"),
+        (("failed", None, None), "2 not run, 1 failed"),
+    ],
+)
+def test_diverged_and_failed_runs_show(experiment: Experiment, statuses: tuple[str | None, ...], text: str) -> None:
+    runs = experiment.cells[0].runs
+    rows = [made(run, 0.0009, status) for run, status in zip(runs, statuses, strict=True) if status]
+    assert ", ".join(cells.cell_text(grid.collect(experiment, rows)[0])) == text
+
+
+def test_a_score_that_is_not_finite_is_a_divergence(experiment: Experiment) -> None:
+    rows = [made(run, None if run.seed == 1 else 8.5) for run in experiment.cells[-1].runs]  # type: ignore[arg-type]
+    assert cells.cell_text(grid.collect(experiment, rows)[-1]) == ("8.50 (8.50–8.50)", "n=2 of 3", "1 diverged")
+
+
+def test_the_newest_result_counts(experiment: Experiment) -> None:
+    entry = first_cell(experiment, lambda run: iter([made(run, 0.5), made(run, 0.25), made(run, status="failed")]))
+    assert list(entry.values.values()) == [0.25, 0.25, 0.25]
+
+
+def test_the_preset_chooses_the_number(tmp_path: Path, experiment: Experiment) -> None:
+    suite = grid.collect(experiment, [made(run, 0.5) for run in experiment.runs])
+    assert {entry.rule for entry in suite} == {"best on validation"}
+    assert {value for entry in suite for value in entry.values.values()} == {0.5}
+    published = write(tmp_path, TEXT.replace("preset: suite", "preset: published"))
+    entries = grid.collect(published, [made(run, 0.5) for run in published.runs])
+    rules = {entry.task: (entry.rule, entry.values[0]) for entry in entries}
+    assert rules == {
+        "adding(length=20)": ("mean of last 3 epochs", 5.0),
+        "copy-memory(delay=5)": ("mean of last 3 epochs", 5.0),
+        "jsb": ("best on validation", 0.5),  # the paper had a validation set there
+    }
+    assert "mean of last 3 epochs (adding(length=20), copy-memory(delay=5)); best on validation (jsb)" in tables.table(
+        entries
+    )
+
+
+def test_devices_are_never_mixed(experiment: Experiment) -> None:
+    runs = experiment.cells[0].runs
+    rows = [made(runs[0], 0.5), made(runs[0], 0.25, device="cuda"), made(runs[1], 0.125, device="cuda")]
+    with pytest.raises(UsageError, match=r"cpu and cuda.*--device"):
+        grid.collect(experiment, rows)
+    assert grid.collect(experiment, rows, "cpu")[0].values == {0: 0.5}
+    assert grid.collect(experiment, rows, "cuda")[0].values == {0: 0.25, 1: 0.125}
+    only = grid.collect(experiment, rows[1:])[0]
+    assert (only.device, only.values) == ("cuda", {0: 0.25, 1: 0.125})
+
+
+def test_marks_are_explained_only_where_used(experiment: Experiment) -> None:
+    rows = all_rows(experiment)
+    text = tables.table(grid.collect(experiment, rows))
+    assert "‡ with settings that the source does not give: clip" in text
+    assert "†" not in text
+    assert r"\*" not in text
+    for row in rows:
+        row["provenance"] |= {"dirty": True, "source": "old"}
+    entries = grid.collect(experiment, rows)
+    assert {(entry.dirty, entry.stale) for entry in entries} == {(3, 3)}
+    text = tables.table(entries)
+    assert r"\*†‡" in text
+    assert "\n\\* run with" in text
+    assert "\n† the code" in text
+
+
+def test_columns_are_plain_names_where_they_tell_models_apart(tmp_path: Path, experiment: Experiment) -> None:
+    assert set(grid.columns(grid.collect(experiment, [])).values()) == {"gru", "lstm", "tcn"}
+    several = write(tmp_path, TEXT.replace('models: [gru(width=4), "tcn', 'models: [gru(width=4), tcn(width=4), "tcn'))
+    assert list(dict.fromkeys(grid.columns(grid.collect(several, [])).values())) == [
+        "gru",
+        "lstm",
+        "tcn(kernel=2, levels=2)",
+        "tcn",
+        "tcn(kernel=3, levels=2)",
+    ]
+
+
+def test_cells_that_differ_in_settings_alone_stay_apart(tmp_path: Path) -> None:
+    text = TEXT + "- {task: jsb, training: {epochs: 2}, models: [gru(width=4)]}\n"
+    experiment = write(tmp_path, text)
+    rows = [made(run, 1.0 + run.training.epochs) for run in experiment.runs]
+    entries = [entry for entry in grid.collect(experiment, rows) if entry.task == "jsb"]
+    assert [(entry.model, entry.values[0]) for entry in entries] == [("gru", 2.0), ("gru #2", 3.0)]
+    assert "| gru #2" in tables.table(entries)
+
+
+def test_formats_hold_the_same_numbers(experiment: Experiment) -> None:
+    entries = grid.collect(experiment, all_rows(experiment)[:-3])
+    frame = tables.long_form(entries)
+    csv = pd.read_csv(io.StringIO(tables.table(entries, "csv")))
+    records = json.loads(tables.table(entries, "json"))
+    assert len(frame) == len(csv) == len(records) == len(entries)
+    for place, entry in enumerate(entries):
+        for seed in entry.seeds:
+            score = entry.values.get(seed)
+            assert records[place][f"seed_{seed}"] == score
+            assert csv[f"seed_{seed}"][place] == score or score is None
+        assert (records[place]["missing"], csv["missing"][place]) == (entry.missing, entry.missing)
+    markdown = tables.table(entries, "md", experiment.question)
+    latex = tables.table(entries, "latex", experiment.question)
+    for math_sign, text in ((r"\\addlinespace|\\footnotesize|\{3pt\}", ""), (r"\\times10\^\{(.*?)\}", r"e\1")):
+        latex = re.sub(math_sign, text, latex)
+    assert numbers(markdown) == numbers(latex)
+    line = next(line for line in markdown.splitlines() if "nats/frame" in line)
+    assert cells.number(frame["mean"].iloc[-1]) in line
+
+
+def test_the_long_form_of_no_entries_is_empty() -> None:
+    assert tables.long_form([]).empty
+    assert json.loads(tables.table([], "json")) == []
+    assert "no cells" in tables.table([], "md")
+
+
+def latex_with_every_mark(experiment: Experiment) -> str:
+    rows = all_rows(experiment)
+    for row in rows:
+        row["provenance"] |= {"dirty": True, "source": "old"}
+    return tables.table(grid.collect(experiment, rows), "latex", experiment.question)
+
+
+def test_latex_is_balanced_and_escaped(experiment: Experiment) -> None:
+    text = latex_with_every_mark(experiment)
+    bare = re.sub(r"\\.", "", text)
+    assert bare.count("{") == bare.count("}")
+    assert bare.count("$") % 2 == 0
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") > 0
+    assert text.isascii()
+    assert r"100 \% of a\_b \& more" in text
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not there")
+def test_latex_compiles_as_it_is(experiment: Experiment, tmp_path: Path) -> None:
+    text = latex_with_every_mark(experiment)
+    document = f"\\documentclass{{article}}\\usepackage{{booktabs}}\\begin{{document}}\n{text}\\end{{document}}\n"
+    (tmp_path / "table.tex").write_text(document, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "table.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_latex_has_no_character_that_pdflatex_lacks() -> None:
+    assert writers.latex_text("1e-05 and 2.50e12, v1e3 → ü") == r"$1\times10^{-5}$ and $2.50\times10^{12}$, v1e3 ? ü"
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (0.0, "", "0"),
+        (0.0009999, "", "0.00100"),
+        (0.00043918, "", "4.39e-4"),
+        (0.16666, "", "0.167"),
+        (99.96, "", "100"),
+        (12345.6, "", "12346"),
+        (1234567.0, "", "1.23e6"),
+        (97.604, "%", "97.60"),
+        (None, "", "–"),
+        (float("nan"), "", "–"),
+    ],
+)
+def test_numbers_have_sensible_digits(value: float | None, unit: str, text: str) -> None:
+    assert cells.number(value, unit) == text
+
+
+def test_a_metric_tells_unit_direction_and_threshold() -> None:
+    assert cells.metric_text(Metric("loss", "nats", "lower", 1.0)) == ("loss (nats) ↓",)
+    assert cells.metric_text(Metric("recall", "", "higher", 0.1, 0.99)) == ("recall ↑", "solved ≥ 0.99")
+
+
+def test_sizes_and_times_stand_below(tmp_path: Path) -> None:
+    text = TEXT.replace("models: [gru(width=4)]", "parameters: 100\n  models: [gru(width=4)]")
+    experiment = write(tmp_path, text)
+    line = tables.table(grid.collect(experiment, all_rows(experiment))).splitlines()[-1]
+    assert [part.strip() for part in line.strip("|").split("|")] == ["jsb", "gru", "105", "+5.0 %", "4.0"]
+
+
+def test_two_sources_are_compared_cell_by_cell(experiment: Experiment) -> None:
+    here = grid.collect(experiment, [made(run, 0.5) for run in experiment.runs])
+    committed = grid.collect(experiment, [made(run, 0.25) for run in experiment.cells[0].runs])
+    rows = tables.compare(here, committed)
+    assert len(rows) == len(here)
+    assert rows[0] == ("adding(length=20)", "mse ↓", "gru", "0/3 solved, median 0.500", "0/3 solved, median 0.250")
+    assert rows[-1] == ("jsb", "nats (nats/frame) ↓", "gru", "0.500 (0.500–0.500), n=3", "not run")
+    assert tables.compare(here[:1], [])[0].committed == "–"
