@@ -1,1 +1,16 @@
-"""The engine: it knows no task and no model by name."""
+"""The engine: it knows no task and no model by name. Its Python interface, imported when it is first used:
+
+`make_task`, `make_network`, `make_run`, `train`, `read_rows`; see `api.py`.
+"""
+
+from typing import Any
+
+__all__ = ["make_network", "make_run", "make_task", "read_rows", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:  # lazily: `seqbench list` must not wait for torch
+        from . import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,6 +6,7 @@ import inspect
 import re
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Union
 
@@ -61,6 +62,14 @@ def coerce(owner: str, option: Option, value: Any) -> Any:
         if isinstance(value, str) and YAML_FLOAT.fullmatch(value):
             hint += f"; YAML reads {value} as text, write {_with_point(value)}"
     raise UsageError(f"{owner}: {option.name}={written(value)}: {hint}")
+
+
+def checked(owner: str, known: Mapping[str, Option], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The given values, each as its option's type. Raises UsageError for an unknown option, with the nearest."""
+    for key in given:
+        if key not in known:
+            raise UsageError(f"{owner} has no option {key!r}: {nearest(key, known)}")
+    return {key: coerce(owner, known[key], value) for key, value in given.items()}
 
 
 def _with_point(number: str) -> str:

@@ -21,6 +21,7 @@ from . import registry
 from .runs import Run
 
 DEFINES_RESULTS = ("bench", "tasks", "models", "pyproject.toml", "requirements.lock")
+SHOWS_RESULTS = (":(exclude)bench/report", ":(exclude)bench/cli", ":(exclude)bench/speed")
 STANDS_APART = {"tasks/datasets.py", "bench/checkpoint.py", "bench/errors.py", "bench/registry.py", "bench/options.py"}
 """Sources that a result does not depend on: data are known by their sums, and a checkpoint resumes to the same bits."""
 VERSIONS_OF = ("torch", "numpy", "numba", "scipy", "seqbench")
@@ -38,7 +39,7 @@ def of_sweep(folder: Path) -> dict[str, Any]:
         return {"commit": None, "dirty": False, "command": sys.argv[1:]}
     paths = [*DEFINES_RESULTS, str(folder.resolve() / "experiment.yaml")]
     inside = [path for path in paths if not Path(path).is_absolute() or Path(path).is_relative_to(root)]
-    changed = _git(root, "status", "--porcelain", "--", *inside)
+    changed = _git(root, "status", "--porcelain", "--", *inside, *SHOWS_RESULTS)
     return {"commit": commit, "dirty": bool(changed), "command": sys.argv[1:]}
 
 

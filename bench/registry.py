@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from .errors import UsageError, nearest
 from .notation import Spec
-from .options import Option, coerce, options_of
+from .options import checked, options_of
 
 Kind = Literal["task", "model"]
 CLASS_NAME = {"task": "Task", "model": "Model"}
@@ -128,18 +128,11 @@ def resolve(kind: Kind, spec: Spec, folder: Path | None = None) -> tuple[type[An
     """
     cls = find(kind, spec.name, folder)
     known = options_of(cls)
-    for key in spec.options:
-        if key not in known:
-            raise UsageError(f"{kind} {spec.name} has no option {key!r}: {nearest(key, known)}")
-    return cls, {name: _given(kind, spec, option) for name, option in known.items()}
-
-
-def _given(kind: Kind, spec: Spec, option: Option) -> Any:
-    if option.name in spec.options:
-        return coerce(f"{kind} {spec.name}", option, spec.options[option.name])
-    if option.required:
-        raise UsageError(f"{kind} {spec.name} needs the option {option.name}")
-    return option.default
+    given = checked(f"{kind} {spec.name}", known, spec.options)
+    missing = [option.name for option in known.values() if option.required and option.name not in given]
+    if missing:
+        raise UsageError(f"{kind} {spec.name} needs the option {missing[0]}")
+    return cls, {name: given.get(name, option.default) for name, option in known.items()}
 
 
 def short(name: str) -> str:

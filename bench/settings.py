@@ -11,7 +11,7 @@ from torch import nn
 
 from .errors import UsageError, nearest
 from .notation import parse
-from .options import coerce, options_of
+from .options import checked, options_of
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,4 @@ def make_schedule(text: str) -> Constant:
     if spec.name not in SCHEDULES:
         raise UsageError(f"unknown schedule {spec.name!r}: {nearest(spec.name, SCHEDULES)}")
     cls = SCHEDULES[spec.name]
-    known = options_of(cls)
-    for key in spec.options:
-        if key not in known:
-            raise UsageError(f"schedule {spec.name} has no option {key!r}: {nearest(key, known)}")
-    return cls(**{key: coerce(f"schedule {spec.name}", known[key], value) for key, value in spec.options.items()})
+    return cls(**checked(f"schedule {spec.name}", options_of(cls), spec.options))

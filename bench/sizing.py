@@ -14,7 +14,7 @@ from ..models.network import Network
 from ..tasks.base import Continuous, Task
 from .errors import UsageError, nearest
 from .notation import Spec
-from .options import coerce, options_of
+from .options import checked, options_of
 
 LARGEST_WIDTH = 1 << 20
 LINEAR = Spec("linear")
@@ -30,11 +30,7 @@ def build(task: Task, model: type[Model], options: Mapping[str, Any], head: Spec
         raise UsageError(f"{type(task).__name__}: networks for {task.input} are not there yet")
     if head.name not in HEADS:
         raise UsageError(f"unknown head {head.name!r}: {nearest(head.name, HEADS)}")
-    known = options_of(HEADS[head.name])
-    for key in head.options:
-        if key not in known:
-            raise UsageError(f"head {head.name} has no option {key!r}: {nearest(key, known)}")
-    head_options = {key: coerce(f"head {head.name}", known[key], value) for key, value in head.options.items()}
+    head_options = checked(f"head {head.name}", options_of(HEADS[head.name]), head.options)
     try:
         body = model(task.input.channels, **options)
     except ValueError as error:

@@ -1,0 +1,79 @@
+"""The suite from Python: a task's data, a network of a given size, one training, the rows as a frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..models.network import Network
+from ..tasks.base import Task
+from . import config, runs
+from .notation import Spec, parse
+from .options import checked, options_of
+from .places import experiment_folder
+from .runs import Run
+from .settings import Training
+from .store import Workplace
+from .training import train
+
+__all__ = ["make_network", "make_run", "make_task", "read_rows", "train"]
+
+
+def make_task(task: str) -> Task:
+    """The task that a text such as `adding(length=200)` names; `.load(seed)` gives its data.
+
+    Raises errors.UsageError for an unknown name or option, with the nearest known.
+    """
+    return runs.make_task(parse(task))
+
+
+def make_run(
+    task: str,
+    model: str,
+    *,
+    parameters: int | None = None,
+    tolerance: float = 0.01,
+    head: str = "linear",
+    seed: int = 0,
+    **training: Any,
+) -> Run:
+    """A run, ready for `train`: the model's width fitted to the budget of parameters, where one is given.
+
+    training: settings by name, see `settings.Training`. Raises errors.UsageError for whatever is not known, and
+    where no width comes within the tolerance of the budget.
+    """
+    made = make_task(task)
+    settings = Training(**checked("training", options_of(Training), training))
+    model_spec = config.sized(made, parse(model), parameters, tolerance, parse(head))
+    return Run(Spec(parse(task).name, made.options()), model_spec, settings, parse(head), seed)
+
+
+def make_network(task: str, model: str, *, parameters: int | None = None, seed: int = 0, **options: Any) -> Network:
+    """The network for a task, of a given size, initialised from the seed's own stream; options as of `make_run`.
+
+    Its call gives the head's outputs (B, R, O) for inputs (B, T, C), and the state. Its dropout draws from the
+    seed's stream too.
+    """
+    run = make_run(task, model, parameters=parameters, seed=seed, **options)
+    return run.make_network(run.make_task())
+
+
+def read_rows(folder: str | Path, source: str = "all") -> pd.DataFrame:
+    """The rows of an experiment, one line a run, with the test score of both reporting rules in `best_…` and `last_…`.
+
+    source: `published` (in the folder), `working` (not yet published) or `all`.
+    """
+    rows = []
+    for row in Workplace(experiment_folder(folder)).rows(source):
+        line = {key: row.get(key) for key in ("id", "status", "device", "label", "parameters", "state_size")}
+        task, model = (Spec(row["config"][kind]["name"], row["config"][kind]["options"]) for kind in ("task", "model"))
+        line |= {"task": str(task), "model": str(model), "seed": row["config"]["seed"]}
+        for rule in ("best", "last"):
+            scores = row.get("scores", {}).get(rule, {})
+            line |= {f"{rule}_{name}": value for name, value in scores.get("test", {}).items()}
+        line["seconds"] = sum(row.get("seconds", {}).get(part, 0) for part in ("training", "evaluation"))
+        line |= {key: row["provenance"][key] for key in ("commit", "dirty", "source")}
+        rows.append(line)
+    return pd.DataFrame(rows)

@@ -1,0 +1,243 @@
+"""The verbs of experiments: run, status, publish, table, plot."""
+
+from __future__ import annotations
+
+import enum
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ..errors import UsageError
+from .facts import Json, console, show_json
+
+if TYPE_CHECKING:
+    from ..config import Experiment
+
+Dir = Annotated[str, typer.Argument(metavar="DIR", help="A folder with an experiment.yaml, such as results/quick.")]
+DeviceClass = Annotated[str | None, typer.Option(help="Whose rows: cpu or cuda, where there are both.")]
+
+
+class Format(enum.StrEnum):
+    """How a table is written."""
+
+    md = "md"
+    csv = "csv"
+    latex = "latex"
+    json = "json"
+
+
+def _load(directory: str, seeds: str | None = None) -> Experiment:
+    from .. import config
+    from ..places import experiment_folder
+
+    return config.load(experiment_folder(directory), _numbers(seeds) if seeds else None)
+
+
+def _numbers(seeds: str) -> list[int]:
+    """`0,3-5` as [0, 3, 4, 5]."""
+    try:
+        spans = [[int(end) for end in part.split("-")] for part in seeds.split(",")]
+        numbers = [number for span in spans for number in range(span[0], span[-1] + 1)]
+    except ValueError:
+        numbers = []
+    if not numbers:
+        raise UsageError(f"--seeds {seeds}: numbers and spans are needed, such as 0,1 or 0-4")
+    return list(dict.fromkeys(numbers))
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name not in ("cpu", "cuda"):
+        raise UsageError(f"--device {name}: cpu, cuda or auto is needed")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: torch sees no CUDA device here")
+    return name
+
+
+def run(
+    directory: Dir,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda where there is one.")] = "auto",
+    jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time (default: one a core; one on a GPU).")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Only runs whose label or id has this text in it.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="These seeds instead of the experiment's: 0,1 or 0-4.")] = None,
+    afresh: Annotated[bool, typer.Option("--afresh", help="Train all runs, whatever is there already.")] = False,
+    stale: Annotated[bool, typer.Option("--stale", help="Train again what an older source has made.")] = False,
+    minutes: Annotated[float | None, typer.Option("--for", help="Stop after so many minutes (exit code 75).")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be trained, and why.")] = False,
+    figure: Annotated[bool, typer.Option("--figure", help="Write the figure beside the new rows.")] = False,
+) -> None:
+    """Trains the runs of an experiment that have no row yet, into the working area, and prints the table.
+
+    Ctrl-C: the runs save checkpoints, and the next `run` goes on. Exit codes: 0; 1 where a run failed; 2 for a
+    mistake in the command; 75 after --for; 130 after Ctrl-C.
+
+    Example: seqbench run results/quick --seeds 0 --only tcn
+    """
+    from .. import planning, sweep
+
+    experiment, chosen = _load(directory, seeds), _device(device)
+    from ..store import Workplace
+
+    workplace = Workplace(experiment.folder)
+    planned = planning.plan(experiment, workplace, chosen, afresh, stale)
+    if only:
+        planned = [item for item in planned if any(text in f"{item.run} {item.run.id}" for text in only)]
+        if not planned:
+            raise UsageError(f"--only {' '.join(only)}: no run of {directory} has that in its label or id")
+    out = console()
+    if dry_run:
+        for item in planned:
+            typer.echo(f"{item.run.id}  {item.run}  {item.reason}")
+        return
+    old = sum(item.reason == "finished, stale" for item in planned)
+    if old:
+        out.print(f"{old} rows were made by an older source; --stale trains them again", style="yellow")
+    from .live import Live
+
+    with Live(out) as live:
+        result = sweep.run(experiment, planned, live, chosen, jobs, minutes)
+    _answer(experiment, workplace, chosen, out, figure)
+    if result.exit_code in (sweep.OUT_OF_TIME, sweep.INTERRUPTED, sweep.TERMINATED):
+        out.print(f"not done yet; go on with: seqbench run {shlex.quote(directory)}", style="yellow")
+    raise typer.Exit(result.exit_code)
+
+
+def _answer(experiment: Experiment, workplace: Any, device: str, out: Console, figure: bool) -> None:
+    """The table of the rows here, beside the committed ones where there are some."""
+    from ..report.figures import overview
+    from ..report.grid import collect
+    from ..report.tables import compare
+
+    here, committed = ([*workplace.rows(source)] for source in ("working", "published"))
+    if not here and not committed:
+        return
+    lines = compare(collect(experiment, here, device), collect(experiment, committed, device))
+    table = Table(title=experiment.question or None, title_justify="left", caption_justify="left")
+    for header in ("task", "metric", "model", "here", "committed"):
+        table.add_column(header, overflow="fold")
+    for before, line in zip([None, *lines], lines, strict=False):
+        same = before is not None and (before.task, before.metric) == (line.task, line.metric)
+        if before is not None and not same:
+            table.add_section()
+        table.add_row("" if same else line.task, "" if same else line.metric, line.model, line.here, line.committed)
+    out.print(table)
+    if figure and here:
+        for path in overview(experiment, here, workplace.area / "overview", device):
+            out.print(f"figure: {path}", highlight=False, soft_wrap=True)
+
+
+def status(directory: Dir, json: Json = False) -> None:
+    """How far an experiment is: each run with what is there of it.
+
+    Example: seqbench status results/quick
+    """
+    from .. import planning
+    from ..store import Workplace, latest
+
+    experiment = _load(directory)
+    workplace = Workplace(experiment.folder)
+    published = set(latest(workplace.published.read()))
+    devices = sorted({device for _, device in latest(workplace.rows())}) or ["cpu"]
+    lines: list[dict[str, Any]] = []
+    for device in devices:
+        rows = latest(workplace.rows())
+        for item in planning.plan(experiment, workplace, device):
+            row = rows.get((item.run.id, device))
+            lines.append(
+                {
+                    "id": item.run.id,
+                    "run": str(item.run),
+                    "device": device,
+                    "state": row["status"] if row else "not run",
+                    "next": item.reason,
+                    "published": (item.run.id, device) in published,
+                    "dirty": row["provenance"]["dirty"] if row else None,
+                    "error": row["error"]["message"] if row and row["error"] else None,
+                }
+            )
+    if json:
+        show_json({"experiment": str(experiment.folder), "runs": lines})
+        return
+    table = Table(box=None, header_style="bold")
+    for header in ("id", "run", "device", "state", "next run", "published"):
+        table.add_column(header, overflow="fold")
+    for line in lines:
+        state = line["state"] + (" (dirty)" if line["dirty"] else "") + (f": {line['error']}" if line["error"] else "")
+        table.add_row(line["id"], line["run"], line["device"], state, line["next"], "yes" if line["published"] else "")
+    console().print(table)
+    done = sum(line["state"] in ("done", "diverged") for line in lines)
+    typer.echo(f"{done} of {len(lines)} runs are done; working area: {workplace.area}")
+
+
+def publish(directory: Dir, device: DeviceClass = None) -> None:
+    """Moves clean rows from the working area into the folder, and makes its table and figure anew.
+
+    Rows that are dirty, stale or unfinished are left, and named; then the exit code is 1.
+
+    Example: seqbench publish results/quick
+    """
+    from ..publishing import publish as publish_rows
+
+    publication = publish_rows(_load(directory), device)
+    typer.echo(f"{len(publication.moved)} rows published")
+    for path in publication.written:
+        typer.echo(f"wrote {path}")
+    for row, reason in publication.left:
+        typer.echo(f"left: {row['id']} {row['label']}: {reason}", err=True)
+    if publication.left:
+        raise typer.Exit(1)
+
+
+def table(
+    directory: Dir,
+    format: Annotated[Format, typer.Option(help="How to write it.")] = Format.md,
+    device: DeviceClass = None,
+    working: Annotated[bool, typer.Option("--working", help="Only the rows that are not published yet.")] = False,
+) -> None:
+    """Prints the table of an experiment: every cell of its grid, with what is missing, and the seeds behind it.
+
+    Rows of the folder and of the working area are taken together, newer ones first.
+
+    Example: seqbench table results/quick --format latex
+    """
+    from ..report.grid import collect
+    from ..report.tables import table as write
+
+    experiment, rows = _rows(directory, working)
+    typer.echo(write(collect(experiment, rows, device), format.value, experiment.question), nl=False)
+
+
+def plot(
+    directory: Dir,
+    out: Annotated[
+        Path | None, typer.Option(help="Path without ending (default: overview, in the working area).")
+    ] = None,
+    device: DeviceClass = None,
+    working: Annotated[bool, typer.Option("--working", help="Only the rows that are not published yet.")] = False,
+) -> None:
+    """Draws the runs of an experiment: training loss and test score, as PNG and SVG.
+
+    Example: seqbench plot results/quick --out figures/quick
+    """
+    from ..report.figures import overview
+    from ..store import Workplace
+
+    experiment, rows = _rows(directory, working)
+    if not rows:
+        raise UsageError(f"{directory}: there are no rows to draw; seqbench run {shlex.quote(directory)} makes them")
+    for path in overview(experiment, rows, out or Workplace(experiment.folder).area / "overview", device):
+        typer.echo(f"wrote {path}")
+
+
+def _rows(directory: str, working: bool) -> tuple[Experiment, list[dict[str, Any]]]:
+    from ..store import Workplace
+
+    experiment = _load(directory)
+    return experiment, [*Workplace(experiment.folder).rows("working" if working else "all")]

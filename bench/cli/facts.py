@@ -1,0 +1,152 @@
+"""The verbs that tell facts and hand out data: list, describe, fetch, export. Torch is imported where it is needed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from .. import registry
+from ..errors import UsageError
+from ..notation import parse
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def console() -> Console:
+    """Standard output; wide where it is no terminal, so that a pipe gets whole lines."""
+    return Console(width=None if sys.stdout.isatty() else 160)
+
+
+def show_json(content: Any) -> None:
+    """Prints facts for programs."""
+    typer.echo(json.dumps(content, indent=1, ensure_ascii=False))
+
+
+def list_(json: Json = False) -> None:
+    """The tasks and models, with their variants and sources.
+
+    Example: seqbench list --json
+    """
+    kinds: tuple[registry.Kind, ...] = ("task", "model")
+    listed = {f"{kind}s": list(registry.listing(kind).values()) for kind in kinds}
+    if json:
+        show_json(
+            {
+                kind: [{key: value for key, value in vars(entry).items() if key != "path"} for entry in entries]
+                for kind, entries in listed.items()
+            }
+        )
+        return
+    out = console()
+    for kind, entries in listed.items():
+        table = Table(title=kind, title_justify="left", box=None, header_style="bold")
+        for header in ("name", "what it is", "variants", "source"):
+            table.add_column(header, overflow="fold")
+        for entry in entries:
+            table.add_row(entry.name, entry.line, "\n".join(entry.variants), entry.source)
+        out.print(table)
+
+
+def describe(
+    task: Annotated[str, typer.Argument(help="A task, as name(key=value, …), a .py file, or package.module:Class.")],
+    model: Annotated[str, typer.Argument(help="A model, likewise.")],
+    parameters: Annotated[int | None, typer.Option(min=1, help="Fit the width to this many parameters.")] = None,
+    tolerance: Annotated[float, typer.Option(min=0, help="How far the count may lie from it, as a fraction.")] = 0.01,
+    head: Annotated[str, typer.Option(help="The read-out.")] = "linear",
+    json: Json = False,
+) -> None:
+    """A model on a task: options, parameters, width, receptive field, state, multiply-adds, shapes, metric, floor.
+
+    Example: seqbench describe 'adding(length=600)' lstm --parameters 70369
+    """
+    from ..describing import facts_of
+
+    facts = facts_of(task, model, parameters, tolerance, head)
+    if json:
+        show_json(facts)
+        return
+    table = Table(box=None, show_header=False)
+    for name, value in facts.items():
+        table.add_row(name, _readable(value))
+    console().print(table)
+
+
+def _readable(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={_readable(item)}" for key, item in value.items())
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return "\n".join(_readable(item) for item in value)
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def fetch(
+    tasks: Annotated[
+        list[str] | None, typer.Argument(help="Tasks whose data to fetch; all where none is named.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Fetches the data of tasks, from a mirror or their public homes, and verifies every file.
+
+    Example: SEQBENCH_MIRROR=/mnt/mirror seqbench fetch sequential-mnist jsb
+    """
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    from ...tasks import datasets
+
+    names = [parse(name).name for name in tasks] if tasks else list(registry.listing("task"))
+    remotes = {remote.filename: remote for name in names for remote in registry.find("task", name).remotes}
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    found, failed = {}, {}
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        for remote in remotes.values():
+            bar = progress.add_task(remote.filename, total=None)
+
+            def report(filename: str, received: int, total: int | None, bar: Any = bar) -> None:
+                progress.update(bar, completed=received, total=total)
+
+            try:
+                path = datasets.fetch(remote, report)
+                found[remote.filename] = {"path": str(path), "sha256": remote.sha256}
+                progress.update(bar, completed=path.stat().st_size, total=path.stat().st_size)
+            except datasets.DataError as error:
+                failed[remote.filename] = str(error)
+    if json:
+        show_json({"files": found, "failed": failed})
+    else:
+        for filename, facts in found.items():
+            typer.echo(f"{filename}  {facts['path']}  sha256 {facts['sha256']}")
+        if not remotes:
+            typer.echo("these tasks need no files: their data are generated")
+    for message in failed.values():
+        typer.echo(f"seqbench: {message}", err=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def export(
+    task: Annotated[str, typer.Argument(help="A task, as name(key=value, …).")],
+    out: Annotated[Path, typer.Option(help="The .npz file to write.")],
+    seed: Annotated[int, typer.Option(min=0, help="The seed of generated data.")] = 0,
+) -> None:
+    """Writes a task's data for a loop of your own: {train,valid,test}_{x,y} and, where not one step alone is
+    scored, {…}_mask (N, T), true where the answer is scored.
+
+    Example: seqbench export 'adding(length=200)' --seed 0 --out adding.npz
+    """
+    from ...tasks.datasets import DataError
+    from ..exporting import export_task
+
+    if out.suffix != ".npz":
+        raise UsageError(f"--out {out}: a file name that ends in .npz is needed")
+    try:
+        shapes = export_task(parse(task), seed, out)
+    except DataError as error:
+        raise UsageError(str(error)) from error
+    for name, shape in shapes.items():
+        typer.echo(f"{name}  {shape}")

@@ -1,0 +1,82 @@
+"""What a person sees while a sweep goes on: one bar for all runs, one for each that is being trained."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ..runs import Run
+from ..store import Row
+
+
+def score_text(scores: dict[str, float]) -> str:
+    """Scores in a few characters: `mse 0.00381, …`."""
+    return ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
+
+
+class Live:
+    """The display of `sweep.run` on a terminal; elsewhere a line for each run that ends."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.bars: dict[str, TaskID] = {}
+        self.planned = self.ended = 0
+        self.started_at = time.monotonic()
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[score]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+
+    def __enter__(self) -> Live:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+
+    def begin(self, planned: int, done: int) -> None:
+        self.planned = planned
+        self.overall = self.bar.add_task("all runs", total=float(planned) or 1.0, score=f"{done} there already")
+        self.fractions: dict[str, float] = {}
+
+    def progress(self, run: Run, steps: int, all_steps: int, epoch: int, scores: dict[str, float]) -> None:
+        if run.id not in self.bars:
+            self.bars[run.id] = self.bar.add_task(f"  {run}", total=1.0, score="")
+        self.fractions[run.id] = steps / all_steps
+        self.bar.update(self.bars[run.id], completed=steps / all_steps, score=score_text(scores))
+        self._update_overall()
+
+    def end(self, run: Run, row: Row | None) -> None:
+        if run.id in self.bars:
+            self.bar.remove_task(self.bars.pop(run.id))
+        if row is None:
+            self.fractions.pop(run.id, None)
+            self.console.print(f"{run}: stopped; the next run goes on with it", highlight=False, markup=False)
+            return
+        self.ended += 1
+        self.fractions[run.id] = 1.0
+        self._update_overall()
+        if row["error"]:
+            text = f"{row['status']}: {row['error']['message']}"
+        else:
+            seconds = sum(row["seconds"][part] for part in ("training", "evaluation"))
+            scores = row["scores"].get("best", {}).get("test", {})
+            text = f"{score_text(scores)} in {seconds:.1f} s" if row["status"] == "done" else row["status"]
+        self.console.print(f"[{self.ended}/{self.planned}] {run}: {text}", highlight=False, markup=False)
+
+    def say(self, text: str) -> None:
+        self.console.print(text, style="yellow", highlight=False, markup=False)
+
+    def _update_overall(self) -> None:
+        self.bar.update(self.overall, completed=sum(self.fractions.values()))

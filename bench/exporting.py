@@ -1,0 +1,47 @@
+"""A task's data without the trainer, for people who bring their own loop."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..tasks.base import Split, Task
+from . import runs
+from .notation import Spec
+
+
+def export_task(spec: Spec, seed: int, out: Path) -> dict[str, tuple[int, ...]]:
+    """Writes the three splits to an `.npz` file, atomically, and returns the shapes of its arrays by name.
+
+    `train_x` (N, T, C) as a network sees it, `train_y` the targets; `train_mask` (N, T), true where the answer is
+    scored, for tasks that are not read at the last step alone; so `valid_…` and `test_…`. Sequences of differing
+    length are padded with zeros to the longest of the split. Raises `datasets.DataError` where a file is missing.
+    """
+    task = runs.make_task(spec)
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, split in task.load(seed)._asdict().items():
+        arrays |= {f"{name}_{part}": array for part, array in _arrays(task, split).items()}
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.npz")
+    try:
+        np.savez(temporary, allow_pickle=False, **arrays)
+        temporary.replace(out)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return {name: array.shape for name, array in arrays.items()}
+
+
+def _arrays(task: Task, split: Split) -> dict[str, NDArray[Any]]:
+    batch = split.batch(torch.arange(len(split)))
+    arrays = {"x": batch.inputs.numpy(), "y": batch.targets.numpy()}
+    if task.reads != 1:
+        examples, steps = batch.inputs.shape[:2]
+        scored = torch.ones((examples, steps), dtype=torch.bool)
+        if task.reads is not None:
+            scored[:, : -task.reads] = False
+        arrays["mask"] = (scored if batch.mask is None else scored & batch.mask).numpy()
+    return arrays

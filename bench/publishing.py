@@ -1,0 +1,76 @@
+"""From the working area into the experiment's folder: rows that can be trusted, and what is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import provenance
+from .config import Experiment
+from .report.figures import overview
+from .report.grid import collect
+from .report.tables import table
+from .store import FINISHED, Row, Workplace, latest, untouched
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What was moved, and what was left, with the reason for each."""
+
+    moved: Sequence[Row]
+    left: Sequence[tuple[Row, str]]
+    written: Sequence[Path]
+
+
+def publish(experiment: Experiment, device: str | None = None) -> Publication:
+    """Moves clean, finished rows into the folder and makes its table and figure anew.
+
+    Rows that are dirty, stale, unfinished, edited by hand or not of this experiment are left where they are.
+    device: which rows the table shows, where there are those of a CPU and of a GPU.
+    Raises OSError where the folder cannot be written; nothing is lost then.
+    """
+    workplace = Workplace(experiment.folder)
+    runs = {run.id: run for run in experiment.runs}
+    sources = {run_id: provenance.source_hash(run) for run_id, run in runs.items()}
+    moved, left = [], []
+    for row in latest(workplace.working.read()).values():
+        reason = _why_not(row, sources)
+        if reason:
+            left.append((row, reason))
+        else:
+            moved.append(row)
+    if moved:
+        order = list(runs)
+        together = latest([*workplace.published.read(), *moved]).values()
+        workplace.published.replace(
+            sorted(
+                together, key=lambda row: (order.index(row["id"]) if row["id"] in runs else len(runs), row["device"])
+            )
+        )
+        workplace.working.replace(row for row, _ in left)
+    return Publication(moved, left, write_answers(experiment, device))
+
+
+def _why_not(row: Row, sources: dict[str, str]) -> str | None:
+    if row["id"] not in sources:
+        return "not a run of this experiment as it is now"
+    if row["status"] not in FINISHED:
+        return f"{row['status']}: {row['error']['message']}"
+    if not untouched(row):
+        return "its content has not the sum that it was written with"
+    if row["provenance"]["dirty"]:
+        return "dirty: the sources differed from the commit when it was made"
+    if row["provenance"]["source"] != sources[row["id"]]:
+        return "stale: the source that defines it has changed since"
+    return None
+
+
+def write_answers(experiment: Experiment, device: str | None = None) -> list[Path]:
+    """Writes `table.md`, `overview.png` and `overview.svg` of the published rows; none where there are no rows."""
+    rows = Workplace(experiment.folder).published.read()
+    if not rows:
+        return []
+    path = experiment.folder / "table.md"
+    path.write_text(table(collect(experiment, rows, device), "md", experiment.question), encoding="utf-8")
+    return [path, *overview(experiment, rows, experiment.folder / "overview", device)]
