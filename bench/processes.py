@@ -44,6 +44,7 @@ def one_thread_in_children() -> Iterator[None]:
 
 
 def how_it_ended(exit_code: int | None) -> str:
+    """The end of a worker in words: the signal that killed it, or its exit code."""
     if exit_code is not None and exit_code < 0:
         name = signal.Signals(-exit_code).name
         return f"was killed by {name}" + (" (out of memory, perhaps)" if name == "SIGKILL" else "")

@@ -1,0 +1,5 @@
+"""`python -m seqbench.bench.cli` is `seqbench`."""
+
+from . import main
+
+main()

@@ -1,0 +1,35 @@
+"""Every experiment of the suite can be trained: two steps of each of its models, on miniature files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from seqbench.bench import config
+from seqbench.bench.runs import Run
+from seqbench.bench.training import Stopped, train
+
+RESULTS = Path(__file__).resolve().parent.parent / "results"
+RUNS = [
+    pytest.param(cell.runs[0], id=f"{folder.parent.name}-{cell.task}-{cell.model}")
+    for folder in sorted(RESULTS.glob("*/experiment.yaml"))
+    for cell in config.load(folder.parent, seeds=[0]).cells
+]
+
+
+@pytest.mark.usefixtures("miniature_data")
+@pytest.mark.parametrize("run", RUNS)
+def test_two_steps(run: Run) -> None:
+    asked = iter([False, False, True])
+    with pytest.raises(Stopped):
+        train(run, should_stop=lambda: next(asked))
+
+
+def test_every_published_experiment_is_of_matched_size() -> None:
+    for folder in sorted(RESULTS.glob("bai2018-*")):
+        experiment = config.load(folder, seeds=[0])
+        assert experiment.preset == "published"
+        for cell in experiment.cells:
+            network = cell.runs[0].make_network(cell.runs[0].make_task())
+            assert cell.budget is not None
+            assert abs(network.parameter_count / cell.budget - 1) <= 0.025

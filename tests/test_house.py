@@ -1,0 +1,188 @@
+"""The rules of the house: where imports may go, how long a file may be, what a wheel holds, that examples are true."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import os
+import re
+import shlex
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("bench", "tasks", "models")
+MAY_IMPORT = {"bench": {"bench", "tasks", "models"}, "tasks": {"tasks"}, "models": {"models"}}
+LONGEST = 330
+SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+MODULES = [path for path in SOURCES if "speed" not in path.parts]
+
+
+def name_of(path: Path) -> str:
+    """`bench/cli/__init__.py` as `seqbench.bench.cli`."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(("seqbench", *(part for part in parts if part != "__init__")))
+
+
+def imports_of(path: Path) -> set[str]:
+    """The rooms of the house that a file imports from, and the top names of all else."""
+    found = set()
+    package = path.relative_to(ROOT).parts[:-1]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            base = package[: len(package) - node.level + 1]
+            target = [*base, *(node.module or "").split(".")] if node.module else [*base, node.names[0].name]
+            found.add(f"room {target[0]}")
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").partition(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_run_one_way(path: Path) -> None:
+    room = path.relative_to(ROOT).parts[0]
+    imported = imports_of(path)
+    rooms = {name.removeprefix("room ") for name in imported if name.startswith("room ")}
+    assert rooms <= MAY_IMPORT[room]
+    # `import tasks` would load a second copy of every class; our own modules are imported relatively.
+    assert not imported & {*ROOMS, "seqbench"}
+
+
+def test_the_engine_knows_no_task_and_no_model_by_name() -> None:
+    names = {
+        path.stem
+        for room in ("tasks", "models")
+        for path in (ROOT / room).glob("*.py")
+        if path.stem not in ("base", "datasets", "heads", "network", "__init__") and not path.stem.startswith("_")
+    }
+    assert {"adding", "tcn"} <= names
+    for path in (ROOT / "bench").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                imported = {*(node.module or "").split("."), *(alias.name for alias in node.names)}
+                assert not imported & names, f"{path.name} imports {imported & names}"
+
+
+@pytest.mark.parametrize(
+    "path", [*SOURCES, *(ROOT / "tests").glob("*.py")], ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_files_are_short(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: name_of(path))
+def test_doctests(path: Path) -> None:
+    module = importlib.import_module(name_of(path))
+    assert module.__doc__, "a module says what it is for"
+    assert doctest.testmod(module).failed == 0
+
+
+def test_public_functions_have_docstrings() -> None:
+    bare = []
+    for path in MODULES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            public = isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+            if public and not ast.get_docstring(node):
+                bare.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}")
+    assert not bare
+
+
+def test_a_wheel_holds_every_module_and_experiment(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    files = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    for file in files:  # a copy, because building leaves folders behind
+        if (ROOT / file).is_file():
+            (source / file).parent.mkdir(parents=True, exist_ok=True)
+            (source / file).write_bytes((ROOT / file).read_bytes())
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(source)]
+    subprocess.run(build, check=True, capture_output=True)
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        held = set(wheel.namelist())
+    wanted = {f"seqbench/{path.relative_to(ROOT).as_posix()}" for path in MODULES}
+    wanted |= {f"seqbench/{path.relative_to(ROOT).as_posix()}" for path in ROOT.glob("results/*/experiment.yaml")}
+    wanted |= {f"seqbench/{path.relative_to(ROOT).as_posix()}" for path in ROOT.glob("results/*/runs.jsonl")}
+    assert wanted <= held
+    assert not any(name.startswith(("bench/", "tasks/", "models/", "tests/")) for name in held)
+
+
+def test_nothing_speaks_of_where_it_was_written() -> None:
+    """Paths of a machine and hosts of package registries have no place in a file that others read."""
+    hosts = [
+        "pypi" + ".org",
+        "pythonhosted" + ".org",
+        "npmjs" + ".org",
+        "debian" + ".org",
+        "/work" + "/",
+        "/root" + "/",
+    ]
+    files = subprocess.run(["git", "-C", str(ROOT), "ls-files"], capture_output=True, text=True, check=True)
+    for file in files.stdout.splitlines():
+        path = ROOT / file
+        if path.is_file() and path.suffix not in (".png", ".svg"):
+            text = path.read_text(encoding="utf-8")
+            assert not [host for host in hosts if host in text], file
+
+
+def test_the_readme_shows_the_house_as_it_is() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    tree = re.search(r"```\n(pyproject\.toml.*?)```", readme, re.DOTALL)
+    assert tree, "the annotated tree is missing"
+    for path in (ROOT / "bench").iterdir():
+        if path.name not in ("__init__.py", "__pycache__"):
+            assert path.name in tree[1], f"bench/{path.name} is not in the README's tree"
+
+
+def test_the_readmes_python_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lines run as they stand; its model, in a file of its own, can be described on a task."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    interface, model = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    monkeypatch.chdir(ROOT)
+    names: dict[str, object] = {}
+    exec(interface, names)
+    assert len(interface.strip().splitlines()) <= 10
+    assert names["batch"].inputs.shape == (4, 50, 2)  # type: ignore[attr-defined]
+    (tmp_path / "my_model.py").write_text(model, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    from seqbench.bench.describing import facts_of
+
+    assert facts_of("adding", "my_model.py", parameters=400, tolerance=0.1, head_text="linear")["width"] == 100
+
+
+def test_the_readmes_commands_are_true(tmp_path: Path) -> None:
+    """Every `seqbench` line of the README answers; long ones as a dry run, those that write in another place."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = [line.split("#")[0].strip() for line in readme.splitlines() if line.startswith("seqbench ")]
+    assert len(lines) >= 8
+    environment = {**os.environ, "SEQBENCH_RUNS": str(tmp_path), "COLUMNS": "200"}
+    for line in lines:
+        words = shlex.split(line)[1:]
+        words = ["table" if word == "publish" else word for word in words]
+        words += ["--dry-run"] * (words[0] == "run")
+        words = [str(tmp_path / word) if word.endswith(".npz") else word for word in words]
+        if words[0] == "fetch" and "SEQBENCH_MIRROR" not in environment:
+            continue
+        ended = subprocess.run(
+            [sys.executable, "-m", "seqbench.bench.cli", *words],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert ended.returncode == 0, f"{line}: {ended.stderr}"
+        assert ended.stdout.strip(), line
+
+
+def test_the_readme_shows_the_committed_table() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = (ROOT / "results" / "quick" / "table.md").read_text(encoding="utf-8")
+    scores = "\n".join(line for line in table.partition("**Sizes")[0].splitlines() if line.startswith("|"))
+    assert scores in readme
