@@ -9,13 +9,13 @@ import pandas as pd
 
 from ..models.network import Network
 from ..tasks.base import Task
-from . import config, runs
+from . import config, runs, seeding
 from .notation import Spec, parse
 from .options import checked, options_of
 from .places import experiment_folder
 from .runs import Run
 from .settings import Training
-from .store import Workplace
+from .store import Workplace, latest
 from .training import train
 
 __all__ = ["make_network", "make_run", "make_task", "read_rows", "train"]
@@ -57,16 +57,19 @@ def make_network(task: str, model: str, *, parameters: int | None = None, seed: 
     seed's stream too.
     """
     run = make_run(task, model, parameters=parameters, seed=seed, **options)
-    return run.make_network(run.make_task())
+    network = run.make_network(run.make_task())
+    network.seed_dropout(seeding.generator("dropout", seed))
+    return network
 
 
 def read_rows(folder: str | Path, source: str = "all") -> pd.DataFrame:
-    """The rows of an experiment, one line a run, with the test score of both reporting rules in `best_…` and `last_…`.
+    """The rows of an experiment, one line a run and device class, the newest row of each.
 
+    The test scores of both reporting rules are in `best_…` and `last_…`.
     source: `published` (in the folder), `working` (not yet published) or `all`.
     """
     rows = []
-    for row in Workplace(experiment_folder(folder)).rows(source):
+    for row in latest(Workplace(experiment_folder(folder)).rows(source)).values():
         line = {key: row.get(key) for key in ("id", "status", "device", "label", "parameters", "state_size")}
         task, model = (Spec(row["config"][kind]["name"], row["config"][kind]["options"]) for kind in ("task", "model"))
         line |= {"task": str(task), "model": str(model), "seed": row["config"]["seed"]}

@@ -28,11 +28,14 @@ from typing import Any, Literal
 from . import registry, sizing
 from .errors import UsageError, nearest
 from .marked_yaml import Marked, Path_
-from .notation import Spec, parse
+from .notation import Spec, parse, written
 from .options import Option, coerce, options_of
 from .runs import Run, make_task
 from .settings import Training
 from .sizing import LINEAR
+
+CUT = "a comma has cut it: write it on a line of its own, or put quotes around it"
+"""YAML reads `[rnn, tcn(kernel=5, levels=4)]` as three items."""
 
 Preset = Literal["suite", "published"]
 
@@ -105,25 +108,31 @@ def load(folder: Path, seeds: list[int] | None = None) -> Experiment:
     marked = Marked(file)
     top = _checked(marked, (), marked.content, EXPERIMENT_KEYS)
     chosen = seeds if seeds is not None else _seeds(marked, top["seeds"])
+    if not top["rows"]:
+        raise marked.error(("rows",), "at least one row is needed")
     cells: list[Cell] = []
+    seen: dict[str, Path_] = {}
     for number, content in enumerate(top["rows"]):
         path: Path_ = ("rows", number)
         row = _checked(marked, path, content, ROW_KEYS)
-        models, where = (row["models"], (*path, "models")) if row["models"] else (top["models"], ("models",))
+        own = bool(row["models"])
+        models, where = (row["models"], (*path, "models")) if own else (top["models"], ("models",))
         if not models:
             raise marked.error(path, "the row has no models, and the experiment names none for all rows")
-        tasks = row["task"] if isinstance(row["task"], list) else [row["task"]]
-        for task in tasks:
+        for task in _tasks(marked, folder, (*path, "task"), row["task"]):
             for place, entry in enumerate(models):
                 model = _checked(
                     marked, (*where, place), {"model": entry} if isinstance(entry, str) else entry, MODEL_KEYS
                 )
                 settings = {**top["training"], **row["training"], **model["training"]}
+                at = (*where, place) if own else path  # models for all rows: the row says where it went wrong
                 try:
-                    cells.extend(_cells(folder, task, row, model, settings, chosen))
+                    made = list(_cells(folder, task, row, model, settings, chosen))
                 except UsageError as error:
-                    raise marked.error((*where, place), str(error)) from error
-    _refuse_twins(marked, cells)
+                    raise marked.error(at, f"{model['model']}: {error}") from error
+                for cell in made:
+                    _refuse_twin(marked, at, cell, seen)
+                cells.extend(made)
     return Experiment(folder, top["question"].strip(), top["preset"], tuple(cells))
 
 
@@ -133,12 +142,14 @@ def _checked(marked: Marked, path: Path_, content: Any, known: Mapping[str, Opti
         raise marked.error(path, f"a mapping with the keys {', '.join(known)} is needed")
     for key in content:
         if key not in known:
-            raise marked.error((*path, key), f"unknown key {key!r}: {nearest(key, known)}")
+            hint = CUT if ")" in key else nearest(key, known)
+            raise marked.error((*path, key), f"unknown key {key!r}: {hint}")
+    owner = next((str(part) for part in reversed(path) if isinstance(part, str)), "experiment")
     values = {}
     for name, option in known.items():
         if name in content:
             try:
-                values[name] = coerce(str(path[0]) if path else "experiment", option, content[name])
+                values[name] = coerce(owner, option, content[name])
             except UsageError as error:
                 raise marked.error((*path, name), str(error)) from error
         elif option.required:
@@ -155,7 +166,7 @@ def _check_training(marked: Marked, path: Path_, settings: Mapping[str, Any]) ->
     for key, value in settings.items():
         if key not in known:
             raise marked.error((*path, key), f"unknown key {key!r}: {nearest(key, known)}")
-        for one in value if isinstance(value, list) and not known[key].takes_list else [value]:
+        for one in value if _is_axis(known[key], value) else [value]:
             try:
                 coerce("training", known[key], one)
             except UsageError as error:
@@ -169,24 +180,49 @@ def _seeds(marked: Marked, seeds: int | list[int]) -> list[int]:
     return chosen
 
 
+def _tasks(marked: Marked, folder: Path, path: Path_, texts: str | list[str]) -> list[Spec]:
+    """The tasks of a row, complete with all options."""
+    specs = []
+    for place, text in enumerate([texts] if isinstance(texts, str) else texts):
+        try:
+            spec = _parse(text)
+            for one in _axes(registry.find("task", spec.name, folder), spec):
+                specs.append(Spec(one.name, make_task(one, folder).options()))
+        except UsageError as error:
+            raise marked.error((*path, place), str(error)) from error
+    return specs
+
+
 def _cells(
-    folder: Path, task_text: str, row: Mapping[str, Any], model: Mapping[str, Any], settings: Any, seeds: list[int]
+    folder: Path, task_spec: Spec, row: Mapping[str, Any], model: Mapping[str, Any], settings: Any, seeds: list[int]
 ) -> Iterator[Cell]:
-    head_text = model["head"] or row["head"]
-    head = parse(head_text)
-    budget = model["parameters"] or row["parameters"]
-    tolerance = model["tolerance"] or row["tolerance"]
-    for task_spec in _axes(registry.find("task", parse(task_text).name, folder), parse(task_text)):
-        task = make_task(task_spec, folder)
-        complete_task = Spec(task_spec.name, task.options())
-        model_spec = parse(model["model"])
-        model_class = registry.find("model", model_spec.name, folder)
-        for one in _axes(model_class, model_spec):
-            complete_model = sized(task, one, budget, tolerance, head, folder)
-            for training, suffix in _trainings(settings):
-                runs = tuple(Run(complete_task, complete_model, training, head, seed, folder=folder) for seed in seeds)
-                label = ", ".join([runs[0].model_label, *suffix])
-                yield Cell(runs[0].task_label, label, runs, budget, tuple(model["assumed"]))
+    task = make_task(task_spec, folder)
+    head = _parse(row["head"] if model["head"] is None else model["head"])
+    budget = row["parameters"] if model["parameters"] is None else model["parameters"]
+    tolerance = row["tolerance"] if model["tolerance"] is None else model["tolerance"]
+    spec = _parse(model["model"])
+    model_class = registry.find("model", spec.name, folder)
+    can_be_assumed = {*options_of(Training), *options_of(model_class), "head"}
+    for name in model["assumed"]:
+        if name not in can_be_assumed:
+            raise UsageError(f"assumed: there is no setting {name!r}: {nearest(name, can_be_assumed)}")
+    for one in _axes(model_class, spec):
+        complete_model = sized(task, one, budget, tolerance, head, folder)
+        for training, suffix in _trainings(settings):
+            runs = tuple(Run(task_spec, complete_model, training, head, seed, folder=folder) for seed in seeds)
+            label = ", ".join([runs[0].model_label, *suffix])
+            yield Cell(runs[0].task_label, label, runs, budget, tuple(model["assumed"]))
+
+
+def _parse(text: str) -> Spec:
+    if text.count("(") != text.count(")"):
+        raise UsageError(f"cannot read {text!r}: {CUT}")
+    return parse(text)
+
+
+def _is_axis(option: Option, value: Any) -> bool:
+    """Whether a list stands for several values, and is not itself the value of an option that takes one."""
+    return isinstance(value, list) and value != [] and not option.takes_list
 
 
 def sized(
@@ -209,27 +245,22 @@ def sized(
 def _axes(cls: type[Any], spec: Spec) -> Iterator[Spec]:
     """The specs that a spec with lists for values stands for; a list is a value where the option takes one."""
     known = options_of(cls)
-    values = [
-        value if isinstance(value, list) and key in known and not known[key].takes_list else [value]
-        for key, value in spec.options.items()
-    ]
+    values = [value if key in known and _is_axis(known[key], value) else [value] for key, value in spec.options.items()]
     for combination in itertools.product(*values):
         yield Spec(spec.name, dict(zip(spec.options, combination, strict=True)))
 
 
 def _trainings(settings: Mapping[str, Any]) -> Iterator[tuple[Training, list[str]]]:
     known = options_of(Training)
-    axes = [key for key, value in settings.items() if isinstance(value, list) and not known[key].takes_list]
+    axes = [key for key, value in settings.items() if _is_axis(known[key], value)]
     for combination in itertools.product(*(settings[key] for key in axes)):
         chosen = {**settings, **dict(zip(axes, combination, strict=True))}
         values = {key: coerce("training", known[key], value) for key, value in chosen.items()}
-        yield Training(**values), [f"{key}={value}" for key, value in zip(axes, combination, strict=True)]
+        yield Training(**values), [f"{key}={written(value)}" for key, value in zip(axes, combination, strict=True)]
 
 
-def _refuse_twins(marked: Marked, cells: list[Cell]) -> None:
-    seen: set[str] = set()
-    for cell in cells:
-        for run in cell.runs:
-            if run.id in seen:
-                raise marked.error(("rows",), f"two rows or models are the same run: {run}")
-            seen.add(run.id)
+def _refuse_twin(marked: Marked, at: Path_, cell: Cell, seen: dict[str, Path_]) -> None:
+    for run in cell.runs:
+        if run.id in seen:
+            raise marked.error(at, f"the same run as in line {marked.line(seen[run.id])}: {run}")
+        seen[run.id] = at

@@ -23,12 +23,12 @@ def export_task(spec: Spec, seed: int, out: Path) -> dict[str, tuple[int, ...]]:
     length are padded with zeros to the longest of the split. Raises `datasets.DataError` where a file is missing.
     """
     task = runs.make_task(spec)
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, Any] = {}
     for name, split in task.load(seed)._asdict().items():
         arrays |= {f"{name}_{part}": array for part, array in _arrays(task, split).items()}
     temporary = out.with_name(f".{out.name}.{os.getpid()}.npz")
     try:
-        np.savez(temporary, allow_pickle=False, **arrays)
+        np.savez(temporary, **arrays)
         temporary.replace(out)
     finally:
         temporary.unlink(missing_ok=True)

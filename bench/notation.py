@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import keyword
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -34,7 +35,9 @@ def written(value: Any) -> str:
     ('[450,450,100]', 'none', 'one-hot', '0.001')
     """
     if isinstance(value, str):
-        return value if BARE.fullmatch(value) and value not in WORDS else repr(value)
+        parts = re.split("[-.]", value)
+        readable = all(part.isidentifier() and not keyword.iskeyword(part) for part in parts)
+        return value if readable and BARE.fullmatch(value) and value.lower() not in WORDS else repr(value)
     if isinstance(value, list | tuple):
         return f"[{','.join(written(item) for item in value)}]"
     if value is None or isinstance(value, bool):
@@ -59,16 +62,17 @@ def parse(text: str) -> Spec:
     source = f"f({arguments})"
     try:
         call = ast.parse(source, mode="eval").body
-    except SyntaxError:
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         call = None
-    if not isinstance(call, ast.Call) or call.args or any(keyword.arg is None for keyword in call.keywords):
+    plain = isinstance(call, ast.Call) and isinstance(call.func, ast.Name)  # not name(a=1)(b=2)
+    if not isinstance(call, ast.Call) or not plain or call.args or any(part.arg is None for part in call.keywords):
         raise UsageError(f"cannot read {text!r}: the notation is name or name(key=value, …)")
     options: dict[str, Any] = {}
-    for keyword in call.keywords:
-        assert keyword.arg is not None
-        if keyword.arg in options:
-            raise UsageError(f"{text!r}: {keyword.arg} is given twice")
-        options[keyword.arg] = _value(keyword.value, source, text)
+    for part in call.keywords:
+        assert part.arg is not None
+        if part.arg in options:
+            raise UsageError(f"{text!r}: {part.arg} is given twice")
+        options[part.arg] = _value(part.value, source, text)
     return Spec(name, options)
 
 
@@ -82,7 +86,7 @@ def _value(node: ast.expr, source: str, text: str) -> Any:
         return segment
     try:
         value = ast.literal_eval(node)
-    except ValueError:
+    except (ValueError, TypeError):
         value = None
     if not isinstance(value, int | float | str):
         raise UsageError(f"cannot read the value {segment!r} in {text!r}: put other text in quotes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 import types
 import typing
@@ -32,11 +33,19 @@ class Option:
 
 
 def options_of(cls: type[Any]) -> dict[str, Option]:
-    """The options of a class: a dataclass's fields, or the keyword-only arguments of a constructor."""
-    hints = typing.get_type_hints(cls.__init__)
+    """The options of a class: a dataclass's fields, or the keyword-only arguments of a constructor.
+
+    Raises UsageError where an annotation names what the module does not know.
+    """
+    fields = getattr(cls, "__dataclass_fields__", {})
+    try:
+        # Of a dataclass each field is read in the module that declares it: a user's task may derive from one of ours.
+        hints = typing.get_type_hints(cls if fields else cls.__init__)
+    except NameError as error:
+        raise UsageError(f"{cls.__module__}.{cls.__name__}: the annotations of its options: {error}") from error
     options = {}
     for parameter in inspect.signature(cls).parameters.values():
-        is_field = hasattr(cls, "__dataclass_fields__") and parameter.name in cls.__dataclass_fields__
+        is_field = parameter.name in fields
         if parameter.kind is parameter.KEYWORD_ONLY or is_field:
             required = parameter.default is parameter.empty
             default = None if required else parameter.default
@@ -88,7 +97,7 @@ def _parts(annotation: Any) -> tuple[Any, ...]:
 def _named(part: Any) -> str:
     if part is type(None):
         return "none"
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", dict: "a mapping"}
     return names.get(part, "a list" if typing.get_origin(part) in (tuple, list) else str(part))
 
 
@@ -104,7 +113,7 @@ def _fit(part: Any, value: Any) -> tuple[bool, Any]:
         items = [_fit(typing.get_args(part)[0], item) for item in value] if isinstance(value, list | tuple) else []
         return isinstance(value, list | tuple) and all(fits for fits, _ in items), origin(item for _, item in items)
     if part is float:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         return number, float(value) if number else value
     if part is int:
         whole = isinstance(value, int) and not isinstance(value, bool)

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any
 
 from . import worker
@@ -41,6 +42,24 @@ def one_thread_in_children() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def signals_held_back() -> Iterator[None]:
+    """Within it Ctrl-C and SIGTERM wait, and processes that are started never get them.
+
+    A terminal, or a scheduler, sends them to all processes; only the parent acts on them. Without this a Ctrl-C would
+    kill the fork server while it imports.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # before Python 3.12 its start would let the signals through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def how_it_ended(exit_code: int | None) -> str:

@@ -9,7 +9,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,16 +28,18 @@ VERSIONS_OF = ("torch", "numpy", "numba", "scipy", "seqbench")
 REQUIRED = ("commit", "dirty", "source", "versions", "platform", "processor", "device", "threads", "data", "started")
 
 
-def of_sweep(folder: Path) -> dict[str, Any]:
+def of_sweep(folder: Path, runs: Iterable[Run]) -> dict[str, Any]:
     """What is judged once, when a sweep starts: the commit, and whether the sources or the experiment differ from it.
 
+    A user's task and model files are judged too, where they lie in the checkout.
     Outside a git checkout (an installed wheel) the commit is None and the version stands in for it.
     """
     root = registry.ROOT
     commit = _git(root, "rev-parse", "HEAD")
     if commit is None or _git(root, "rev-parse", "--show-toplevel") != str(root):
         return {"commit": None, "dirty": False, "command": sys.argv[1:]}
-    paths = [*DEFINES_RESULTS, str(folder.resolve() / "experiment.yaml")]
+    own = sorted({str(path) for run in runs for path in _class_files(run)})
+    paths = [*DEFINES_RESULTS, str(folder.resolve() / "experiment.yaml"), *own]
     inside = [path for path in paths if not Path(path).is_absolute() or Path(path).is_relative_to(root)]
     changed = _git(root, "status", "--porcelain", "--", *inside, *SHOWS_RESULTS)
     return {"commit": commit, "dirty": bool(changed), "command": sys.argv[1:]}
@@ -97,32 +99,42 @@ def source_hash(run: Run) -> str:
 
     Comments, docstrings and layout do not count, so that a better explanation makes no row stale.
     """
-    root = registry.ROOT
-    files = {Path(sys.modules[cls.__module__].__file__ or "") for cls in (run.task_class, run.model_class)}
-    files.add(root / "bench" / "training.py")
-    return _hash_of_closure(tuple(sorted(files)))
+    return _hash_of(tuple(sorted(_class_files(run) | {registry.ROOT / "bench" / "training.py"})))
+
+
+def _class_files(run: Run) -> set[Path]:
+    """The files in which the run's task and model stand."""
+    return {Path(sys.modules[cls.__module__].__file__ or "") for cls in (run.task_class, run.model_class)}
 
 
 @lru_cache
-def _hash_of_closure(files: tuple[Path, ...]) -> str:
-    root, waiting, seen = registry.ROOT, list(files), dict[str, str]()
+def _hash_of(files: tuple[Path, ...]) -> str:
+    digest = hashlib.sha256()
+    for name, meaning in sorted(_closure(files).values()):
+        digest.update(f"{name}\n{meaning}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _closure(files: Iterable[Path]) -> dict[Path, tuple[str, str]]:
+    """The files and all that they import of the suite: path -> name, without the machine's own folders, and meaning."""
+    root, waiting, seen = registry.ROOT, list(files), dict[Path, tuple[str, str]]()
     while waiting:
         path = waiting.pop()
         name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
-        if name in seen or name in STANDS_APART:
+        if path in seen or name in STANDS_APART:
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        seen[name] = _meaning(tree)
+        seen[path] = name, _meaning(tree)
         waiting.extend(_imported(tree, path))
-    digest = hashlib.sha256()
-    for name in sorted(seen):
-        digest.update(f"{name}\n{seen[name]}\n".encode())
-    return digest.hexdigest()[:16]
+    return seen
 
 
 def _imported(tree: ast.Module, path: Path) -> Iterator[Path]:
     """The files of the suite that a module imports relatively (as all of its own do), or that lie in the package."""
     for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            ours = [alias.name.split(".")[1:] for alias in node.names if alias.name.startswith(f"{registry.PACKAGE}.")]
+            yield from filter(Path.is_file, (registry.ROOT.joinpath(*parts).with_suffix(".py") for parts in ours))
         if not isinstance(node, ast.ImportFrom):
             continue
         if node.level:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,13 +29,21 @@ def publish(experiment: Experiment, device: str | None = None) -> Publication:
 
     Rows that are dirty, stale, unfinished, edited by hand or not of this experiment are left where they are.
     device: which rows the table shows, where there are those of a CPU and of a GPU.
-    Raises OSError where the folder cannot be written; nothing is lost then.
+    Raises OSError where the folder cannot be written; nothing is lost then. Raises UsageError while another process
+    runs the experiment.
     """
     workplace = Workplace(experiment.folder)
+    with workplace.held() if workplace.working.path.is_file() else nullcontext():
+        moved, left = _move(experiment, workplace)
+    return Publication(moved, left, write_answers(experiment, device))
+
+
+def _move(experiment: Experiment, workplace: Workplace) -> tuple[list[Row], list[tuple[Row, str]]]:
     runs = {run.id: run for run in experiment.runs}
     sources = {run_id: provenance.source_hash(run) for run_id, run in runs.items()}
     moved, left = [], []
-    for row in latest(workplace.working.read()).values():
+    working = workplace.working.read()
+    for row in latest(working).values():
         reason = _why_not(row, sources)
         if reason:
             left.append((row, reason))
@@ -48,8 +57,9 @@ def publish(experiment: Experiment, device: str | None = None) -> Publication:
                 together, key=lambda row: (order.index(row["id"]) if row["id"] in runs else len(runs), row["device"])
             )
         )
-        workplace.working.replace(row for row, _ in left)
-    return Publication(moved, left, write_answers(experiment, device))
+        places = {(row["id"], row["device"]) for row in moved}
+        workplace.working.replace(row for row in working if (row["id"], row["device"]) not in places)
+    return moved, left
 
 
 def _why_not(row: Row, sources: dict[str, str]) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import inspect
 import sys
 import types
 from dataclasses import dataclass
@@ -86,8 +87,10 @@ def find(kind: Kind, name: str, folder: Path | None = None) -> type[Any]:
     elif separator:
         try:
             module = importlib.import_module(reference)
-        except ImportError as error:
-            raise UsageError(f"{kind} {name!r}: cannot import {reference}: {error}") from error
+        except Exception as error:  # whatever a user's module does wrong
+            raise UsageError(
+                f"{kind} {name!r}: cannot import {reference!r}: {type(error).__name__}: {error}"
+            ) from error
     else:
         raise UsageError(f"unknown {kind} {name!r}: {nearest(name, listing(kind))}")
     found = getattr(module, class_name or CLASS_NAME[kind], None)
@@ -97,6 +100,9 @@ def find(kind: Kind, name: str, folder: Path | None = None) -> type[Any]:
             f"{kind} {name!r}: {reference} holds no class {class_name or CLASS_NAME[kind]} "
             f"that derives from {contract.__module__}.{contract.__name__}"
         )
+    if inspect.isabstract(found):
+        lacking = ", ".join(sorted(vars(found)["__abstractmethods__"]))
+        raise UsageError(f"{kind} {name!r}: {reference}'s class {found.__name__} does not define {lacking}")
     return found
 
 

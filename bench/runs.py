@@ -17,8 +17,8 @@ from ..tasks.base import Task
 from . import registry, seeding, sizing
 from .errors import UsageError
 from .notation import Spec
-from .options import options_of
-from .settings import Training
+from .options import checked, options_of
+from .settings import Training, canonical_schedule
 from .sizing import LINEAR
 
 LOOP_VERSION = 1
@@ -81,16 +81,18 @@ class Run:
         So adding an option with a default gives no run another id.
         """
         training = {field.name: field.default for field in dataclasses.fields(Training)}
+        settings = {**vars(self.training), "schedule": canonical_schedule(self.training.schedule)}
+        head = sizing.canonical_head(self.head)
         identity = {
             "task": _identity(self.task, self.task_class),
             "model": _identity(self.model, self.model_class),
             "loop": LOOP_VERSION,
-            "training": {key: value for key, value in vars(self.training).items() if value != training[key]},
+            "training": {key: value for key, value in settings.items() if value != training[key]},
             "seed": self.seed,
             "precision": self.precision,
         }
-        if self.head != LINEAR:
-            identity["head"] = str(self.head)
+        if head != LINEAR:
+            identity["head"] = str(head)
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -116,11 +118,8 @@ def from_config(config: Mapping[str, Any], folder: Path | None = None) -> Run:
     for kind in kinds:
         _, options = registry.resolve(kind, specs[kind], folder)
         specs[kind] = Spec(specs[kind].name, options)
-    training = dict(config["training"])
-    training["test_lengths"] = tuple(training.get("test_lengths", ()))
-    return Run(
-        **specs, training=Training(**training), seed=config["seed"], precision=config["precision"], folder=folder
-    )
+    training = Training(**checked("training", options_of(Training), config["training"]))
+    return Run(**specs, training=training, seed=config["seed"], precision=config["precision"], folder=folder)
 
 
 def make_task(spec: Spec, folder: Path | None = None) -> Task:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import torch
 from torch import nn
 
 from .errors import UsageError, nearest
-from .notation import parse
+from .notation import Spec, parse
 from .options import checked, options_of
 
 
@@ -76,6 +76,10 @@ class Step(Constant):
     every: int = 10
     by: float = 0.1
 
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise UsageError(f"schedule step: every={self.every}: at least 1 is needed")
+
     def factor(self, history: Sequence[float]) -> float:
         return self.by ** (len(history) // self.every)
 
@@ -93,6 +97,10 @@ class Plateau(Constant):
     window: int = 3
     after: int = 10
     ties: bool = False
+
+    def __post_init__(self) -> None:
+        if self.window < 1 or self.after < 0:
+            raise UsageError("schedule plateau: a window of at least 1, and after of at least 0, are needed")
 
     def factor(self, history: Sequence[float]) -> float:
         factor = 1.0
@@ -113,3 +121,14 @@ def make_schedule(text: str) -> Constant:
         raise UsageError(f"unknown schedule {spec.name!r}: {nearest(spec.name, SCHEDULES)}")
     cls = SCHEDULES[spec.name]
     return cls(**checked(f"schedule {spec.name}", options_of(cls), spec.options))
+
+
+def canonical_schedule(text: str) -> str:
+    """The schedule that `text` names with what differs from its defaults, so that two spellings are one thing.
+
+    >>> canonical_schedule("step(by=0.5,every=10)"), canonical_schedule("constant")
+    ('step(by=0.5)', 'constant')
+    """
+    schedule = make_schedule(text)
+    values = {field.name: (getattr(schedule, field.name), field.default) for field in fields(schedule)}
+    return str(Spec(parse(text).name, {name: value for name, (value, default) in values.items() if value != default}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,14 +28,21 @@ def build(task: Task, model: type[Model], options: Mapping[str, Any], head: Spec
     """
     if not isinstance(task.input, Continuous):
         raise UsageError(f"{type(task).__name__}: networks for {task.input} are not there yet")
-    if head.name not in HEADS:
-        raise UsageError(f"unknown head {head.name!r}: {nearest(head.name, HEADS)}")
-    head_options = checked(f"head {head.name}", options_of(HEADS[head.name]), head.options)
+    head = canonical_head(head)
     try:
         body = model(task.input.channels, **options)
+        return Network(body, HEADS[head.name](body.features, task.outputs, **head.options), task.reads)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    return Network(body, HEADS[head.name](body.features, task.outputs, **head_options), task.reads)
+
+
+def canonical_head(head: Spec) -> Spec:
+    """The read-out with what differs from its defaults, checked. Raises UsageError for an unknown name or option."""
+    if head.name not in HEADS:
+        raise UsageError(f"unknown head {head.name!r}: {nearest(head.name, HEADS)}")
+    known = options_of(HEADS[head.name])
+    given = checked(f"head {head.name}", known, head.options)
+    return Spec(head.name, {key: given[key] for key in known if key in given and given[key] != known[key].default})
 
 
 def on_paper(task: Task, model: type[Model], options: Mapping[str, Any], head: Spec = LINEAR) -> Network:
@@ -62,13 +69,18 @@ def fit(
 ) -> Size:
     """The width whose parameter count, body and head, is nearest to `budget`; of two equally near the smaller.
 
+    Where another option gives all sizes (a TCN's `widths`), the width stays as it is, and so does the count.
     Raises UsageError beyond the tolerance (a fraction of the budget), with the nearest counts on both sides.
     """
+    if budget < 1:
+        raise UsageError(f"parameters={budget}: a budget of at least 1 is needed")
 
     def size(width: int) -> Size:
         network = on_paper(task, model, {**options, model.sized_by: width}, head)
         return Size(width, network.parameter_count)
 
+    if size(1).parameters == size(2).parameters:
+        return size(options.get(model.sized_by, options_of(model)[model.sized_by].default))
     below, above = _around(size, budget)
     best = min((below, above), key=lambda found: (abs(found.parameters - budget), found.width))
     if abs(best.parameters - budget) > tolerance * budget:
@@ -80,9 +92,9 @@ def fit(
     return best
 
 
-def _around(size: Any, budget: int) -> tuple[Size, Size]:
+def _around(size: Callable[[int], Size], budget: int) -> tuple[Size, Size]:
     """The widest size not above the budget and the narrowest not below it: counts grow with the width."""
-    low, high = size(1), size(1)
+    low = high = size(1)
     while high.parameters < budget and high.width < LARGEST_WIDTH:
         low, high = high, size(2 * high.width)
     while high.width - low.width > 1:

@@ -12,8 +12,11 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from .errors import UsageError
 from .provenance import REQUIRED
@@ -70,11 +73,12 @@ class RowFile:
         row = signed(finite(row))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.repair()
-        with self.path.open("ab") as file:
+        with self.path.open("ab", buffering=0) as file:  # a buffer would write its rest once more when it is closed
             start = file.tell()
+            rest = memoryview(_line(row).encode() + b"\n")
             try:
-                file.write(_line(row).encode() + b"\n")
-                file.flush()
+                while rest:
+                    rest = rest[file.write(rest) :]
                 os.fsync(file.fileno())
             except OSError:
                 os.truncate(self.path, start)
@@ -165,6 +169,29 @@ class Workplace:
             yield from self.published.read()
         if source in ("working", "all"):
             yield from self.working.read()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Within it this process alone changes the working area.
+
+        Raises UsageError where another process does, or where the area cannot be written.
+        """
+        try:
+            self.area.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.area / "lock")
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise UsageError(
+                f"{self.folder}: another process runs or publishes it (it holds {self.area / 'lock'})"
+            ) from error
+        except OSError as error:
+            raise UsageError(
+                f"cannot write to {self.area}: {error.strerror}; SEQBENCH_RUNS names another place"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def checkpoint(self, run_id: str, device: str) -> Path:
         """The file of a run's checkpoint."""

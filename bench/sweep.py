@@ -13,14 +13,13 @@ from multiprocessing import connection
 from typing import Any, Protocol
 
 import torch
-from filelock import FileLock, Timeout
 
 from ..tasks.datasets import DataError, fetch, sums
 from . import provenance, worker
 from .config import Experiment
 from .errors import UsageError
 from .planning import Planned
-from .processes import default_jobs, how_it_ended, one_thread_in_children, worker_context
+from .processes import default_jobs, how_it_ended, one_thread_in_children, signals_held_back, worker_context
 from .runs import Run
 from .store import FINISHED, Row, Workplace
 
@@ -73,19 +72,7 @@ def run(
     Raises UsageError where another process runs this experiment, or the working area cannot be written.
     """
     workplace = Workplace(experiment.folder)
-    try:
-        workplace.area.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(workplace.area / "lock")
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UsageError(
-            f"{experiment.folder}: another process runs it (it holds {workplace.area / 'lock'})"
-        ) from error
-    except OSError as error:
-        raise UsageError(
-            f"cannot write to {workplace.area}: {error.strerror}; SEQBENCH_RUNS names another place"
-        ) from error
-    with lock:
+    with workplace.held():
         repaired = workplace.working.repair()
         if repaired:
             display.say(repaired)
@@ -116,7 +103,7 @@ class _Sweep:
         self.experiment, self.workplace, self.display, self.device = experiment, workplace, display, device
         self.checkpoint_every = checkpoint_every
         self.deadline = time.monotonic() + 60 * minutes if minutes is not None else None
-        self.origin = provenance.of_sweep(experiment.folder)
+        self.origin = provenance.of_sweep(experiment.folder, experiment.runs)
         self.result = Result()
         self.workers: list[_Worker] = []
         self.stop_code: int | None = None
@@ -139,6 +126,8 @@ class _Sweep:
                         if not self.workers:
                             break
                     self._listen()
+            except KeyboardInterrupt:
+                self.display.say("stopped at once: the next run goes on from the last checkpoints")
             finally:
                 for one in self.workers:
                     one.process.kill()
@@ -180,10 +169,10 @@ class _Sweep:
         )
         pipe, theirs = self.context.Pipe()
         process = self.context.Process(target=worker.main, args=(theirs, job), daemon=True)
-        with one_thread_in_children():
+        with one_thread_in_children(), signals_held_back():
             process.start()
+            self.workers.append(_Worker(run, process, pipe))
         theirs.close()
-        self.workers.append(_Worker(run, process, pipe))
 
     def _listen(self) -> None:
         by_handle: dict[Any, _Worker] = {}

@@ -85,6 +85,7 @@ def repeatable(device: torch.device) -> Iterator[None]:
     Denormals are flushed to zero on the CPU: vanishing gradients decay into them and slow a step 3 to 7 times.
     """
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    flushed = torch.tensor(torch.finfo(torch.float32).tiny).div(2).item() == 0  # torch has no question for it
     if device.type == "cpu":
         torch.set_num_threads(1)
         torch.set_flush_denormal(True)
@@ -96,7 +97,7 @@ def repeatable(device: torch.device) -> Iterator[None]:
     finally:
         if device.type == "cpu":
             torch.set_num_threads(threads)
-            torch.set_flush_denormal(False)
+            torch.set_flush_denormal(flushed)
         else:
             torch.use_deterministic_algorithms(deterministic)
 

@@ -21,9 +21,10 @@ from .checkpoint import Checkpoint
 from .runs import Run
 from .training import Outcome, Progress, Stopped, train
 
-PRELOAD = ["torch", "numba", "numpy", "scipy", __name__]
-"""What the fork server imports: it makes a worker ready in a second. It imports only; one parallel operation of
-torch in the server would hang every worker for ever."""
+PRELOAD = ["torch", "torch._dynamo", "numba", "numba.np.arraymath", "numpy", "scipy.io", __name__]
+"""What the fork server imports, so that a worker need not: it makes a worker ready at once. torch imports `_dynamo`
+with the first optimizer (1.3 s), numba `arraymath` with the first compiled call. The server imports only; one parallel
+operation of torch in it would hang every worker for ever."""
 
 REPORT_EVERY = 0.2
 """Seconds between two reports of a worker to its parent."""
@@ -57,6 +58,8 @@ def main(pipe: connection.Connection, job: Job) -> None:
     device = torch.device(job.device)
     outcome, error = None, None
     try:
+        if provenance.source_hash(run) != job.source:
+            raise RuntimeError("the source has changed since the sweep started; the next run trains with the new one")
         with Checkpoint(job.checkpoint, job.source, job.checkpoint_every) as checkpoint:
             outcome = train(run, device, checkpoint, stop.is_set, reporter)
     except Stopped:

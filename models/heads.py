@@ -10,9 +10,12 @@ class Linear(nn.Linear):
 
     std: the standard deviation of the normal from which A is drawn; None keeps PyTorch's uniform
     U(-1/√W, 1/√W). The published code (Bai et al. 2018) uses 0.01 for adding and copy memory; b keeps PyTorch's draw.
+    Raises ValueError for a negative std.
     """
 
     def __init__(self, features: int, outputs: int, *, std: float | None = None) -> None:
+        if std is not None and std < 0:
+            raise ValueError(f"linear head: std={std}: at least 0 is needed")
         super().__init__(features, outputs)
         if std is not None:
             nn.init.normal_(self.weight, 0.0, std)

@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from ..config import Experiment
 
 Dir = Annotated[str, typer.Argument(metavar="DIR", help="A folder with an experiment.yaml, such as results/quick.")]
-DeviceClass = Annotated[str | None, typer.Option(help="Whose rows: cpu or cuda, where there are both.")]
+
+
+class Device(enum.StrEnum):
+    """What a row was made on."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+DeviceClass = Annotated[Device | None, typer.Option(help="Whose rows, where there are both.")]
 
 
 class Format(enum.StrEnum):
@@ -34,17 +43,17 @@ def _load(directory: str, seeds: str | None = None) -> Experiment:
     from .. import config
     from ..places import experiment_folder
 
-    return config.load(experiment_folder(directory), _numbers(seeds) if seeds else None)
+    return config.load(experiment_folder(directory), _numbers(seeds) if seeds is not None else None)
 
 
 def _numbers(seeds: str) -> list[int]:
     """`0,3-5` as [0, 3, 4, 5]."""
     try:
         spans = [[int(end) for end in part.split("-")] for part in seeds.split(",")]
-        numbers = [number for span in spans for number in range(span[0], span[-1] + 1)]
     except ValueError:
-        numbers = []
-    if not numbers:
+        spans = []
+    numbers = [number for span in spans for number in range(span[0], span[-1] + 1)]
+    if not numbers or any(len(span) > 2 for span in spans):
         raise UsageError(f"--seeds {seeds}: numbers and spans are needed, such as 0,1 or 0-4")
     return list(dict.fromkeys(numbers))
 
@@ -69,7 +78,9 @@ def run(
     seeds: Annotated[str | None, typer.Option(help="These seeds instead of the experiment's: 0,1 or 0-4.")] = None,
     afresh: Annotated[bool, typer.Option("--afresh", help="Train all runs, whatever is there already.")] = False,
     stale: Annotated[bool, typer.Option("--stale", help="Train again what an older source has made.")] = False,
-    minutes: Annotated[float | None, typer.Option("--for", help="Stop after so many minutes (exit code 75).")] = None,
+    minutes: Annotated[
+        float | None, typer.Option("--for", min=0, help="Stop after so many minutes (exit code 75).")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be trained, and why.")] = False,
     figure: Annotated[bool, typer.Option("--figure", help="Write the figure beside the new rows.")] = False,
 ) -> None:

@@ -92,10 +92,13 @@ def _record(entry: Entry) -> dict[str, Any]:
 
 
 def compare(entries_here: Iterable[Entry], entries_committed: Iterable[Entry]) -> list[Comparison]:
-    """Cell by cell, in the order of the entries made here; a dash where the committed ones have no such cell."""
+    """Cell by cell, the models of a task and metric together; a dash where the committed ones have no such cell."""
     committed = {(entry.task, entry.metric.name, entry.model): entry for entry in entries_committed}
-    comparisons = []
+    lines: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries_here:
+        lines.setdefault((entry.task, entry.metric.name), []).append(entry)
+    comparisons = []
+    for entry in (entry for line in lines.values() for entry in line):
         other = committed.get((entry.task, entry.metric.name, entry.model))
         texts = [", ".join(cell_text(one) if one else NOTHING) for one in (entry, other)]
         comparisons.append(Comparison(entry.task, metric_title(entry.metric), entry.model, *texts))

@@ -1,0 +1,184 @@
+"""Tiny experiments, and what a test needs to run them: in this process, or by the command line in another."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from seqbench.bench import config, planning, sweep
+from seqbench.bench.runs import Run
+from seqbench.bench.store import Row, Workplace
+from seqbench.bench.training import Outcome, train
+
+SMALL = """\
+question: Which one?
+rows:
+- task: adding(length=12, train=128, valid=32, test=32)
+  training: {epochs: 2, batch: 16, clip: 1.0}
+  models: ["gru(width=4)", "tcn(width=4, kernel=2, levels=2, dropout=0.2)"]
+"""
+"""Two runs of 16 steps."""
+
+LONG = """\
+question: How long?
+rows:
+- task: adding(length=20, train=320, valid=32, test=32)
+  training: {epochs: 20, batch: 8, schedule: "plateau(after=1, window=1)"}
+  models: ["gru(width=4, layers=2, dropout=0.2)"]
+"""
+"""One run of 800 steps, a second or two long, that has a checkpoint after every 40 steps."""
+
+OWN_MODEL = '''\
+"""A model of the user's own."""
+
+import os
+import signal
+from pathlib import Path
+
+from seqbench.models import gru
+
+
+class Model(gru.Model):
+    """A GRU that first does what BODY stands for."""
+
+    def forward(self, inputs, state=None):
+        # no comment yet
+        BODY
+        return super().forward(inputs, state)
+'''
+"""The text of `my_model.py`; BODY stands for a line of its own."""
+
+OWN = SMALL.replace('"tcn(', 'my_model.py(width=3), "tcn(').replace('"gru(width=4)", ', "")
+"""SMALL with the user's own model in place of the GRU, and before the TCN."""
+
+
+def write(folder: Path, text: str = SMALL, **files: str) -> Path:
+    """An experiment's folder, with further files: name without `.py` -> content."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "experiment.yaml").write_text(text, encoding="utf-8")
+    for name, content in files.items():
+        (folder / f"{name}.py").write_text(content, encoding="utf-8")
+    return folder
+
+
+@dataclass
+class Recorder:
+    """A display that remembers; `on_begin` is called at the start, `on_progress` with the run and its steps."""
+
+    on_progress: Callable[[Run, int], object] = lambda run, steps: None
+    on_begin: Callable[[], object] = lambda: None
+    planned: int = -1
+    done: int = -1
+    said: list[str] = field(default_factory=list)
+    ended: list[tuple[str, str | None]] = field(default_factory=list)
+
+    def begin(self, planned: int, done: int) -> None:
+        self.planned, self.done = planned, done
+        self.on_begin()
+
+    def progress(self, run: Run, steps: int, all_steps: int, epoch: int, scores: dict[str, float]) -> None:
+        self.on_progress(run, steps)
+
+    def end(self, run: Run, row: Row | None) -> None:
+        self.ended.append((run.id, row["status"] if row else None))
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+def sweep_in(folder: Path, display: Recorder | None = None, **options: Any) -> sweep.Result:
+    """Plans and runs the experiment of a folder in this process; `afresh` and `stale` go to the plan."""
+    experiment = config.load(folder)
+    choice = {name: options.pop(name) for name in ("afresh", "stale") if name in options}
+    planned = planning.plan(experiment, Workplace(folder), "cpu", **choice)
+    return sweep.run(experiment, planned, display or Recorder(), **options)
+
+
+def reasons(folder: Path, **choice: bool) -> list[str]:
+    """Why each run of the folder is or is not to do."""
+    return [item.reason for item in planning.plan(config.load(folder), Workplace(folder), "cpu", **choice)]
+
+
+def rows_of(folder: Path) -> list[Row]:
+    """The rows of the working area, oldest first."""
+    return Workplace(folder).working.read()
+
+
+def measured(row: Row) -> dict[str, Any]:
+    """What of a row must not depend on when, where and in how many pieces it was trained."""
+    curve = [{key: value for key, value in point.items() if key != "seconds"} for point in row["curve"]]
+    return {"curve": curve} | {key: row[key] for key in ("status", "scores", "lengths", "trace")}
+
+
+def measured_of(outcome: Outcome) -> dict[str, Any]:
+    """The same of an outcome, and the bytes of its last weights."""
+    progress = vars(outcome) | vars(outcome.progress)
+    weights = {name: value.numpy().tobytes().hex() for name, value in outcome.network.state_dict().items()}
+    return {**measured(progress), "weights": weights}
+
+
+def measured_here(run: Run) -> dict[str, Any]:
+    """What the row of a run must hold: trained in this process, in one piece."""
+    here = measured_of(train(run))
+    del here["weights"]
+    return here
+
+
+def bits(values: list[torch.Tensor]) -> list[bytes]:
+    """Tensors as bytes, so that NaN equals itself and -0.0 differs from 0.0."""
+    return [value.detach().numpy().tobytes() for value in values]
+
+
+def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """`seqbench run FOLDER …` in a session of its own, for `finish`."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "seqbench.bench.cli", "run", str(folder), "--device", "cpu", *arguments],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """The exit code and all output; whatever hangs is killed after a minute."""
+    try:
+        output, _ = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    return process.returncode, output
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30.0, what: str = "it") -> float:
+    """Waits until the condition holds, and returns for how long; AssertionError after `seconds`."""
+    begin = time.monotonic()
+    while not condition():
+        assert time.monotonic() - begin < seconds, f"{what} did not come within {seconds} s"
+        time.sleep(0.02)
+    return time.monotonic() - begin
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of an experiment that are there."""
+    return sorted((Workplace(folder).area / "checkpoints").glob("*.pt"))
+
+
+def descendants(process_id: int) -> list[psutil.Process]:
+    """All processes that a process has started, directly or not."""
+    return psutil.Process(process_id).children(recursive=True)
+
+
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that still run."""
+    return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]

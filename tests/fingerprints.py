@@ -1,0 +1,107 @@
+"""A hash of data, first weights, outputs and gradients of every task with every model, here or in another process.
+
+`python fingerprints.py FOLDER` prints them as JSON, on the miniature files of that folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+import miniature
+import torch
+from seqbench.bench import registry
+from seqbench.bench.notation import Spec
+from seqbench.bench.runs import Run
+from seqbench.models.network import Network
+from seqbench.tasks.base import Batch, Split, Splits, Task
+from torch import Tensor
+
+TASKS, MODELS = (sorted(registry.listing(kind)) for kind in ("task", "model"))
+
+
+@lru_cache
+def run_of(task: str, model: str, seed: int = 0) -> Run:
+    """A task with a model, both with their test parameters."""
+    specs = []
+    for kind, name in (("task", task), ("model", model)):
+        cls = registry.find(kind, name)
+        _, options = registry.resolve(kind, Spec(name, dict(cls.test_parameters)))
+        specs.append(Spec(name, options))
+    return Run(specs[0], specs[1], seed=seed)
+
+
+@lru_cache
+def small(task: str) -> Task:
+    """A task with its test parameters."""
+    return run_of(task, MODELS[0]).make_task()
+
+
+@lru_cache
+def splits(task: str, seed: int = 0) -> Splits:
+    """Its data; the miniature files must be installed."""
+    return small(task).load(seed)
+
+
+def some(split: Split, count: int = 4) -> Batch:
+    """The first examples of a split."""
+    return split.batch(torch.arange(min(count, len(split))))
+
+
+def built(task: str, model: str, seed: int = 0) -> Network:
+    """The network with its first weights."""
+    return run_of(task, model, seed).make_network(small(task))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Within it torch computes in one thread, as a run does."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def of_tensors(tensors: Iterable[Tensor | None]) -> str:
+    """A hash of the bytes of tensors, of their shapes and of their types."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        if tensor is not None:
+            digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def of_data(task: str, seed: int = 0) -> dict[str, str]:
+    """A hash of every batch that each split shows."""
+    parts = splits(task, seed)._asdict().items()
+    return {name: of_tensors(split.batch(torch.arange(len(split)))) for name, split in parts}
+
+
+def of_pair(task: str, model: str) -> dict[str, str]:
+    """Hashes of first weights, outputs and gradients on the first examples, in training mode."""
+    network, batch = built(task, model), some(splits(task).train)
+    weights = of_tensors(network.state_dict().values())
+    outputs, _ = network(batch.inputs)
+    small(task).loss(outputs, batch).backward()
+    gradients = of_tensors(parameter.grad for parameter in network.parameters())
+    return {"weights": weights, "outputs": of_tensors([outputs]), "gradients": gradients}
+
+
+def of_all() -> dict[str, dict[str, str]]:
+    """Everything, under one thread."""
+    with one_thread():
+        pairs = {f"{task} {model}": of_pair(task, model) for task in TASKS for model in MODELS}
+        return {task: of_data(task) for task in TASKS} | pairs
+
+
+if __name__ == "__main__":
+    miniature.install(Path(sys.argv[1]))
+    print(json.dumps(of_all()))

@@ -1,0 +1,216 @@
+"""What holds for every task with every model, found in the registry: a new file is picked up and must keep it."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fingerprints
+import numpy as np
+import pytest
+import torch
+from fingerprints import MODELS, TASKS, built, small, some, splits
+from seqbench.bench import registry
+from seqbench.tasks.base import Continuous
+from torch import Tensor
+
+every_task = pytest.mark.parametrize("task", TASKS)
+every_model = pytest.mark.parametrize("model", MODELS)
+pytestmark = pytest.mark.usefixtures("miniature_data", "thread")
+
+
+@pytest.fixture
+def thread() -> Iterator[None]:
+    """One thread, as in training; it is also faster for networks this small."""
+    with fingerprints.one_thread():
+        yield
+
+
+def random_states() -> list[Any]:
+    """The global random states that a benchmark must leave alone."""
+    name, keys, *rest = np.random.get_state()
+    return [torch.get_rng_state().tolist(), name, keys.tolist(), rest, random.getstate()]
+
+
+def answers(task: str, model: str, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Features (B, T, W), and what the head says at every step (B, T, O), whatever the task reads."""
+    network = built(task, model).eval()
+    features, _ = network.body(inputs)
+    return features, network.head(features)
+
+
+def test_every_file_is_found() -> None:
+    root = Path(registry.__file__).parents[1]
+    for kind, found in (("tasks", TASKS), ("models", MODELS)):
+        holding = {
+            path.stem for path in (root / kind).glob("*.py") if f"\nclass {kind[:-1].title()}(" in path.read_text()
+        }
+        assert {name.replace("-", "_") for name in found} == holding - {"base"}
+    assert {"rnn", "lstm", "gru", "tcn"} <= set(MODELS)
+    assert {"adding", "copy-memory", "sequential-mnist", "permuted-mnist", "jsb", "nottingham"} <= set(TASKS)
+
+
+@every_task
+def test_batches_have_the_declared_shapes(task: str) -> None:
+    made = small(task)
+    assert isinstance(made.input, Continuous)
+    for split in splits(task):
+        batch, lengths = some(split, 3), split.lengths
+        longest = made.steps if lengths is None else int(lengths[:3].max())
+        assert batch.inputs.shape == (3, longest, made.input.channels)
+        assert longest <= made.steps
+        assert batch.inputs.dtype == torch.float32
+        assert batch.inputs.isfinite().all()
+        assert len(batch.targets) == 3
+        assert (batch.mask is None) == (lengths is None)
+        if batch.mask is not None:
+            assert batch.mask.shape == (3, longest)
+            assert batch.mask.dtype == torch.bool
+            assert batch.mask.sum(1).tolist() == lengths[:3].tolist()
+
+
+@every_task
+@every_model
+def test_outputs_loss_and_totals(task: str, model: str) -> None:
+    made, network, batch = small(task), built(task, model), some(splits(task).train)
+    examples, steps = batch.inputs.shape[:2]
+    with torch.no_grad():
+        features, _ = network.body(batch.inputs)
+        outputs, _ = network(batch.inputs)
+    assert features.shape == (examples, steps, network.body.features)
+    assert outputs.shape == (examples, steps if made.reads is None else made.reads, made.outputs)
+    last = features if made.reads is None else features[:, steps - made.reads :]
+    torch.testing.assert_close(outputs, network.head(last).detach())
+    loss = made.loss(outputs, batch)
+    assert loss.shape == ()
+    assert loss.isfinite()
+    totals = made.totals(outputs, batch)
+    assert set(totals) == {metric.name for metric in made.metrics}
+    for metric in made.metrics:
+        total, count = totals[metric.name]
+        assert np.isfinite(metric.value(float(total), float(count)))
+        assert 0 < float(count) <= examples * steps
+
+
+@every_task
+@every_model
+def test_totals_are_sums_over_examples(task: str, model: str) -> None:
+    """So that a score does not depend on how examples are batched, nor on what pads them."""
+    made, network, split = small(task), built(task, model).eval(), splits(task).test
+    whole = some(split)
+    single = [split.batch(torch.tensor([place])) for place in range(len(whole.inputs))]
+    with torch.no_grad():
+        together = made.totals(network(whole.inputs)[0], whole)
+        alone = [made.totals(network(batch.inputs)[0], batch) for batch in single]
+    for name, (total, count) in together.items():
+        assert float(count) == sum(float(one[name][1]) for one in alone)
+        assert float(total) == pytest.approx(sum(float(one[name][0]) for one in alone), rel=1e-4)
+
+
+@every_task
+@every_model
+def test_no_answer_depends_on_a_later_input(task: str, model: str) -> None:
+    inputs = some(splits(task).train, 2).inputs.requires_grad_()
+    features, outputs = answers(task, model, inputs)
+    steps = inputs.shape[1]
+    for t in sorted({0, steps // 3, steps - 2}):
+        for made in (features, outputs):
+            (gradient,) = torch.autograd.grad(made[:, t].square().sum(), inputs, retain_graph=True)
+            assert not gradient[:, t + 1 :].any(), f"what is said at {t} depends on later inputs"
+            assert gradient[:, : t + 1].any()
+
+
+@every_task
+@every_model
+def test_pieces_give_what_the_whole_gives(task: str, model: str) -> None:
+    inputs, body = some(splits(task).valid).inputs, built(task, model).body.eval()
+    steps, draw = inputs.shape[1], random.Random(f"{task} {model}")
+    with torch.no_grad():
+        whole, _ = body(inputs)
+        for count in (1, 3):
+            cuts = sorted(draw.sample(range(1, steps), count))
+            pieces, state = [], None
+            for start, end in zip([0, *cuts], [*cuts, steps], strict=True):
+                features, state = body(inputs[:, start:end], state)
+                pieces.append(features)
+            torch.testing.assert_close(torch.cat(pieces, 1), whole, rtol=0.0, atol=1e-5, msg=f"cut at {cuts}")
+
+
+@every_task
+@every_model
+def test_the_loss_falls_and_every_parameter_learns(task: str, model: str) -> None:
+    """A fifth of the loss on one batch within 50 steps."""
+    made, network, batch = small(task), built(task, model), some(splits(task).train)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+    first, last = None, torch.inf
+    for step in range(50):
+        optimizer.zero_grad()
+        loss = made.loss(network(batch.inputs)[0], batch)
+        last = loss.item()
+        first = last if first is None else first
+        if last <= 0.8 * first:
+            break
+        loss.backward()
+        if step == 0:
+            for name, parameter in network.named_parameters():
+                assert parameter.grad is not None, name
+                assert parameter.grad.isfinite().all(), name
+                assert parameter.grad.any(), name
+        optimizer.step()
+    assert first is not None
+    assert last <= 0.8 * first
+
+
+@every_task
+@every_model
+def test_global_random_states_are_left_alone(task: str, model: str) -> None:
+    before = random_states()
+    made, network = small(task), built(task, model)
+    batch = some(made.load(3).train)
+    made.loss(network(batch.inputs)[0], batch).backward()
+    assert random_states() == before
+
+
+@every_task
+@every_model
+def test_global_random_states_change_nothing(task: str, model: str) -> None:
+    def made() -> list[str]:
+        data = some(small(task).load(3).train)
+        return [fingerprints.of_tensors(data), *fingerprints.of_pair(task, model).values()]
+
+    first = made()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(12345)
+        assert made() == first
+
+
+def test_the_same_bits_in_another_process(miniature_folder: Path) -> None:
+    script = Path(fingerprints.__file__)
+    command = [sys.executable, str(script), str(miniature_folder)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    theirs, ours = json.loads(ended.stdout), fingerprints.of_all()
+    assert len(ours) == len(TASKS) * (1 + len(MODELS))
+    assert theirs == ours
+
+
+@every_task
+def test_what_a_seed_changes(task: str) -> None:
+    """The test split never; training and validation data where they are generated; order and weights always."""
+    zero, one = (fingerprints.of_data(task, seed) for seed in (0, 1))
+    assert zero["test"] == one["test"]
+    generated = not registry.find("task", task).remotes
+    assert (zero["train"] != one["train"]) == generated
+    assert (zero["valid"] != one["valid"]) == generated
+    assert len(set(zero.values())) == 3, "two splits hold the same"
+
+
+@every_model
+def test_a_seed_changes_the_first_weights(model: str) -> None:
+    weights = [fingerprints.of_tensors(built(TASKS[0], model, seed).state_dict().values()) for seed in (0, 0, 1)]
+    assert weights[0] == weights[1] != weights[2]

@@ -1,0 +1,238 @@
+"""Publishing: rows that can be trusted go into the folder, the others stay and are named."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from experiments import OWN, OWN_MODEL, SMALL, sweep_in, write
+from seqbench.bench import config, provenance, publishing
+from seqbench.bench.errors import UsageError
+from seqbench.bench.publishing import Publication, publish, write_answers
+from seqbench.bench.store import RowFile, Workplace, signed, untouched
+
+ANSWERS = ["table.md", "overview.png", "overview.svg"]
+TWO_SEEDS = SMALL.replace("rows:", "seeds: 2\nrows:")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """Clean rows of four runs, in the order in which they ended; not to be changed."""
+    folder = write(tmp_path_factory.mktemp("trained") / "small", TWO_SEEDS)
+    assert sweep_in(folder).exit_code == 0
+    return [clean(row) for row in Workplace(folder).working.read()]
+
+
+def clean(row: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """The row as from a commit, signed again."""
+    origin = row["provenance"] | {"commit": "c0ffee" * 6, "dirty": False} | changes.pop("provenance", {})
+    return signed(row | changes | {"provenance": origin})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write(tmp_path / "results" / "small", TWO_SEEDS)
+
+
+def lay_out(folder: Path, rows: list[dict[str, Any]]) -> Workplace:
+    """The rows in the working area as they are, with whatever sum they have."""
+    place = Workplace(folder)
+    place.area.mkdir(parents=True, exist_ok=True)
+    place.working.replace(rows)
+    return place
+
+
+def published(folder: Path) -> Publication:
+    return publish(config.load(folder))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in ANSWERS}
+
+
+def test_clean_rows_move_in_the_order_of_the_grid(folder: Path, trained: list[dict[str, Any]]) -> None:
+    ids = [run.id for run in config.load(folder).runs]
+    place = lay_out(folder, sorted(trained, key=lambda row: ids.index(row["id"]), reverse=True))
+    publication = published(folder)
+    assert ([row["id"] for row in publication.left], len(publication.moved)) == ([], 4)
+    assert [row["id"] for row in place.published.read()] == ids
+    assert all(untouched(row) for row in place.published.read())
+    assert place.working.read() == []
+    assert [path.name for path in publication.written] == ANSWERS
+    text = (folder / "table.md").read_text(encoding="utf-8")
+    assert "Which one?" in text
+    assert "4 of 4 runs" in text
+    assert (folder / "overview.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "overview.svg").read_text(encoding="utf-8").rstrip().endswith("</svg>")
+
+
+def test_answers_are_the_same_when_made_again(folder: Path, trained: list[dict[str, Any]]) -> None:
+    """Byte by byte, so that a commit shows what has changed; also where the rows came in pieces."""
+    lay_out(folder, trained)
+    published(folder)
+    first = contents(folder)
+    for name in ANSWERS:
+        (folder / name).unlink()
+    assert [path.name for path in write_answers(config.load(folder))] == ANSWERS
+    assert contents(folder) == first
+    assert published(folder).moved == []
+    assert contents(folder) == first
+    (folder / "runs.jsonl").unlink()
+    for part in (trained[2:], trained[:2]):
+        lay_out(folder, part)
+        published(folder)
+    assert contents(folder) == first
+
+
+def broken(row: dict[str, Any], how: str) -> dict[str, Any]:
+    match how:
+        case "dirty":
+            return clean(row, provenance={"dirty": True})
+        case "stale":
+            return clean(row, provenance={"source": "0" * 16})
+        case "failed" | "died":
+            return clean(row, status=how, error={"message": "too hard", "traceback": ""})
+        case "foreign":
+            return clean(row, id="0" * 12)
+        case _:  # edited by hand, the sum is of what stood there before
+            return row | {"scores": {**row["scores"], "last": row["scores"]["best"]}}
+
+
+REASONS = {
+    "dirty": "dirty: the sources differed from the commit when it was made",
+    "stale": "stale: the source that defines it has changed since",
+    "failed": "failed: too hard",
+    "died": "died: too hard",
+    "foreign": "not a run of this experiment as it is now",
+    "edited": "its content has not the sum that it was written with",
+}
+
+
+@pytest.mark.parametrize("how", REASONS)
+def test_what_cannot_be_trusted_stays(how: str, folder: Path, trained: list[dict[str, Any]]) -> None:
+    rows = [trained[0], broken(trained[1], how), *trained[2:]]
+    place = lay_out(folder, rows)
+    publication = published(folder)
+    assert [(row["label"], reason) for row, reason in publication.left] == [(rows[1]["label"], REASONS[how])]
+    assert place.working.read() == [rows[1]], "as it is"
+    assert {row["id"] for row in place.published.read()} == {row["id"] for row in trained} - {trained[1]["id"]}
+    assert "3 of 4 runs" in (folder / "table.md").read_text(encoding="utf-8"), "a missing run shows"
+
+
+def test_diverged_runs_are_published(folder: Path, trained: list[dict[str, Any]]) -> None:
+    lay_out(folder, [clean(trained[0], status="diverged", scores={})])
+    assert [row["status"] for row in published(folder).moved] == ["diverged"]
+
+
+def test_newer_rows_take_the_place_of_older_ones(folder: Path, trained: list[dict[str, Any]]) -> None:
+    place = lay_out(folder, trained)
+    published(folder)
+    newer = clean(trained[2], resumed=5)
+    lay_out(folder, [newer])
+    published(folder)
+    assert [row["resumed"] for row in place.published.read() if row["id"] == newer["id"]] == [5]
+    assert len(place.published.read()) == 4
+
+
+def test_what_is_not_moved_is_not_lost(folder: Path, trained: list[dict[str, Any]]) -> None:
+    """A clean row, behind a newer and dirty one of the same run, while another run is published."""
+    rows = [trained[0], broken(trained[0], "dirty"), trained[1], broken(trained[1], "failed")]
+    place = lay_out(folder, rows)
+    assert [row["id"] for row in published(folder).moved] == [trained[1]["id"]]
+    assert place.working.read() == rows[:2]
+
+
+def test_a_stale_model_of_the_users_own(tmp_path: Path) -> None:
+    folder = write(tmp_path / "own", OWN, my_model=OWN_MODEL.replace("BODY", "inputs = inputs * 1.0"))
+    assert sweep_in(folder).exit_code == 0
+    lay_out(folder, [clean(row) for row in Workplace(folder).working.read()])
+    write(folder, OWN, my_model=OWN_MODEL.replace("BODY", "inputs = inputs * 1.5"))
+    provenance._hash_of.cache_clear()
+    publication = published(folder)
+    assert [(row["label"].count("my_model"), reason) for row, reason in publication.left] == [(1, REASONS["stale"])]
+    assert len(publication.moved) == 1
+
+
+def test_nothing_to_publish(folder: Path) -> None:
+    publication = published(folder)
+    assert (publication.moved, publication.left, publication.written) == ([], [], [])
+    assert sorted(path.name for path in folder.parent.rglob("*")) == ["experiment.yaml", "small"]
+
+
+def test_a_folder_that_cannot_be_written_loses_nothing(
+    folder: Path, trained: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = lay_out(folder, trained)
+    replace = RowFile.replace
+
+    def read_only(self: RowFile, rows: Any) -> None:
+        if self.path.parent == folder:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        replace(self, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RowFile, "replace", read_only)
+        with pytest.raises(OSError, match="Read-only file system"):
+            published(folder)
+    assert place.working.read() == trained
+    assert len(published(folder).moved) == 4
+
+
+def test_cut_short_between_the_two_files_loses_nothing(
+    folder: Path, trained: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = lay_out(folder, trained)
+    replace = RowFile.replace
+
+    def cut_short(self: RowFile, rows: Any) -> None:
+        if self.path.parent != folder:
+            raise KeyboardInterrupt
+        replace(self, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RowFile, "replace", cut_short)
+        with pytest.raises(KeyboardInterrupt):
+            published(folder)
+    published(folder)
+    assert (len(place.published.read()), place.working.read()) == (4, [])
+
+
+def test_not_while_a_sweep_writes(folder: Path, trained: list[dict[str, Any]]) -> None:
+    """A row that comes between reading and writing anew would be lost."""
+    place = lay_out(folder, trained)
+    with place.held(), pytest.raises(UsageError, match="another process runs or publishes it"):
+        published(folder)
+    assert place.working.read() == trained
+
+
+def test_two_devices(folder: Path, trained: list[dict[str, Any]]) -> None:
+    """Their numbers are not one sample: which of them the table shows must be said."""
+    place = lay_out(folder, [*trained, *(clean(row, device="cuda") for row in trained)])
+    with pytest.raises(UsageError, match="choose one with --device"):
+        published(folder)
+    assert len(place.published.read()) == 8
+    assert [path.name for path in publish(config.load(folder), "cuda").written] == ANSWERS
+    assert "Device: cuda" in (folder / "table.md").read_text(encoding="utf-8")
+
+
+def test_the_command_says_what_is_left_and_ends_with_1(folder: Path, trained: list[dict[str, Any]]) -> None:
+    lay_out(folder, [broken(trained[1], "dirty"), *trained[2:]])
+    command = [sys.executable, "-m", "seqbench.bench.cli", "publish", str(folder)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1
+    assert ended.stdout.splitlines() == ["2 rows published", *(f"wrote {folder / name}" for name in ANSWERS)]
+    assert ended.stderr == f"left: {trained[1]['id']} {trained[1]['label']}: {REASONS['dirty']}\n"
+
+
+def test_published_rows_are_plain_json_lines(folder: Path, trained: list[dict[str, Any]]) -> None:
+    lay_out(folder, trained)
+    published(folder)
+    for line in (folder / "runs.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+        assert publishing.untouched(row)

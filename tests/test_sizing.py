@@ -1,0 +1,179 @@
+"""Widths for a budget of parameters: the nearest by brute force, the published sizes, and what is refused."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+import torch
+from seqbench.bench import registry, sizing
+from seqbench.bench.errors import UsageError
+from seqbench.bench.notation import Spec, parse
+from seqbench.bench.runs import make_task
+from seqbench.tasks.base import Task
+
+
+def task_of(text: str) -> Task:
+    return make_task(parse(text))
+
+
+def resolved(text: str) -> tuple[type[Any], dict[str, Any]]:
+    return registry.resolve("model", parse(text))
+
+
+def count(task: Task, text: str, width: int) -> int:
+    cls, options = resolved(text)
+    return sizing.on_paper(task, cls, {**options, "width": width}).parameter_count
+
+
+SMALL_MODELS = ("rnn", "lstm(layers=2)", "gru", "tcn(kernel=2, levels=2)")
+
+
+@pytest.mark.parametrize("model", SMALL_MODELS)
+def test_the_nearest_width_is_that_of_a_search_over_all(model: str) -> None:
+    task = task_of("copy-memory(delay=10)")
+    counts = {width: count(task, model, width) for width in range(1, 41)}
+    assert list(counts.values()) == sorted(set(counts.values())), "counts grow with the width"
+    draw = random.Random(model)
+    budgets = [draw.randrange(counts[1] // 2, counts[40]) for _ in range(15)]
+    for budget in [*budgets, counts[1], counts[2], counts[17]]:
+        best = min(counts, key=lambda width: (abs(counts[width] - budget), width))
+        assert sizing.fit(task, *resolved(model), budget, tolerance=10) == sizing.Size(best, counts[best])
+
+
+def test_of_two_equally_near_the_smaller() -> None:
+    task = task_of("adding(length=20)")
+    pairs = [(count(task, "rnn", width), count(task, "rnn", width + 1)) for width in range(1, 30)]
+    widths = [width for width, (low, high) in enumerate(pairs, 1) if (low + high) % 2 == 0]
+    assert widths
+    for width in widths:
+        low, high = pairs[width - 1]
+        assert sizing.fit(task, *resolved("rnn"), (low + high) // 2, tolerance=1).width == width
+        assert sizing.fit(task, *resolved("rnn"), (low + high) // 2 + 1, tolerance=1).width == width + 1
+
+
+MNIST, ADDING, COPY, ONE_HOT, JSB, NOTTINGHAM = (
+    ("sequential-mnist", 66_910),
+    ("adding(length=600)", 70_369),
+    ("copy-memory(delay=1000)", 12_530),
+    ("copy-memory(delay=1000, coding=one-hot)", 13_230),
+    ("jsb", 269_938),
+    ("nottingham", 1_053_238),
+)
+# Task and budget, model, layers, width, parameters: protocol.md §2.2, counted there against PyTorch's own cells.
+PUBLISHED = [
+    (MNIST, "lstm", (127, 67_320), (73, 66_148)),
+    (MNIST, "gru", (146, 66_732), (85, 67_160)),
+    (MNIST, "rnn", (252, 66_790), (147, 67_042)),
+    (("permuted-mnist", 66_910), "lstm", (127, 67_320), (73, 66_148)),
+    (ADDING, "lstm", (131, 70_872), (76, 71_213)),
+    (ADDING, "gru", (151, 70_367), (87, 69_775)),
+    (ADDING, "rnn", (263, 70_485), (152, 70_377)),
+    (COPY, "lstm", (53, 12_412), (31, 12_472)),
+    (COPY, "gru", (62, 12_720), (36, 12_574)),
+    (COPY, "rnn", (106, 12_624), (62, 12_472)),
+    (ONE_HOT, "lstm", (51, 13_372), (31, 13_588)),
+    (ONE_HOT, "gru", (59, 13_167), (36, 13_546)),
+    (ONE_HOT, "rnn", (105, 13_345), (63, 13_429)),
+    (JSB, "lstm", (210, 270_568), (132, 269_368)),
+    (JSB, "gru", (246, 269_704), (154, 269_588)),
+    (JSB, "rnn", (438, 269_896), (271, 269_191)),
+    (NOTTINGHAM, "lstm", (460, 1_052_568), (278, 1_054_264)),
+    (NOTTINGHAM, "gru", (536, 1_053_864), (322, 1_050_452)),
+    (NOTTINGHAM, "rnn", (941, 1_053_067), (563, 1_052_335)),
+]
+
+
+@pytest.mark.parametrize(("row", "model", "one", "two"), PUBLISHED)
+def test_the_sizes_of_the_protocol(
+    row: tuple[str, int], model: str, one: tuple[int, int], two: tuple[int, int]
+) -> None:
+    name, budget = row
+    for layers, expected in ((1, one), (2, two)):
+        task, (cls, options) = task_of(name), resolved(f"{model}(layers={layers})")
+        assert sizing.fit(task, cls, options, budget, tolerance=0.03) == sizing.Size(*expected)
+        if abs(expected[1] / budget - 1) > 0.01:
+            with pytest.raises(UsageError, match=rf"^no width comes within 1.0% of {budget:,} parameters: "):
+                sizing.fit(task, cls, options, budget)
+        else:
+            assert sizing.fit(task, cls, options, budget).width == expected[0]
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "parameters"),
+    [
+        ("adding(length=200)", "tcn(kernel=6, levels=7, width=27)", 58_051),
+        ("adding(length=400)", "tcn(kernel=7, levels=7, width=27)", 67_582),
+        ("adding(length=600)", "tcn(kernel=8, levels=8, width=24)", 70_369),
+        ("sequential-mnist", "tcn(kernel=7, levels=8, width=25)", 66_910),
+        ("permuted-mnist", "tcn(kernel=6, levels=8, width=20)", 37_010),
+        ("copy-memory(delay=1000)", "tcn(kernel=8, levels=8, width=10)", 12_530),
+        ("copy-memory(coding=one-hot)", "tcn(kernel=8, levels=8, width=10)", 13_230),
+        ("jsb", "tcn(kernel=3, levels=2, width=150)", 269_938),
+        ("nottingham", "tcn(kernel=6, levels=4, width=150)", 1_053_238),
+    ],
+)
+def test_the_tcns_of_the_protocol(task: str, model: str, parameters: int) -> None:
+    made, (cls, options) = task_of(task), resolved(model)
+    assert sizing.on_paper(made, cls, options).parameter_count == parameters
+    width = options.pop("width")
+    assert sizing.fit(made, cls, options, parameters, tolerance=0) == sizing.Size(width, parameters)
+
+
+def test_beyond_the_tolerance_the_nearest_counts_are_named() -> None:
+    task = task_of("copy-memory(delay=1000)")
+    with pytest.raises(UsageError) as raised:
+        sizing.fit(task, *resolved("gru"), 12_530)
+    assert str(raised.value) == (
+        "no width comes within 1.0% of 12,530 parameters: 61 gives 12,332 (-1.6%), 62 gives 12,720 (+1.5%); "
+        "another budget or a wider tolerance is needed"
+    )
+    assert sizing.fit(task, *resolved("gru"), 12_530, 0.0152).width == 62
+    with pytest.raises(UsageError):
+        sizing.fit(task, *resolved("gru"), 12_530, 0.0151)
+
+
+@pytest.mark.parametrize("budget", [1, 5, 20])
+def test_a_budget_below_the_narrowest(budget: int) -> None:
+    task = task_of("adding(length=20)")
+    with pytest.raises(UsageError, match=f"within 1.0% of {budget} parameters: 1 gives "):
+        sizing.fit(task, *resolved("lstm"), budget)
+
+
+@pytest.mark.parametrize("budget", [0, -3])
+def test_a_budget_that_is_none(budget: int) -> None:
+    with pytest.raises(UsageError, match="a budget of at least 1 is needed"):
+        sizing.fit(task_of("adding(length=20)"), *resolved("lstm"), budget)
+
+
+def test_where_another_option_gives_the_sizes_the_width_stays() -> None:
+    task, (cls, options) = task_of("adding(length=20)"), resolved("tcn(widths=[4, 5])")
+    assert sizing.fit(task, cls, options, 12) == sizing.Size(25, sizing.on_paper(task, cls, options).parameter_count)
+
+
+def test_the_head_is_counted_and_checked() -> None:
+    task, (cls, options) = task_of("jsb"), resolved("gru(width=10)")
+    head = sizing.on_paper(task, cls, options).head
+    assert sum(parameter.numel() for parameter in head.parameters()) == 10 * 88 + 88
+    assert (sizing.build(task, cls, options, parse("linear(std=0.5)")).head.weight.std() - 0.5).abs() < 0.05
+    for text, hint in (
+        ("lineal", "unknown head 'lineal': did you mean 'linear'"),
+        ("linear(sdt=1)", "head linear has no option 'sdt': did you mean 'std'"),
+        ("linear(std=wide)", "std=wide: a number or none is needed"),
+    ):
+        with pytest.raises(UsageError, match=hint):
+            sizing.build(task, cls, options, parse(text))
+    assert sizing.canonical_head(Spec("linear", {"std": None})) == sizing.LINEAR
+    assert str(sizing.canonical_head(parse("linear(std=1)"))) == "linear(std=1.0)"
+
+
+def test_counting_draws_nothing() -> None:
+    before = torch.get_rng_state()
+    sizing.fit(task_of("adding(length=600)"), *resolved("lstm"), 70_369)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_what_a_model_refuses_is_one_line() -> None:
+    with pytest.raises(UsageError, match="dropout: acts between layers and there is 1"):
+        sizing.on_paper(task_of("adding(length=20)"), *resolved("lstm(dropout=0.5)"))

@@ -1,0 +1,151 @@
+"""Worker processes: quickly ready, one thread each, and the same bits as here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import odd_workers
+import psutil
+import pytest
+import torch
+from experiments import Recorder, measured, measured_of, rows_of, sweep_in, wait_for, write
+from seqbench.bench import api, processes, provenance, sweep, worker
+from seqbench.bench.checkpoint import Checkpoint
+from seqbench.bench.runs import Run
+from seqbench.bench.training import train
+
+ONE = """\
+question: One?
+rows:
+- {task: "adding(length=12, train=64, valid=8, test=8)", training: {epochs: 1}, models: [gru(width=3)]}
+"""
+
+
+@pytest.fixture
+def workers() -> Iterator[Any]:
+    """Starts workers as a sweep does, and gives each with the pipe to it; all are ended with the test."""
+    context, started = processes.worker_context("cpu"), []
+
+    def start(target: Any, job: Any = None) -> Any:
+        pipe, theirs = context.Pipe()
+        process = context.Process(target=target, args=(theirs, job), daemon=True)
+        with processes.one_thread_in_children():
+            process.start()
+        theirs.close()
+        started.append(process)
+        return process, pipe
+
+    yield start
+    for process in started:
+        process.kill()
+        process.join()
+
+
+def test_a_worker_is_born_with_what_it_needs_and_quickly(workers: Any) -> None:
+    """Failures to preload are silent, and show in time only."""
+    workers(odd_workers.look_around)[1].recv()  # the server is up now
+    begin = time.monotonic()
+    born = workers(odd_workers.look_around)[1].recv()
+    assert time.monotonic() - begin < 4
+    assert {"torch", "numba", "numpy", "scipy", "seqbench.bench.worker"} <= born["modules"]
+    assert {"torch._dynamo", "numba.np.arraymath", "scipy.linalg"} <= born["modules"], "which are imported late else"
+    assert not [name for name in born["modules"] if name.startswith("pytest")], "nor with more than that"
+
+
+def test_a_worker_has_one_thread_a_library(workers: Any) -> None:
+    environment = workers(odd_workers.look_around)[1].recv()["environment"]
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        assert environment[name] == "1", name
+    assert environment["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+
+
+def test_the_environment_here_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    with processes.one_thread_in_children():
+        assert (processes.os.environ["OMP_NUM_THREADS"], processes.os.environ["MKL_NUM_THREADS"]) == ("1", "1")
+    assert processes.os.environ["OMP_NUM_THREADS"] == "7"
+    assert "MKL_NUM_THREADS" not in processes.os.environ
+
+
+def job_of(run: Run, file: Path) -> worker.Job:
+    return worker.Job(run.config, file.parent, "cpu", file, 60.0, {}, provenance.source_hash(run))
+
+
+def row_from(pipe: Any) -> dict[str, Any]:
+    """The row, after whatever a worker says before."""
+    while True:
+        kind, *content = pipe.recv()
+        if kind == "row":
+            row: dict[str, Any] = content[0]
+            return row
+        assert kind in ("started", "progress")
+
+
+@pytest.mark.parametrize("model", ["gru(width=4)", "tcn(width=4, kernel=2, levels=2, dropout=0.2)"])
+def test_the_same_bits_in_another_process(model: str, workers: Any, tmp_path: Path) -> None:
+    """The curve, the trace, the scores, and the last weights, which stand in the checkpoint."""
+    run = api.make_run("copy-memory(delay=3, train=96, valid=16, test=16)", model, epochs=2, test_lengths=[5])
+    here = measured_of(train(run))
+    process, pipe = workers(worker.main, job_of(run, tmp_path / "run.pt"))
+    row = row_from(pipe)
+    process.join(10)
+    assert process.exitcode == 0
+    saved = Checkpoint(tmp_path / "run.pt", provenance.source_hash(run)).load(torch.device("cpu"))
+    assert saved is not None
+    weights = {name: value.numpy().tobytes().hex() for name, value in saved["network"].items()}
+    assert {**measured(row), "weights": weights} == here
+    assert row["provenance"]["threads"] == 1
+    assert row["peak_memory_mb"] > 10
+
+
+def test_a_worker_without_a_parent_ends(workers: Any, tmp_path: Path) -> None:
+    """Here the pipe is closed; a parent that is killed is in test_interruption.py."""
+    run = api.make_run("adding(length=60, train=6400, valid=8, test=8)", "lstm(width=8)", epochs=100)
+    process, pipe = workers(worker.main, job_of(run, tmp_path / "run.pt"))
+    while pipe.recv()[0] != "progress":
+        continue
+    pipe.close()
+    wait_for(lambda: not psutil.pid_exists(process.pid) or not process.is_alive(), 2, "the worker's end")
+
+
+@pytest.mark.parametrize(
+    ("odd", "limits", "minutes", "message", "exit_code"),
+    [
+        (odd_workers.hang, {"START_UP_LIMIT": 1.0}, None, "the worker did not start in time", 1),
+        (odd_workers.leave, {}, None, "the worker ended with exit code 3 before it sent its row", 1),
+        (odd_workers.not_listen, {"GRACE": 0.5}, 0.01, "the worker did not stop when asked to", 75),
+    ],
+)
+def test_odd_workers_leave_a_row(
+    odd: Any,
+    limits: dict[str, float],
+    minutes: float | None,
+    message: str,
+    exit_code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = write(tmp_path / "one", ONE)
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "main", odd)
+        for name, value in limits.items():
+            patch.setattr(sweep, name, value)
+        begin, display = time.monotonic(), Recorder()
+        result = sweep_in(folder, display, minutes=minutes)
+    assert time.monotonic() - begin < 20
+    assert result.exit_code == exit_code
+    (row,) = rows_of(folder)
+    assert (row["status"], row["error"]["message"]) == ("died", message)
+    assert display.ended == [(row["id"], "died")]
+    assert sweep_in(folder).exit_code == 0, "and the next sweep tries again"
+    assert [one["status"] for one in rows_of(folder)] == ["died", "done"]
+
+
+def test_how_a_process_ended() -> None:
+    assert processes.how_it_ended(-9) == "was killed by SIGKILL (out of memory, perhaps)"
+    assert processes.how_it_ended(-11) == "was killed by SIGSEGV"
+    assert processes.how_it_ended(1) == "ended with exit code 1 before it sent its row"
