@@ -9,6 +9,7 @@ from pathlib import Path
 
 from . import provenance
 from .config import Experiment
+from .errors import UsageError
 from .report.figures import overview
 from .report.grid import collect
 from .report.tables import table
@@ -33,6 +34,8 @@ def publish(experiment: Experiment, device: str | None = None) -> Publication:
     runs the experiment.
     """
     workplace = Workplace(experiment.folder)
+    if workplace.installed:
+        raise UsageError(f"{experiment.folder} belongs to the installed package: copy the folder to publish in it")
     with workplace.held() if workplace.working.path.is_file() else nullcontext():
         moved, left = _move(experiment, workplace)
     return Publication(moved, left, write_answers(experiment, device))
@@ -69,6 +72,8 @@ def _why_not(row: Row, sources: dict[str, str]) -> str | None:
         return f"{row['status']}: {row['error']['message']}"
     if not untouched(row):
         return "its content has not the sum that it was written with"
+    if row["provenance"]["commit"] is None:
+        return "of no commit: it was made outside a git checkout"
     if row["provenance"]["dirty"]:
         return "dirty: the sources differed from the commit when it was made"
     if row["provenance"]["source"] != sources[row["id"]]:

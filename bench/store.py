@@ -159,9 +159,15 @@ class Workplace:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.area = _area(folder)
+        self.area = self._area()
         self.published = RowFile(folder / "runs.jsonl")
         self.working = RowFile(self.area / "runs.jsonl")
+
+    @property
+    def installed(self) -> bool:
+        """Whether the experiment belongs to an installed package, where nothing of a user's should be written."""
+        folder, package = self.folder.resolve(), Path(__file__).resolve().parents[1]
+        return folder.is_relative_to(package) and "site-packages" in folder.parts
 
     def rows(self, source: str = "all") -> Iterator[Row]:
         """Rows of `published`, `working`, or `all` (the published first, so that newer ones win)."""
@@ -197,12 +203,11 @@ class Workplace:
         """The file of a run's checkpoint."""
         return self.area / "checkpoints" / f"{run_id}-{device}.pt"
 
-
-def _area(folder: Path) -> Path:
-    folder = folder.resolve()
-    if "SEQBENCH_RUNS" in os.environ:
-        return Path(os.environ["SEQBENCH_RUNS"]) / folder.name
-    if folder.is_relative_to(Path(__file__).resolve().parents[1]) and "site-packages" in folder.parts:
-        return Path.cwd() / "runs" / folder.name
-    above = folder.parent
-    return (above.parent if above.name == "results" else above) / "runs" / folder.name
+    def _area(self) -> Path:
+        folder = self.folder.resolve()
+        if "SEQBENCH_RUNS" in os.environ:
+            return Path(os.environ["SEQBENCH_RUNS"]) / folder.name
+        if self.installed:
+            return Path.cwd() / "runs" / folder.name
+        above = folder.parent
+        return (above.parent if above.name == "results" else above) / "runs" / folder.name

@@ -31,9 +31,9 @@ rows:
 LONG = """\
 question: How long?
 rows:
-- task: adding(length=20, train=320, valid=32, test=32)
+- task: adding(length=8, train=320, valid=32, test=32)
   training: {epochs: 20, batch: 8, schedule: "plateau(after=1, window=1)"}
-  models: ["gru(width=4, layers=2, dropout=0.2)"]
+  models: ["gru(width=4, input_dropout=0.2)"]
 """
 """One run of 800 steps, a second or two long, that has a checkpoint after every 40 steps."""
 

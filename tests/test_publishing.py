@@ -40,6 +40,12 @@ def folder(tmp_path: Path) -> Path:
     return write(tmp_path / "results" / "small", TWO_SEEDS)
 
 
+@pytest.fixture
+def no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of the rows alone: to draw takes half a second."""
+    monkeypatch.setattr(publishing, "overview", lambda *arguments: [])
+
+
 def lay_out(folder: Path, rows: list[dict[str, Any]]) -> Workplace:
     """The rows in the working area as they are, with whatever sum they have."""
     place = Workplace(folder)
@@ -94,6 +100,8 @@ def broken(row: dict[str, Any], how: str) -> dict[str, Any]:
     match how:
         case "dirty":
             return clean(row, provenance={"dirty": True})
+        case "commitless":
+            return clean(row, provenance={"commit": None})
         case "stale":
             return clean(row, provenance={"source": "0" * 16})
         case "failed" | "died":
@@ -106,6 +114,7 @@ def broken(row: dict[str, Any], how: str) -> dict[str, Any]:
 
 REASONS = {
     "dirty": "dirty: the sources differed from the commit when it was made",
+    "commitless": "of no commit: it was made outside a git checkout",
     "stale": "stale: the source that defines it has changed since",
     "failed": "failed: too hard",
     "died": "died: too hard",
@@ -114,6 +123,7 @@ REASONS = {
 }
 
 
+@pytest.mark.usefixtures("no_figure")
 @pytest.mark.parametrize("how", REASONS)
 def test_what_cannot_be_trusted_stays(how: str, folder: Path, trained: list[dict[str, Any]]) -> None:
     rows = [trained[0], broken(trained[1], how), *trained[2:]]
@@ -125,11 +135,13 @@ def test_what_cannot_be_trusted_stays(how: str, folder: Path, trained: list[dict
     assert "3 of 4 runs" in (folder / "table.md").read_text(encoding="utf-8"), "a missing run shows"
 
 
+@pytest.mark.usefixtures("no_figure")
 def test_diverged_runs_are_published(folder: Path, trained: list[dict[str, Any]]) -> None:
     lay_out(folder, [clean(trained[0], status="diverged", scores={})])
     assert [row["status"] for row in published(folder).moved] == ["diverged"]
 
 
+@pytest.mark.usefixtures("no_figure")
 def test_newer_rows_take_the_place_of_older_ones(folder: Path, trained: list[dict[str, Any]]) -> None:
     place = lay_out(folder, trained)
     published(folder)
@@ -140,6 +152,7 @@ def test_newer_rows_take_the_place_of_older_ones(folder: Path, trained: list[dic
     assert len(place.published.read()) == 4
 
 
+@pytest.mark.usefixtures("no_figure")
 def test_what_is_not_moved_is_not_lost(folder: Path, trained: list[dict[str, Any]]) -> None:
     """A clean row, behind a newer and dirty one of the same run, while another run is published."""
     rows = [trained[0], broken(trained[0], "dirty"), trained[1], broken(trained[1], "failed")]
@@ -148,6 +161,7 @@ def test_what_is_not_moved_is_not_lost(folder: Path, trained: list[dict[str, Any
     assert place.working.read() == rows[:2]
 
 
+@pytest.mark.usefixtures("no_figure")
 def test_a_stale_model_of_the_users_own(tmp_path: Path) -> None:
     folder = write(tmp_path / "own", OWN, my_model=OWN_MODEL.replace("BODY", "inputs = inputs * 1.0"))
     assert sweep_in(folder).exit_code == 0
@@ -165,6 +179,7 @@ def test_nothing_to_publish(folder: Path) -> None:
     assert sorted(path.name for path in folder.parent.rglob("*")) == ["experiment.yaml", "small"]
 
 
+@pytest.mark.usefixtures("no_figure")
 def test_a_folder_that_cannot_be_written_loses_nothing(
     folder: Path, trained: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +199,7 @@ def test_a_folder_that_cannot_be_written_loses_nothing(
     assert len(published(folder).moved) == 4
 
 
+@pytest.mark.usefixtures("no_figure")
 def test_cut_short_between_the_two_files_loses_nothing(
     folder: Path, trained: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,6 +246,7 @@ def test_the_command_says_what_is_left_and_ends_with_1(folder: Path, trained: li
     assert ended.stderr == f"left: {trained[1]['id']} {trained[1]['label']}: {REASONS['dirty']}\n"
 
 
+@pytest.mark.usefixtures("no_figure")
 def test_published_rows_are_plain_json_lines(folder: Path, trained: list[dict[str, Any]]) -> None:
     lay_out(folder, trained)
     published(folder)
