@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -198,7 +199,9 @@ def test_a_loss_that_is_not_finite_ends_the_run(model: str) -> None:
     outcome = train(make_run(model, optimizer="sgd", learning_rate=1e30, epochs=5))
     assert outcome.status == "diverged"
     assert outcome.lengths == {}
-    assert len(outcome.progress.curve) < 5
+    *before, last = [math.isfinite(loss) for _, loss in outcome.progress.trace]
+    assert all(before)
+    assert not last, "it is seen at once, not at the end of the epoch"
 
 
 def test_scores_that_are_not_finite_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
