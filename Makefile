@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: run test check clean help
 
 run: $(INSTALLED)
-	$(BIN)/seqbench run results/quick --afresh --figure
+	$(BIN)/seqbench run results/quick --afresh --figure --device cpu
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest

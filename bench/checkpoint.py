@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import time
 import zipfile
@@ -57,8 +58,10 @@ class Checkpoint:
         """Writes `content` under a temporary name, to the disk, and then under the final one."""
         temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
         try:
+            whole = io.BytesIO()  # torch's own writer hides why a disk refuses
+            torch.save({**content, "stamp": self.stamp}, whole)
             with temporary.open("wb") as file:
-                torch.save({**content, "stamp": self.stamp}, file)
+                file.write(whole.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(self.path)
@@ -79,7 +82,3 @@ class Checkpoint:
             self.path.replace(self.path.with_suffix(".damaged"))
             return None
         return content if content.pop("stamp", None) == self.stamp else None
-
-    def remove(self) -> None:
-        """Forgets what was saved."""
-        self.path.unlink(missing_ok=True)

@@ -21,10 +21,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from ..tasks.base import Task
 from . import registry, sizing
 from .errors import UsageError, nearest
 from .marked_yaml import Marked, Path_
@@ -133,7 +134,7 @@ def load(folder: Path, seeds: list[int] | None = None) -> Experiment:
                 for cell in made:
                     _refuse_twin(marked, at, cell, seen)
                 cells.extend(made)
-    return Experiment(folder, top["question"].strip(), top["preset"], tuple(cells))
+    return Experiment(folder, top["question"].strip(), top["preset"], tuple(_told_apart(cells)))
 
 
 def _checked(marked: Marked, path: Path_, content: Any, known: Mapping[str, Option]) -> dict[str, Any]:
@@ -209,9 +210,32 @@ def _cells(
     for one in _axes(model_class, spec):
         complete_model = sized(task, one, budget, tolerance, head, folder)
         for training, suffix in _trainings(settings):
+            _check_lengths(task, training)
             runs = tuple(Run(task_spec, complete_model, training, head, seed, folder=folder) for seed in seeds)
             label = ", ".join([runs[0].model_label, *suffix])
             yield Cell(runs[0].task_label, label, runs, budget, tuple(model["assumed"]))
+
+
+def _told_apart(cells: list[Cell]) -> Iterator[Cell]:
+    """The cells; those of one task with the same label have their width in it, where that differs."""
+    for cell in cells:
+        run = cell.runs[0]
+        sized_by = run.model_class.sized_by
+        widths = {
+            other.runs[0].model.options.get(sized_by)
+            for other in cells
+            if (other.task, other.model) == (cell.task, cell.model)
+        }
+        label = f"{cell.model}, {sized_by}={run.model.options.get(sized_by)}" if len(widths) > 1 else cell.model
+        yield replace(cell, model=label)
+
+
+def _check_lengths(task: Task, training: Training) -> None:
+    for length in training.test_lengths:
+        try:
+            task.at_length(length)
+        except ValueError as error:
+            raise UsageError(f"test_lengths: {error}") from error
 
 
 def _parse(text: str) -> Spec:

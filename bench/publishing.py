@@ -18,11 +18,12 @@ from .store import FINISHED, Row, Workplace, latest, untouched
 
 @dataclass(frozen=True)
 class Publication:
-    """What was moved, and what was left, with the reason for each."""
+    """What was moved, what was left, with the reason for each, and which torn lines of files were set aside."""
 
     moved: Sequence[Row]
     left: Sequence[tuple[Row, str]]
     written: Sequence[Path]
+    repaired: Sequence[str]
 
 
 def publish(experiment: Experiment, device: str | None = None) -> Publication:
@@ -37,14 +38,15 @@ def publish(experiment: Experiment, device: str | None = None) -> Publication:
     if workplace.installed:
         raise UsageError(f"{experiment.folder} belongs to the installed package: copy the folder to publish in it")
     with workplace.held() if workplace.working.path.is_file() else nullcontext():
-        moved, left = _move(experiment, workplace)
-    return Publication(moved, left, write_answers(experiment, device))
+        moved, left, repaired = _move(experiment, workplace)
+    return Publication(moved, left, write_answers(experiment, device), repaired)
 
 
-def _move(experiment: Experiment, workplace: Workplace) -> tuple[list[Row], list[tuple[Row, str]]]:
+def _move(experiment: Experiment, workplace: Workplace) -> tuple[list[Row], list[tuple[Row, str]], list[str]]:
     runs = {run.id: run for run in experiment.runs}
     sources = {run_id: provenance.source_hash(run) for run_id, run in runs.items()}
     moved, left = [], []
+    repaired = [text for file in (workplace.published, workplace.working) if (text := file.repair())]
     working = workplace.working.read()
     for row in latest(working).values():
         reason = _why_not(row, sources)
@@ -62,7 +64,7 @@ def _move(experiment: Experiment, workplace: Workplace) -> tuple[list[Row], list
         )
         places = {(row["id"], row["device"]) for row in moved}
         workplace.working.replace(row for row in working if (row["id"], row["device"]) not in places)
-    return moved, left
+    return moved, left, repaired
 
 
 def _why_not(row: Row, sources: dict[str, str]) -> str | None:

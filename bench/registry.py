@@ -12,6 +12,8 @@ import importlib.util
 import inspect
 import sys
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -86,7 +88,8 @@ def find(kind: Kind, name: str, folder: Path | None = None) -> type[Any]:
         module = _load_file(reference, folder)
     elif separator:
         try:
-            module = importlib.import_module(reference)
+            with _importable(folder):
+                module = importlib.import_module(reference)
         except Exception as error:  # whatever a user's module does wrong
             raise UsageError(
                 f"{kind} {name!r}: cannot import {reference!r}: {type(error).__name__}: {error}"
@@ -104,6 +107,17 @@ def find(kind: Kind, name: str, folder: Path | None = None) -> type[Any]:
         lacking = ", ".join(sorted(vars(found)["__abstractmethods__"]))
         raise UsageError(f"{kind} {name!r}: {reference}'s class {found.__name__} does not define {lacking}")
     return found
+
+
+@contextmanager
+def _importable(folder: Path | None) -> Iterator[None]:
+    """Within it modules are also looked for in `folder` and in the current one, as Python itself does for a script."""
+    before = [*sys.path]
+    sys.path[:0] = [str(place.resolve()) for place in (folder, Path.cwd()) if place is not None]
+    try:
+        yield
+    finally:
+        sys.path[:] = before
 
 
 def _load_file(reference: str, folder: Path | None) -> types.ModuleType:

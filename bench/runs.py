@@ -42,6 +42,10 @@ class Run:
     precision: str = "float32"
     folder: Path | None = dataclasses.field(default=None, compare=False)
 
+    def __post_init__(self) -> None:
+        if self.precision != "float32":
+            raise UsageError(f"precision={self.precision}: float32 is needed, there is no other yet")
+
     @cached_property
     def task_class(self) -> type[Task]:
         """The class behind the task's name."""

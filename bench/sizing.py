@@ -32,8 +32,8 @@ def build(task: Task, model: type[Model], options: Mapping[str, Any], head: Spec
     try:
         body = model(task.input.channels, **options)
         return Network(body, HEADS[head.name](body.features, task.outputs, **head.options), task.reads)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+    except (ValueError, RuntimeError) as error:  # torch's word for sizes that no memory has
+        raise UsageError(str(error).partition("\n")[0]) from error
 
 
 def canonical_head(head: Spec) -> Spec:
@@ -72,6 +72,8 @@ def fit(
     Where another option gives all sizes (a TCN's `widths`), the width stays as it is, and so does the count.
     Raises UsageError beyond the tolerance (a fraction of the budget), with the nearest counts on both sides.
     """
+    if tolerance < 0:
+        raise UsageError(f"tolerance={tolerance}: at least 0 is needed")
     if budget < 1:
         raise UsageError(f"parameters={budget}: a budget of at least 1 is needed")
 

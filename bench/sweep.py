@@ -112,7 +112,7 @@ class _Sweep:
     def run_through(self, planned: Sequence[Planned], jobs: int) -> Result:
         waiting = deque(self._with_data(planned))
         self.display.begin(len(waiting), sum(not item.to_do for item in planned))
-        if self.result.unavailable and not waiting:
+        if self.result.unavailable and not waiting and all(item.to_do for item in planned):
             self.result.exit_code = 1
         with self._signals():
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -85,11 +86,13 @@ def repeatable(device: torch.device) -> Iterator[None]:
     Denormals are flushed to zero on the CPU: vanishing gradients decay into them and slow a step 3 to 7 times.
     """
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    benchmark = torch.backends.cudnn.benchmark
     flushed = torch.tensor(torch.finfo(torch.float32).tiny).div(2).item() == 0  # torch has no question for it
     if device.type == "cpu":
         torch.set_num_threads(1)
         torch.set_flush_denormal(True)
     else:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic products need it
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
     try:
@@ -100,6 +103,7 @@ def repeatable(device: torch.device) -> Iterator[None]:
             torch.set_flush_denormal(flushed)
         else:
             torch.use_deterministic_algorithms(deterministic)
+            torch.backends.cudnn.benchmark = benchmark
 
 
 class _Loop:
@@ -143,7 +147,9 @@ class _Loop:
         rate = settings.learning_rate * self.schedule.factor(self._history())
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        order = seeding.order(self.run.seed, progress.epoch, len(self.splits.train)).to(self.device)
+        order = seeding.order(self.run.seed, progress.epoch, len(self.splits.train))
+        if self.splits.train.lengths is None:  # else the host must know the lengths of a batch to lay it out
+            order = order.to(self.device)
         self.network.train()
         for step in range(progress.step, self.epoch_steps):
             if self.should_stop():
@@ -203,7 +209,7 @@ class _Loop:
             }
         )
         progress.epoch_loss = 0.0
-        return math.isfinite(valid[self.task.metrics[0].name])
+        return all(math.isfinite(score) for score in (*valid.values(), *test.values()))
 
     def _history(self) -> list[float]:
         """The selecting metric on validation after each epoch, signed so that lower is better."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -196,9 +196,6 @@ class Task(ABC):
         Raises ValueError where lengths are given by the data.
         """
         raise ValueError(f"{type(self).__module__.rsplit('.', 1)[-1]}: the length is given by the data")
-
-    def _with(self, **options: Any) -> Task:
-        return replace(self, **options)
 
     def options(self) -> dict[str, Any]:
         """Every option with its value, in the order of the fields."""

@@ -19,11 +19,12 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import requests
 from urllib3.exceptions import HTTPError
 
-CONNECT_TIMEOUT = 10.0  # seconds until a server must have accepted
+CONNECT_TIMEOUT = 4.0  # seconds until an address of a server must have accepted
 STALL_TIMEOUT = 30.0  # seconds without a byte, or below the slowest rate, until a server is given up
 SLOWEST_RATE = 1024  # bytes a second
 
@@ -112,12 +113,6 @@ def sums(remotes: Iterable[Remote]) -> dict[str, str]:
     return {remote.filename: remote.sha256 for remote in remotes}
 
 
-def available(remote: Remote) -> bool:
-    """Whether a file of that name stands in the cache or in a folder mirror; it is neither read nor verified."""
-    local = [source for source in _sources(remote) if isinstance(source, Path)]
-    return any(path.is_file() for path in [cache_folder() / remote.filename, *local])
-
-
 def _sources(remote: Remote) -> list[Path | str]:
     """The mirror's file, a Path in a folder or a URL, then the public URLs."""
     mirror = os.environ.get("SEQBENCH_MIRROR")
@@ -138,6 +133,9 @@ def _read_file(path: Path) -> Iterator[bytes]:
 
 
 def _read_url(url: str, filename: str, progress: Progress | None) -> Iterator[bytes]:
+    host = urlsplit(url).netloc
+    if host in _silent:
+        raise _SourceError("no answer a moment ago")
     try:
         with requests.get(
             url, stream=True, timeout=(CONNECT_TIMEOUT, STALL_TIMEOUT), headers={"Accept-Encoding": "identity"}
@@ -162,6 +160,7 @@ def _read_url(url: str, filename: str, progress: Progress | None) -> Iterator[by
             if total is not None and received < total:
                 raise _SourceError(f"broke off after {received} of {total} bytes")
     except requests.ConnectTimeout as error:
+        _silent.add(host)
         raise _SourceError(f"no answer within {CONNECT_TIMEOUT:g} s") from error
     except requests.exceptions.SSLError as error:
         raise _SourceError("its certificate is not trusted") from error
@@ -192,6 +191,8 @@ def _keep(chunks: Iterator[bytes], target: Path, remote: Remote) -> None:
     _remember(target, remote)
 
 
+_silent: set[str] = set()
+"""Hosts that have not answered this process: a network that drops packets would make it wait for each file anew."""
 _seen: dict[tuple[Path, str], tuple[int, int]] = {}
 """(file, sum) -> the time and size that it had when this process found the sum right."""
 

@@ -272,3 +272,9 @@ def test_only_settings_can_be_assumed(tmp_path: Path) -> None:
     (tmp_path / "experiment.yaml").write_text(f"question: q\nrows:\n- task: adding\n  models:\n  - {model}\n")
     with pytest.raises(UsageError, match=r"experiment\.yaml:5: gru: assumed: .*'lerning_rate'.*'learning_rate'"):
         config.load(tmp_path)
+
+
+def test_widths_tell_models_apart(tmp_path: Path) -> None:
+    models = '["gru(width=[8, 16])", "lstm(width=4)"]'
+    (tmp_path / "experiment.yaml").write_text(f"question: q\nrows:\n- task: adding\n  models: {models}\n")
+    assert [cell.model for cell in load(tmp_path).cells] == ["gru, width=8", "gru, width=16", "lstm"]

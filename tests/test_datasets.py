@@ -119,7 +119,6 @@ def remote(*urls: str, filename: str = "set/plain.mat") -> Remote:
 def test_a_file_comes_from_the_network_once(server: str, cache: Path, filename: str) -> None:
     wanted = remote(f"{server}/good/{filename}", filename=filename)
     seen: list[tuple[str, int, int | None]] = []
-    assert not datasets.available(wanted)
     path = fetch(wanted, progress=lambda *state: seen.append(state))
     assert path == cache / filename
     assert datasets.payload(path) == datasets.read(wanted) == CONTENT
@@ -127,7 +126,6 @@ def test_a_file_comes_from_the_network_once(server: str, cache: Path, filename: 
     assert seen[-1] == (filename, size, size)
     assert fetch(wanted) == path
     assert len(Handler.asked) == 1
-    assert datasets.available(wanted)
     assert everything_in(cache) == [path.name]
 
 
@@ -198,7 +196,6 @@ def test_after_a_bad_mirror_come_the_public_homes(server: str, monkeypatch: pyte
 
 def test_a_folder_mirror_is_copied(server: str, mirror: Path, cache: Path) -> None:
     wanted = remote(f"{server}/good/plain.mat")
-    assert datasets.available(wanted)
     assert not everything_in(cache)
     assert fetch(wanted) == cache / "set" / "plain.mat"
     assert not Handler.asked
@@ -208,7 +205,6 @@ def test_a_folder_mirror_is_copied(server: str, mirror: Path, cache: Path) -> No
 
 def test_a_file_missing_in_a_folder_mirror(server: str, mirror: Path) -> None:
     (mirror / "plain.mat").unlink()
-    assert not datasets.available(remote())
     with pytest.raises(DataError, match=r"mirror/set/plain\.mat: No such file"):
         fetch(remote())
     assert fetch(remote(f"{server}/good/plain.mat")).read_bytes() == CONTENT

@@ -253,3 +253,17 @@ def test_published_rows_are_plain_json_lines(folder: Path, trained: list[dict[st
     for line in (folder / "runs.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
         assert publishing.untouched(row)
+
+
+@pytest.mark.usefixtures("no_figure")
+def test_a_torn_line_is_set_aside_and_said(folder: Path, trained: list[dict[str, Any]]) -> None:
+    place = lay_out(folder, trained[:2])
+    content = place.working.path.read_bytes()
+    place.working.path.write_bytes(content[:-40])
+    publication = published(folder)
+    assert [row["id"] for row in publication.moved] == [trained[0]["id"]]
+    assert len(publication.repaired) == 1
+    assert "half-written" in publication.repaired[0]
+    torn = place.working.path.with_name("runs.jsonl.damaged").read_bytes()
+    assert torn.startswith(b"{")
+    assert torn.rstrip(b"\n") in content

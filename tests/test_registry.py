@@ -204,3 +204,14 @@ def test_the_listing_imports_nothing_heavy_and_is_quick() -> None:
     assert ended.stderr.strip() == "[]"
     assert {entry["name"] for entry in json.loads(ended.stdout)["models"]} >= {"rnn", "lstm", "gru", "tcn"}
     assert seconds < 3, "half of this on an idle machine"
+
+
+def test_a_module_beside_the_user_is_found_and_the_path_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "beside_the_user.py").write_text("from seqbench.models.rnn import Model as Mine\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place not in ("", str(tmp_path))])
+    before = [*sys.path]
+    assert registry.find("model", "beside_the_user:Mine").__name__ == "Model"
+    assert sys.path == before

@@ -148,9 +148,6 @@ def test_saved_and_loaded(file: Path) -> None:
         kept.save(CONTENT)
         assert same(kept.load(CPU))
         assert [path.name for path in file.parent.glob("*pt*") if path.suffix != ".lock"] == [file.name]
-        kept.remove()
-        assert kept.load(CPU) is None
-        kept.remove()
 
 
 def test_another_stamp_is_not_gone_on_with(file: Path) -> None:

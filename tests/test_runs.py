@@ -82,7 +82,6 @@ def test_every_value_that_matters_changes_the_id() -> None:
         make_run("adding(length=200)", "lstm(width=127)"),
         make_run("adding(length=200)", "lstm", head="linear(std=0.01)"),
         dataclasses.replace(run, seed=1),
-        dataclasses.replace(run, precision="float64"),
         dataclasses.replace(run, training=Training(optimizer="sgd")),
     ]
     for field in dataclasses.fields(Training):
@@ -259,3 +258,8 @@ def test_a_task_whose_options_do_not_go_together() -> None:
 def test_settings_that_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=r"^(training|unknown schedule)"):
         Training(**settings)
+
+
+def test_another_precision_is_refused() -> None:
+    with pytest.raises(UsageError, match="precision=float64: float32 is needed"):
+        dataclasses.replace(make_run("adding", "rnn"), precision="float64")

@@ -253,3 +253,17 @@ def test_test_lengths() -> None:
     longer = run.make_task().at_length(9)
     assert outcome.lengths["9"] == training.evaluate(outcome.network, longer, longer.load(0).test)
     assert outcome.lengths["9"] != outcome.lengths["3"]
+
+
+@pytest.mark.usefixtures("miniature_data")
+def test_weights_that_break_in_the_last_step_end_the_run_as_diverged() -> None:
+    """The first metric, accuracy, stays finite then; the loss does not."""
+    run = api.make_run(
+        "sequential-mnist(view=rows, train=64)",
+        "tcn(levels=2, width=8)",
+        epochs=1,
+        batch=64,
+        optimizer="sgd",
+        learning_rate=1e30,
+    )
+    assert train(run).status == "diverged"

@@ -83,6 +83,7 @@ def run(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be trained, and why.")] = False,
     figure: Annotated[bool, typer.Option("--figure", help="Write the figure beside the new rows.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON.")] = False,
 ) -> None:
     """Trains the runs of an experiment that have no row yet, into the working area, and prints the table.
 
@@ -104,6 +105,9 @@ def run(
             raise UsageError(f"--only {' '.join(only)}: no run of {directory} has that in its label or id")
     out = console()
     if dry_run:
+        if json:
+            show_json([{"id": item.run.id, "run": str(item.run), "reason": item.reason} for item in planned])
+            return
         for item in planned:
             typer.echo(f"{item.run.id}  {item.run}  {item.reason}")
         return
@@ -129,7 +133,8 @@ def _answer(experiment: Experiment, workplace: Any, device: str, out: Console, f
     here, committed = ([*workplace.rows(source)] for source in ("working", "published"))
     if not here and not committed:
         return
-    lines = compare(collect(experiment, here, device), collect(experiment, committed, device))
+    beside = device if any(row["device"] == device for row in committed) else None
+    lines = compare(collect(experiment, here, device), collect(experiment, committed, beside))
     table = Table(title=experiment.question or None, title_justify="left", caption_justify="left")
     for header in ("task", "metric", "model", "here", "committed"):
         table.add_column(header, overflow="fold")
@@ -187,7 +192,7 @@ def status(directory: Dir, json: Json = False) -> None:
     typer.echo(f"{done} of {len(lines)} runs are done; working area: {workplace.area}")
 
 
-def publish(directory: Dir, device: DeviceClass = None) -> None:
+def publish(directory: Dir, device: DeviceClass = None, json: Json = False) -> None:
     """Moves clean rows from the working area into the folder, and makes its table and figure anew.
 
     Rows that are dirty, stale or unfinished are left, and named; then the exit code is 1.
@@ -197,9 +202,16 @@ def publish(directory: Dir, device: DeviceClass = None) -> None:
     from ..publishing import publish as publish_rows
 
     publication = publish_rows(_load(directory), device)
-    typer.echo(f"{len(publication.moved)} rows published")
-    for path in publication.written:
-        typer.echo(f"wrote {path}")
+    for text in publication.repaired:
+        typer.echo(text, err=True)
+    if json:
+        left = [{"id": row["id"], "reason": reason} for row, reason in publication.left]
+        written = [str(path) for path in publication.written]
+        show_json({"published": [row["id"] for row in publication.moved], "left": left, "written": written})
+    else:
+        typer.echo(f"{len(publication.moved)} rows published")
+        for path in publication.written:
+            typer.echo(f"wrote {path}")
     for row, reason in publication.left:
         typer.echo(f"left: {row['id']} {row['label']}: {reason}", err=True)
     if publication.left:

@@ -133,6 +133,7 @@ def export(
     task: Annotated[str, typer.Argument(help="A task, as name(key=value, …).")],
     out: Annotated[Path, typer.Option(help="The .npz file to write.")],
     seed: Annotated[int, typer.Option(min=0, help="The seed of generated data.")] = 0,
+    json: Json = False,
 ) -> None:
     """Writes a task's data for a loop of your own: {train,valid,test}_{x,y} and, where not one step alone is
     scored, {…}_mask (N, T), true where the answer is scored.
@@ -148,5 +149,8 @@ def export(
         shapes = export_task(parse(task), seed, out)
     except DataError as error:
         raise UsageError(str(error)) from error
+    if json:
+        show_json({"file": str(out), "shapes": shapes})
+        return
     for name, shape in shapes.items():
         typer.echo(f"{name}  {shape}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from types import TracebackType
 
 from rich.console import Console
@@ -12,9 +13,9 @@ from ..runs import Run
 from ..store import Row
 
 
-def score_text(scores: dict[str, float]) -> str:
+def score_text(scores: Mapping[str, float | None]) -> str:
     """Scores in a few characters: `mse 0.00381, …`."""
-    return ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
+    return ", ".join(f"{name} {'not finite' if value is None else f'{value:.4g}'}" for name, value in scores.items())
 
 
 class Live:
@@ -62,7 +63,9 @@ class Live:
             self.bar.remove_task(self.bars.pop(run.id))
         if row is None:
             self.fractions.pop(run.id, None)
-            self.console.print(f"{run}: stopped; the next run goes on with it", highlight=False, markup=False)
+            self.console.print(
+                f"{run}: stopped; the next run goes on with it", highlight=False, markup=False, soft_wrap=True
+            )
             return
         self.ended += 1
         self.fractions[run.id] = 1.0
@@ -73,10 +76,12 @@ class Live:
             seconds = sum(row["seconds"][part] for part in ("training", "evaluation"))
             scores = row["scores"].get("best", {}).get("test", {})
             text = f"{score_text(scores)} in {seconds:.1f} s" if row["status"] == "done" else row["status"]
-        self.console.print(f"[{self.ended}/{self.planned}] {run}: {text}", highlight=False, markup=False)
+        self.console.print(
+            f"[{self.ended}/{self.planned}] {run}: {text}", highlight=False, markup=False, soft_wrap=True
+        )
 
     def say(self, text: str) -> None:
-        self.console.print(text, style="yellow", highlight=False, markup=False)
+        self.console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
     def _update_overall(self) -> None:
         self.bar.update(self.overall, completed=sum(self.fractions.values()))

@@ -166,7 +166,7 @@ def _sizes(entries: Sequence[Entry]) -> Table:
         ]
         for (task, model), entry in cells.items()
     ]
-    header = ["Task", "Model", "Parameters", "From budget", "Seconds per run"]
+    header = ["Task", "Model", "Parameters", "From budget", "Wall seconds per run"]
     return Table("Sizes and time", header, "llrrr", texts)
 
 
