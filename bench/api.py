@@ -65,7 +65,8 @@ def make_network(task: str, model: str, *, parameters: int | None = None, seed: 
 def read_rows(folder: str | Path, source: str = "all") -> pd.DataFrame:
     """The rows of an experiment, one line a run and device class, the newest row of each.
 
-    The test scores of both reporting rules are in `best_…` and `last_…`.
+    The test scores of both reporting rules are in `best_…` and `last_…`, those at other lengths (`test_lengths`) in
+    `length_LENGTH_…`.
     source: `published` (in the folder), `working` (not yet published) or `all`.
     """
     rows = []
@@ -76,6 +77,8 @@ def read_rows(folder: str | Path, source: str = "all") -> pd.DataFrame:
         for rule in ("best", "last"):
             scores = row.get("scores", {}).get(rule, {})
             line |= {f"{rule}_{name}": value for name, value in scores.get("test", {}).items()}
+        for length, at_length in row.get("lengths", {}).items():
+            line |= {f"length_{length}_{name}": value for name, value in at_length.items()}
         line["seconds"] = sum(row.get("seconds", {}).get(part, 0) for part in ("training", "evaluation"))
         line |= {key: row["provenance"][key] for key in ("commit", "dirty", "source")}
         rows.append(line)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import seqbench.bench
 import torch
-from seqbench.bench import make_network, make_run, make_task, train
+from seqbench.bench import make_network, make_run, make_task, read_rows, train
 from seqbench.bench.errors import UsageError
+from seqbench.bench.provenance import REQUIRED
+from seqbench.bench.store import RowFile
 from seqbench.tasks import adding, copy_memory
 
 SMALL = "adding(length=8, train=64, valid=16, test=16)"
@@ -100,3 +103,13 @@ def test_the_interface_is_imported_when_it_is_used() -> None:
     code = f"import sys, seqbench.bench; {told}; seqbench.bench.make_task; {told}"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.split() == ["False", "True"]
+
+
+def test_scores_at_other_lengths_have_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEQBENCH_RUNS", str(tmp_path / "runs"))
+    row = {"id": "0" * 12, "status": "done", "device": "cpu", "lengths": {"16": {"mse": 0.25}}, "provenance": {}}
+    row["config"] = {kind: {"name": kind, "options": {}} for kind in ("task", "model")} | {"seed": 0}
+    row["provenance"] = dict.fromkeys(REQUIRED)
+    (tmp_path / "experiment.yaml").write_text("question: q\nrows: []\n", encoding="utf-8")
+    RowFile(tmp_path / "runs.jsonl").append(row)
+    assert read_rows(tmp_path)["length_16_mse"].tolist() == [0.25]

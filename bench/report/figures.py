@@ -39,8 +39,10 @@ SPREAD = 0.4
 CAPTION = (
     f"Above: training loss, one line a run (the recorded means, averaged to at most {POINTS} points). "
     "Below: test score, one mark a run.\n"
-    "floor: the best answer that ignores the input; a count beneath a model: its runs with a score, of those planned."
+    "floor: the best answer that ignores the input"
 )
+COUNTED = "; a count beneath a model: its runs with a score, of those planned"
+"""Said only where a count stands."""
 
 
 class _Panel(NamedTuple):
@@ -98,7 +100,8 @@ def draw(experiment: Experiment, rows: Iterable[Row], device: str | None = None)
         figure.legend(
             handles=handles, loc="outside upper center", ncols=max(1, min(7, len(names))), frameon=False, handlelength=3
         )
-        figure.supxlabel(CAPTION, fontsize=7, color="#444444")
+        counted = any(entry.done != entry.expected for panel in panels for entry in panel.entries)
+        figure.supxlabel(f"{CAPTION}{COUNTED if counted else ''}.", fontsize=7, color="#444444")
         figure.align_ylabels()
         _keep_apart(figure, FigureCanvasAgg(figure))
     return figure
