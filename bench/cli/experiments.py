@@ -160,10 +160,9 @@ def status(directory: Dir, json: Json = False) -> None:
     experiment = _load(directory)
     workplace = Workplace(experiment.folder)
     published = set(latest(workplace.published.read()))
-    devices = sorted({device for _, device in latest(workplace.rows())}) or ["cpu"]
+    rows = latest(workplace.rows())
     lines: list[dict[str, Any]] = []
-    for device in devices:
-        rows = latest(workplace.rows())
+    for device in sorted({device for _, device in rows}) or ["cpu"]:
         for item in planning.plan(experiment, workplace, device):
             row = rows.get((item.run.id, device))
             lines.append(
