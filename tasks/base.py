@@ -1,15 +1,16 @@
 """The contract of a task: what is shown to a network, and how its answer is judged.
 
-Shape letters, here and everywhere: B batch, T time, C channels, R steps that are read (scored), O outputs.
+Shape letters, here and everywhere: B batch, T time, C channels, V vocabulary, R steps that are read (scored),
+O outputs.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -35,7 +36,8 @@ class Tokens:
 class Metric:
     """One number by which answers are judged.
 
-    `floor` is the score of the best answer that ignores the input; `solved_at` is the score from which on a
+    `floor` is the score of the best answer that ignores the input, NaN where no one has the data to compute it from
+    but the run itself (see `Task.yardsticks`); `solved_at` is the score from which on a
     solvable task counts as solved; `scale` turns the mean over scored positions into what is printed.
     """
 
@@ -69,17 +71,47 @@ class Metric:
 class Batch(NamedTuple):
     """What one step of training sees.
 
-    inputs: (B, T, C) float or (B, T) integer. targets: the shape that the task's `loss` expects. mask: (B, T)
-    bool, true where the answer is scored; None where every step that is read is scored.
+    inputs: (B, T, C) float or (B, T) integer. targets: the shape that the task's `loss` expects. mask: (B, R)
+    bool, true where the answer is scored; None where every step that is read is scored. reads: where it is given it
+    goes before the task's: how many of the last steps are read, or which, (B, R) int64. group: (B, R) integer, to
+    which of the task's sets of scored positions each belongs; None where there is one set.
     """
 
     inputs: Tensor
     targets: Tensor
     mask: Tensor | None = None
+    reads: int | Tensor | None = None
+    group: Tensor | None = None
+
+
+class Distribution(Protocol):
+    """What the head of a language model answers: a distribution over V symbols at each of (B, R) steps."""
+
+    def surprisal(self, targets: Tensor) -> Tensor:
+        """-ln P(target) in nats, (B, R), of targets (B, R) int64."""
+
+    def log_probabilities(self) -> Tensor:
+        """ln P of every symbol, (B, R, V)."""
+
+    def most_probable(self) -> Tensor:
+        """The symbol with the highest probability, (B, R) int64."""
 
 
 class Split(ABC):
-    """N examples, kept as compact as they come and gathered by index on the device that holds them."""
+    """N examples, kept as compact as they come and gathered by index on the device that holds them.
+
+    The windows of a text are examples too. `streams` is then how many of them go side by side: examples 0 … S-1 are
+    the first windows of S stretches of the text, S … 2S-1 the windows that follow them. They are shown in this
+    order, S at a time, and never shuffled. `context` is how many leading steps of a window the window before it has
+    shown too: a model that carries its state over skips them.
+    """
+
+    streams: int | None = None
+    context: int = 0
+
+    def in_streams(self, count: int) -> Split:
+        """The same text cut into `count` stretches; a split that is no text stays as it is."""
+        return self
 
     @abstractmethod
     def __len__(self) -> int:
@@ -143,9 +175,16 @@ class Task(ABC):
     in the literature one name covers several tasks. `variants` lists the ids worth listing. `source` is the paper.
     `published_validation` says whether the reference protocol (Bai et al. 2018) had a validation set.
     `test_parameters` make the task small enough for the contract tests.
+    `distribution`: `loss` and `totals` receive the head's `Distribution` over symbols in place of numbers (B, R, O).
+    `head` and `embedding` are the read-out and the embedding where none are named, in the notation; `sizes` are the
+    options of models, by name, that give them the published size here, where they are not named.
     """
 
     version: ClassVar[int] = 1
+    distribution: ClassVar[bool] = False
+    head: ClassVar[str] = "linear"
+    embedding: ClassVar[str] = "embedding"
+    sizes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     variant: ClassVar[tuple[str, ...]] = ()
     variants: ClassVar[tuple[str, ...]] = ()
     source: ClassVar[str] = ""
@@ -183,12 +222,41 @@ class Task(ABC):
         """The data of the run with this seed. Raises `datasets.DataError` where a file cannot be had."""
 
     @abstractmethod
-    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """The training loss, a scalar, from the head's outputs (B, R, O)."""
+    def loss(self, outputs: Any, batch: Batch) -> Tensor:
+        """The training loss, a scalar, from the head's outputs: (B, R, O), or a `Distribution`."""
 
     @abstractmethod
-    def totals(self, outputs: Tensor, batch: Batch) -> Totals:
-        """For each metric: its sum over the scored positions of this batch, and their number."""
+    def totals(self, outputs: Any, batch: Batch) -> Totals:
+        """For each metric: its sum over the scored positions of this batch, and their number.
+
+        A metric of which a whole split scores nothing is left out of that split's scores.
+        """
+
+    def yardsticks(self) -> dict[str, dict[str, float]]:
+        """Scores of simple answers that were computed from the training split: name -> metric -> test score.
+
+        Empty where `Metric.floor` says it all. Raises `datasets.DataError` where a file cannot be had.
+        """
+        return {}
+
+    def symbols(self) -> list[str] | None:
+        """What each id stands for, (V,), of a task whose input is a text; None for all others.
+
+        Raises `datasets.DataError` where a file cannot be had.
+        """
+        return None
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text that a person wrote, cut into symbols as the task does.
+
+        Raises ValueError, which names the symbol, where the vocabulary lacks one; NotImplementedError where the
+        task's input is not a text.
+        """
+        raise NotImplementedError("the input of this task is not a text")
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text that ids stand for; such that pieces of it, put end to end, are the text of the whole."""
+        raise NotImplementedError("the input of this task is not a text")
 
     def at_length(self, length: int) -> Task:
         """The same task at another length, to evaluate where a network was not trained.
