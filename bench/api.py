@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..models.network import Network
 from ..tasks.base import Task
-from . import config, runs, seeding
+from . import runs, seeding, sizing
 from .notation import Spec, parse
 from .options import checked, options_of
 from .places import experiment_folder
@@ -35,25 +35,28 @@ def make_run(
     *,
     parameters: int | None = None,
     tolerance: float = 0.01,
-    head: str = "linear",
+    head: str | None = None,
+    embedding: str | None = None,
     seed: int = 0,
     **training: Any,
 ) -> Run:
     """A run, ready for `train`: the model's width fitted to the budget of parameters, where one is given.
 
-    training: settings by name, see `settings.Training`. Raises errors.UsageError for whatever is not known, and
-    where no width comes within the tolerance of the budget.
+    head, embedding: in the notation, else the task's own. training: settings by name, see `settings.Training`.
+    Raises errors.UsageError for whatever is not known, and where no width comes within the tolerance of the budget.
     """
     made = make_task(task)
     settings = Training(**checked("training", options_of(Training), training))
-    model_spec = config.sized(made, parse(model), parameters, tolerance, parse(head))
-    return Run(Spec(parse(task).name, made.options()), model_spec, settings, parse(head), seed)
+    ends = sizing.head_for(made, head), sizing.embedding_for(made, embedding)
+    model_spec = sizing.sized(made, parse(model), parameters, tolerance, *ends)
+    return Run(Spec(parse(task).name, made.options()), model_spec, settings, *ends, seed)
 
 
 def make_network(task: str, model: str, *, parameters: int | None = None, seed: int = 0, **options: Any) -> Network:
     """The network for a task, of a given size, initialised from the seed's own stream; options as of `make_run`.
 
-    Its call gives the head's outputs (B, R, O) for inputs (B, T, C), and the state. Its dropout draws from the
+    Its call gives the head's outputs (B, R, O) for inputs (B, T, C), and the state; for a text (B, T) a distribution
+    over its symbols (`tasks.base.Distribution`). Its dropout draws from the
     seed's stream too.
     """
     run = make_run(task, model, parameters=parameters, seed=seed, **options)

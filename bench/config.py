@@ -5,12 +5,14 @@ An experiment is a folder with an `experiment.yaml`:
     question: Which architecture remembers?     # what the experiment asks, printed above its table
     preset: suite                               # suite | published: which test value is the number
     seeds: 2                                    # a count, or a list of seeds
+    precision: float32                          # or bfloat16: mixed precision, on a GPU only
     training: {optimizer: adam}                 # settings for all rows; a row's and a model's own go before them
     rows:
     - task: copy-memory(delay=20)               # a list of tasks is an axis
       parameters: 6000                          # the budget that widths are fitted to
       tolerance: 0.025                          # how far a count may lie from it (default 0.01)
-      head: linear(std=0.01)                    # the read-out
+      head: linear(std=0.01)                    # the read-out, else the task's
+      embedding: embedding(width=100)           # of a task that shows symbols, else the task's
       training: {epochs: 2, learning_rate: 2.0e-3}      # a list of values is an axis
       models:
       - tcn(kernel=8, levels=4)
@@ -31,9 +33,8 @@ from .errors import UsageError, nearest
 from .marked_yaml import Marked, Path_
 from .notation import Spec, parse, written
 from .options import Option, coerce, options_of
-from .runs import Run, make_task
+from .runs import PRECISIONS, Run, make_task
 from .settings import Training
-from .sizing import LINEAR
 
 CUT = "a comma has cut it: write it on a line of its own, or put quotes around it"
 """YAML reads `[rnn, tcn(kernel=5, levels=4)]` as three items."""
@@ -44,6 +45,7 @@ EXPERIMENT_KEYS = {
     "question": Option("question", str, "", True),
     "preset": Option("preset", Preset, "suite", False),
     "seeds": Option("seeds", int | list[int], 1, False),
+    "precision": Option("precision", Literal[PRECISIONS], "float32", False),
     "training": Option("training", dict, {}, False),
     "models": Option("models", list[Any], [], False),
     "rows": Option("rows", list[Any], [], True),
@@ -52,7 +54,8 @@ ROW_KEYS = {
     "task": Option("task", str | list[str], None, True),
     "parameters": Option("parameters", int | None, None, False),
     "tolerance": Option("tolerance", float, 0.01, False),
-    "head": Option("head", str, "linear", False),
+    "head": Option("head", str | None, None, False),
+    "embedding": Option("embedding", str | None, None, False),
     "training": Option("training", dict, {}, False),
     "models": Option("models", list[Any], [], False),
 }
@@ -61,6 +64,7 @@ MODEL_KEYS = {
     "parameters": Option("parameters", int | None, None, False),
     "tolerance": Option("tolerance", float | None, None, False),
     "head": Option("head", str | None, None, False),
+    "embedding": Option("embedding", str | None, None, False),
     "training": Option("training", dict, {}, False),
     "assumed": Option("assumed", list[str], [], False),
 }
@@ -128,7 +132,7 @@ def load(folder: Path, seeds: list[int] | None = None) -> Experiment:
                 settings = {**top["training"], **row["training"], **model["training"]}
                 at = (*where, place) if own else path  # models for all rows: the row says where it went wrong
                 try:
-                    made = list(_cells(folder, task, row, model, settings, chosen))
+                    made = list(_cells(folder, task, row, model, settings, chosen, top["precision"]))
                 except UsageError as error:
                     raise marked.error(at, f"{model['model']}: {error}") from error
                 for cell in made:
@@ -195,23 +199,32 @@ def _tasks(marked: Marked, folder: Path, path: Path_, texts: str | list[str]) ->
 
 
 def _cells(
-    folder: Path, task_spec: Spec, row: Mapping[str, Any], model: Mapping[str, Any], settings: Any, seeds: list[int]
+    folder: Path,
+    task_spec: Spec,
+    row: Mapping[str, Any],
+    model: Mapping[str, Any],
+    settings: Any,
+    seeds: list[int],
+    precision: str,
 ) -> Iterator[Cell]:
     task = make_task(task_spec, folder)
-    head = _parse(row["head"] if model["head"] is None else model["head"])
+    head = sizing.head_for(task, row["head"] if model["head"] is None else model["head"])
+    embedding = sizing.embedding_for(task, row["embedding"] if model["embedding"] is None else model["embedding"])
     budget = row["parameters"] if model["parameters"] is None else model["parameters"]
     tolerance = row["tolerance"] if model["tolerance"] is None else model["tolerance"]
     spec = _parse(model["model"])
     model_class = registry.find("model", spec.name, folder)
-    can_be_assumed = {*options_of(Training), *options_of(model_class), "head"}
+    can_be_assumed = {*options_of(Training), *options_of(model_class), "head", "embedding"}
     for name in model["assumed"]:
         if name not in can_be_assumed:
             raise UsageError(f"assumed: there is no setting {name!r}: {nearest(name, can_be_assumed)}")
     for one in _axes(model_class, spec):
-        complete_model = sized(task, one, budget, tolerance, head, folder)
+        complete_model = sizing.sized(task, one, budget, tolerance, head, embedding, folder)
         for training, suffix in _trainings(settings):
             _check_lengths(task, training)
-            runs = tuple(Run(task_spec, complete_model, training, head, seed, folder=folder) for seed in seeds)
+            runs = tuple(
+                Run(task_spec, complete_model, training, head, embedding, seed, precision, folder) for seed in seeds
+            )
             label = ", ".join([runs[0].model_label, *suffix])
             yield Cell(runs[0].task_label, label, runs, budget, tuple(model["assumed"]))
 
@@ -247,23 +260,6 @@ def _parse(text: str) -> Spec:
 def _is_axis(option: Option, value: Any) -> bool:
     """Whether a list stands for several values, and is not itself the value of an option that takes one."""
     return isinstance(value, list) and value != [] and not option.takes_list
-
-
-def sized(
-    task: Any,
-    spec: Spec,
-    budget: int | None,
-    tolerance: float = 0.01,
-    head: Spec = LINEAR,
-    folder: Path | None = None,
-) -> Spec:
-    """The model with all its options; its width fitted to the budget, unless the spec itself names the width."""
-    cls, options = registry.resolve("model", spec, folder)
-    if budget is not None and cls.sized_by not in spec.options:
-        options[cls.sized_by] = sizing.fit(task, cls, options, budget, tolerance, head).width
-    else:
-        sizing.on_paper(task, cls, options, head)
-    return Spec(spec.name, options)
 
 
 def _axes(cls: type[Any], spec: Spec) -> Iterator[Spec]:

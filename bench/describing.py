@@ -6,19 +6,25 @@ from dataclasses import asdict
 from typing import Any
 
 from ..tasks.base import Continuous
-from . import config, runs, sizing
+from . import runs, sizing
 from .notation import Spec, parse
 
 
 def facts_of(
-    task_text: str, model_text: str, parameters: int | None, tolerance: float, head_text: str
+    task_text: str,
+    model_text: str,
+    parameters: int | None,
+    tolerance: float,
+    head_text: str | None,
+    embedding_text: str | None,
 ) -> dict[str, Any]:
     """The facts by name, in plain types. Raises UsageError for whatever is not known or does not fit the budget."""
-    task_spec, head = parse(task_text), parse(head_text)
+    task_spec = parse(task_text)
     task = runs.make_task(task_spec)
-    model_spec = config.sized(task, parse(model_text), parameters, tolerance, head)
-    run = runs.Run(Spec(task_spec.name, task.options()), model_spec, head=head)
-    network = sizing.on_paper(task, run.model_class, model_spec.options, head)
+    head, embedding = sizing.head_for(task, head_text), sizing.embedding_for(task, embedding_text)
+    model_spec = sizing.sized(task, parse(model_text), parameters, tolerance, head, embedding)
+    run = runs.Run(Spec(task_spec.name, task.options()), model_spec, head=head, embedding=embedding)
+    network = sizing.on_paper(task, run.model_class, model_spec.options, head, embedding)
     body, reads = network.body, task.steps if task.reads is None else task.reads
     shown = ["B", task.steps, task.input.channels] if isinstance(task.input, Continuous) else ["B", task.steps]
     return {
@@ -29,6 +35,7 @@ def facts_of(
         "model_options": dict(model_spec.options),
         "model_source": run.model_class.source,
         "head": str(head),
+        **({} if isinstance(task.input, Continuous) else {"embedding": str(embedding), **asdict(task.input)}),
         "parameters": network.parameter_count,
         "width": body.features,
         "receptive_field": body.receptive_field,

@@ -19,18 +19,20 @@ from .errors import UsageError
 from .notation import Spec
 from .options import checked, options_of
 from .settings import Training, canonical_schedule
-from .sizing import LINEAR
+from .sizing import EMBEDDING, LINEAR
 
 LOOP_VERSION = 1
 """Counts changes of the training loop that alter results."""
 
 DEFAULT_TRAINING = Training()
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
 class Run:
     """Everything that defines one training. `task.options` and `model.options` are complete, width included.
 
+    precision: "float32", or "bfloat16" for mixed precision on a GPU: weights, loss and evaluation stay in float32.
     folder: where a relative path of a user's file is looked for; it is not part of the identity.
     """
 
@@ -38,13 +40,14 @@ class Run:
     model: Spec
     training: Training = DEFAULT_TRAINING
     head: Spec = LINEAR
+    embedding: Spec = EMBEDDING
     seed: int = 0
     precision: str = "float32"
     folder: Path | None = dataclasses.field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        if self.precision != "float32":
-            raise UsageError(f"precision={self.precision}: float32 is needed, there is no other yet")
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"precision={self.precision}: one of {', '.join(PRECISIONS)} is needed")
 
     @cached_property
     def task_class(self) -> type[Task]:
@@ -63,7 +66,7 @@ class Run:
     def make_network(self, task: Task) -> Network:
         """The network with its first numbers, on the CPU: a pure function of the run."""
         with seeding.forked("initialization", self.seed):
-            return sizing.build(task, self.model_class, self.model.options, self.head)
+            return sizing.build(task, self.model_class, self.model.options, self.head, self.embedding)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -71,7 +74,8 @@ class Run:
         return {
             "task": _described(self.task, self.task_class.version),
             "model": _described(self.model, self.model_class.version),
-            "head": {"name": self.head.name, "options": dict(self.head.options)},
+            "head": _written(self.head),
+            "embedding": _written(self.embedding),
             "training": json.loads(json.dumps(dataclasses.asdict(self.training))),
             "seed": self.seed,
             "precision": self.precision,
@@ -86,7 +90,7 @@ class Run:
         """
         training = {field.name: field.default for field in dataclasses.fields(Training)}
         settings = {**vars(self.training), "schedule": canonical_schedule(self.training.schedule)}
-        head = sizing.canonical_head(self.head)
+        ends = {"head": sizing.canonical_head(self.head), "embedding": sizing.canonical_embedding(self.embedding)}
         identity = {
             "task": _identity(self.task, self.task_class),
             "model": _identity(self.model, self.model_class),
@@ -95,8 +99,7 @@ class Run:
             "seed": self.seed,
             "precision": self.precision,
         }
-        if head != LINEAR:
-            identity["head"] = str(head)
+        identity |= {key: str(spec) for key, spec in ends.items() if spec not in (LINEAR, EMBEDDING)}
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -117,7 +120,11 @@ class Run:
 
 def from_config(config: Mapping[str, Any], folder: Path | None = None) -> Run:
     """The Run of a row's `config`. Raises UsageError where a name or an option is not known (any more)."""
-    specs = {key: Spec(config[key]["name"], config[key]["options"]) for key in ("task", "model", "head")}
+    specs = {
+        key: Spec(**{part: config[key][part] for part in ("name", "options")}) for key in ("task", "model", "head")
+    }
+    if "embedding" in config:  # rows from before there were texts have none
+        specs["embedding"] = Spec(**config["embedding"])
     kinds: tuple[registry.Kind, ...] = ("task", "model")
     for kind in kinds:
         _, options = registry.resolve(kind, specs[kind], folder)
@@ -147,8 +154,12 @@ def label(spec: Spec, cls: type[Any], always: tuple[str, ...] = ()) -> str:
 
 
 def _described(spec: Spec, version: int) -> dict[str, Any]:
+    return {**_written(spec), "version": version}
+
+
+def _written(spec: Spec) -> dict[str, Any]:
     options = {key: list(value) if isinstance(value, tuple) else value for key, value in spec.options.items()}
-    return {"name": spec.name, "version": version, "options": options}
+    return {"name": spec.name, "options": options}
 
 
 def _identity(spec: Spec, cls: type[Any]) -> list[Any]:

@@ -19,8 +19,10 @@ class Training:
     """Settings of the training loop, the same for every task and model.
 
     epochs: passes over the training split. batch: examples a step. clip: the largest gradient norm, applied after
-    `backward`; none for no clipping. schedule: `constant`, `step(…)` or `plateau(…)`, see below. test_lengths:
-    lengths at which the trained network is evaluated besides its own, for tasks that can be stretched.
+    `backward`; none for no clipping. schedule: `constant`, `step(…)` or `plateau(…)`, see below. patience: training
+    ends early after so many epochs without a better score on validation; none for all epochs. test_lengths: lengths
+    at which the trained network is evaluated besides its own, for tasks that can be stretched.
+    On a text `batch` is the number of stretches that are read side by side.
     """
 
     epochs: int = 10
@@ -31,6 +33,7 @@ class Training:
     weight_decay: float = 0.0
     clip: float | None = None
     schedule: str = "constant"
+    patience: int | None = None
     test_lengths: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
@@ -39,6 +42,8 @@ class Training:
                 raise UsageError(f"training: {name}={getattr(self, name)}: at least {least} is needed")
         if self.learning_rate <= 0 or (self.clip is not None and self.clip <= 0):
             raise UsageError("training: learning_rate and clip must be positive (clip: none for no clipping)")
+        if self.patience is not None and self.patience < 1:
+            raise UsageError(f"training: patience={self.patience}: at least 1 is needed, or none")
         if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
             raise UsageError(f"training: momentum is an option of sgd and rmsprop, not of {self.optimizer}")
         make_schedule(self.schedule)

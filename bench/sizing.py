@@ -1,54 +1,101 @@
-"""Networks of a given size: builds body and head for a task, counts, and finds the width that meets a budget."""
+"""Networks of a given size: builds embedding, body and head for a task, and finds the width that meets a budget."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..models.base import Model
+from ..models.embedding import Embedding
 from ..models.heads import HEADS
 from ..models.network import Network
 from ..tasks.base import Continuous, Task
+from . import registry
 from .errors import UsageError, nearest
-from .notation import Spec
+from .notation import Spec, parse
 from .options import checked, options_of
 
 LARGEST_WIDTH = 1 << 20
 LINEAR = Spec("linear")
-"""The read-out where none is named."""
+"""The read-out where neither a person nor the task names one."""
+EMBEDDING = Spec("embedding")
+"""The embedding of symbols, likewise."""
 
 
-def build(task: Task, model: type[Model], options: Mapping[str, Any], head: Spec = LINEAR) -> Network:
+def build(
+    task: Task, model: type[Model], options: Mapping[str, Any], head: Spec = LINEAR, embedding: Spec = EMBEDDING
+) -> Network:
     """The network for a task, initialised from torch's default generator (see `seeding.forked`).
 
-    Raises UsageError where the task's input, the model's options or the head do not go together.
+    Raises UsageError where the task's input, the model's options, the head or the embedding do not go together.
     """
-    if not isinstance(task.input, Continuous):
-        raise UsageError(f"{type(task).__name__}: networks for {task.input} are not there yet")
-    head = canonical_head(head)
+    head, embedding = canonical_head(head), canonical_embedding(embedding)
+    make_head = HEADS[head.name]
+    if make_head.gives_distribution != task.distribution:
+        fitting = [name for name, other in HEADS.items() if other.gives_distribution == task.distribution]
+        raise UsageError(f"head {head.name!r} does not answer what this task asks: {' or '.join(fitting)} is needed")
+    if isinstance(task.input, Continuous) and embedding != EMBEDDING:
+        raise UsageError(f"{embedding}: this task's input are numbers, an embedding is for symbols")
     try:
-        body = model(task.input.channels, **options)
-        return Network(body, HEADS[head.name](body.features, task.outputs, **head.options), task.reads)
+        if isinstance(task.input, Continuous):
+            front, channels = None, task.input.channels
+        else:
+            front = Embedding(task.input.vocabulary, _features(model, options), **embedding.options)
+            channels = front.width
+        body = model(channels, **options)
+        matrix = front.weight if front is not None else None
+        readout = make_head(body.features, task.outputs, matrix, **head.options)
+        return Network(body, readout, task.reads, front)
     except (ValueError, RuntimeError) as error:  # torch's word for sizes that no memory has
         raise UsageError(str(error).partition("\n")[0]) from error
+
+
+def _features(model: type[Model], options: Mapping[str, Any]) -> int:
+    """W of a model with these options, whatever its input; on torch's meta device it costs no random draw."""
+    with torch.device("meta"):
+        return model(1, **options).features
+
+
+def head_for(task: Task, text: str | None) -> Spec:
+    """The read-out that `text` names, or else the task. Raises UsageError for an unknown one."""
+    return canonical_head(parse(text or task.head))
+
+
+def embedding_for(task: Task, text: str | None) -> Spec:
+    """The embedding that `text` names, or else the task. Raises UsageError for an unknown option."""
+    return canonical_embedding(parse(text or task.embedding))
+
+
+def canonical_embedding(embedding: Spec) -> Spec:
+    """The embedding with what differs from its defaults, checked. Raises UsageError for what is not known."""
+    if embedding.name != EMBEDDING.name:
+        raise UsageError(f"unknown embedding {embedding.name!r}: {nearest(embedding.name, [EMBEDDING.name])}")
+    return _canonical("embedding", Embedding, embedding)
 
 
 def canonical_head(head: Spec) -> Spec:
     """The read-out with what differs from its defaults, checked. Raises UsageError for an unknown name or option."""
     if head.name not in HEADS:
         raise UsageError(f"unknown head {head.name!r}: {nearest(head.name, HEADS)}")
-    known = options_of(HEADS[head.name])
-    given = checked(f"head {head.name}", known, head.options)
-    return Spec(head.name, {key: given[key] for key in known if key in given and given[key] != known[key].default})
+    return _canonical(f"head {head.name}", HEADS[head.name], head)
 
 
-def on_paper(task: Task, model: type[Model], options: Mapping[str, Any], head: Spec = LINEAR) -> Network:
+def _canonical(owner: str, cls: type[Any], spec: Spec) -> Spec:
+    known = options_of(cls)
+    given = checked(owner, known, spec.options)
+    return Spec(spec.name, {key: given[key] for key in known if key in given and given[key] != known[key].default})
+
+
+def on_paper(
+    task: Task, model: type[Model], options: Mapping[str, Any], head: Spec = LINEAR, embedding: Spec = EMBEDDING
+) -> Network:
     """The network without its numbers (torch's meta device): to count it costs no memory and no random draw."""
     with torch.device("meta"):
-        return build(task, model, options, head)
+        return build(task, model, options, head, embedding)
 
 
 @dataclass(frozen=True)
@@ -66,8 +113,9 @@ def fit(
     budget: int,
     tolerance: float = 0.01,
     head: Spec = LINEAR,
+    embedding: Spec = EMBEDDING,
 ) -> Size:
-    """The width whose parameter count, body and head, is nearest to `budget`; of two equally near the smaller.
+    """The width whose parameter count, all parts together, is nearest to `budget`; of two equally near the smaller.
 
     Where another option gives all sizes (a TCN's `widths`), the width stays as it is, and so does the count.
     Raises UsageError beyond the tolerance (a fraction of the budget), with the nearest counts on both sides.
@@ -78,7 +126,7 @@ def fit(
         raise UsageError(f"parameters={budget}: a budget of at least 1 is needed")
 
     def size(width: int) -> Size:
-        network = on_paper(task, model, {**options, model.sized_by: width}, head)
+        network = on_paper(task, model, {**options, model.sized_by: width}, head, embedding)
         return Size(width, network.parameter_count)
 
     if size(1).parameters == size(2).parameters:
@@ -92,6 +140,28 @@ def fit(
             f"({above.parameters / budget - 1:+.1%}); another budget or a wider tolerance is needed"
         )
     return best
+
+
+def sized(
+    task: Task,
+    spec: Spec,
+    budget: int | None,
+    tolerance: float = 0.01,
+    head: Spec = LINEAR,
+    embedding: Spec = EMBEDDING,
+    folder: Path | None = None,
+) -> Spec:
+    """The model with all its options: those of the spec, those that give it the published size on this task, defaults.
+
+    Its width is fitted to the budget, where there is one, unless the spec itself names the width.
+    """
+    published = task.sizes.get(registry.short(spec.name), {})
+    cls, options = registry.resolve("model", Spec(spec.name, {**published, **spec.options}), folder)
+    if budget is not None and cls.sized_by not in spec.options:
+        options[cls.sized_by] = fit(task, cls, options, budget, tolerance, head, embedding).width
+    else:
+        on_paper(task, cls, options, head, embedding)
+    return Spec(spec.name, options)
 
 
 def _around(size: Callable[[int], Size], budget: int) -> tuple[Size, Size]:

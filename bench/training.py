@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..models.base import State
 from ..models.network import Network
 from ..tasks.base import Splits
 from . import seeding
 from .checkpoint import Checkpoint
-from .evaluation import Scores, evaluate, select
+from .evaluation import Scores, answer, best_of, evaluate, select
+from .repeatable import check_precision, repeatable
 from .runs import Run
 from .settings import make_schedule
 
@@ -52,7 +52,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training gave: `status` is `done`, or `diverged` where the loss was not finite any more."""
+    """What a training gave: `status` is `done`, or `diverged` where the loss was not finite any more.
+
+    `network` has the parameters of the epoch that is best on validation, and `lengths` are its scores.
+    """
 
     status: str
     progress: Progress
@@ -72,38 +75,13 @@ def train(
 
     checkpoint: saved as it falls due and after every epoch, and read at the start where there is one. should_stop is
     asked before every step. report: called now and then with the progress and the number of steps in all.
-    Raises Stopped after saving, where it was asked to stop; `datasets.DataError` where a file cannot be had.
+    Raises Stopped after saving, where it was asked to stop; `datasets.DataError` where a file cannot be had;
+    UsageError where the device cannot do the run's precision.
     """
     device = torch.device(device)
+    check_precision(run, device)
     with repeatable(device):
         return _Loop(run, device, checkpoint, should_stop, report).run_through()
-
-
-@contextmanager
-def repeatable(device: torch.device) -> Iterator[None]:
-    """Arithmetic that gives the same bits each time: one thread on a CPU, deterministic algorithms on a GPU.
-
-    Denormals are flushed to zero on the CPU: vanishing gradients decay into them and slow a step 3 to 7 times.
-    """
-    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    benchmark = torch.backends.cudnn.benchmark
-    flushed = torch.tensor(torch.finfo(torch.float32).tiny).div(2).item() == 0  # torch has no question for it
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-        torch.set_flush_denormal(True)
-    else:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic products need it
-        torch.use_deterministic_algorithms(True)
-        torch.backends.cudnn.benchmark = False
-    try:
-        yield
-    finally:
-        if device.type == "cpu":
-            torch.set_num_threads(threads)
-            torch.set_flush_denormal(flushed)
-        else:
-            torch.use_deterministic_algorithms(deterministic)
-            torch.backends.cudnn.benchmark = benchmark
 
 
 class _Loop:
@@ -118,7 +96,9 @@ class _Loop:
         self.run, self.device, self.checkpoint = run, device, checkpoint
         self.should_stop, self.report = should_stop, report
         self.task = run.make_task()
-        self.splits = Splits(*(split.to(device) for split in self.task.load(run.seed)))
+        splits = self.task.load(run.seed)
+        splits = splits._replace(train=splits.train.in_streams(run.training.batch))
+        self.splits = Splits(*(split.to(device) for split in splits))
         self.network = run.make_network(self.task).to(device)
         self.dropout = seeding.generator("dropout", run.seed, device=device)
         self.network.seed_dropout(self.dropout)
@@ -129,11 +109,13 @@ class _Loop:
         self.all_steps = self.epoch_steps * run.training.epochs
         self.trace_every = max(1, self.all_steps // TRACE_POINTS)
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)  # since the last entry of the trace
+        self.state: State = None  # of a text, where the model carries it over to the next step
+        self.best: dict[str, Tensor] = {}  # the parameters of the epoch that is best on validation
 
     def run_through(self) -> Outcome:
         self._restore()
         self.wall, self.cpu = time.perf_counter(), time.process_time()
-        while self.progress.epoch < self.run.training.epochs:
+        while self.progress.epoch < self.run.training.epochs and not self._out_of_patience():
             if not (self._train_epoch() and self._finish_epoch()):
                 return self._outcome("diverged")
             self.report(self.progress, self.all_steps)
@@ -147,9 +129,11 @@ class _Loop:
         rate = settings.learning_rate * self.schedule.factor(self._history())
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        order = seeding.order(self.run.seed, progress.epoch, len(self.splits.train))
+        order = self._order()
         if self.splits.train.lengths is None:  # else the host must know the lengths of a batch to lay it out
             order = order.to(self.device)
+        if progress.step == 0:
+            self.state = None
         self.network.train()
         for step in range(progress.step, self.epoch_steps):
             if self.should_stop():
@@ -173,13 +157,21 @@ class _Loop:
     def _step(self, index: Tensor) -> None:
         batch = self.splits.train.batch(index)
         self.optimizer.zero_grad(set_to_none=True)
-        outputs, _ = self.network(batch.inputs)  # (B, R, O)
-        loss = self.task.loss(outputs, batch)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.run.precision == "bfloat16"):
+            outputs, self.state = answer(self.network, self.splits.train, batch, self.state)  # (B, R, O)
+            loss = self.task.loss(outputs, batch)
         loss.backward()
         if self.run.training.clip is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.run.training.clip)
         self.optimizer.step()
         self.loss_sum += loss.detach().double() * len(index)
+
+    def _order(self) -> Tensor:
+        """In which order this epoch shows the examples (N,): a text as it stands, everything else shuffled."""
+        count = len(self.splits.train)
+        if self.splits.train.streams is not None:
+            return torch.arange(count)
+        return seeding.order(self.run.seed, self.progress.epoch, count)
 
     def _trace(self) -> bool:
         """Records the loss since the last entry: only here does the host wait for the device."""
@@ -209,6 +201,8 @@ class _Loop:
             }
         )
         progress.epoch_loss = 0.0
+        if best_of(self.task, progress.curve)["epoch"] == progress.epoch:
+            self.best = {name: part.detach().clone() for name, part in self.network.state_dict().items()}
         return all(math.isfinite(score) for score in (*valid.values(), *test.values()))
 
     def _history(self) -> list[float]:
@@ -217,7 +211,13 @@ class _Loop:
         sign = 1 if metric.direction == "lower" else -1
         return [sign * point["valid"][metric.name] for point in self.progress.curve]
 
+    def _out_of_patience(self) -> bool:
+        patience, curve = self.run.training.patience, self.progress.curve
+        return patience is not None and bool(curve) and len(curve) - best_of(self.task, curve)["epoch"] >= patience
+
     def _outcome(self, status: str) -> Outcome:
+        if self.best:
+            self.network.load_state_dict(self.best)
         lengths = {}
         if status == "done":
             for length in self.run.training.test_lengths:
@@ -247,6 +247,8 @@ class _Loop:
                 "optimizer": self.optimizer.state_dict(),
                 "dropout": self.dropout.get_state(),
                 "loss_sum": self.loss_sum,
+                "state": self.state,
+                "best": self.best,
                 "progress": asdict(self.progress),
             }
         )
@@ -260,5 +262,6 @@ class _Loop:
         self.optimizer.load_state_dict(saved["optimizer"])
         self.dropout.set_state(saved["dropout"].cpu())
         self.loss_sum.copy_(saved["loss_sum"])
+        self.state, self.best = saved["state"], saved["best"]
         self.progress = Progress(**saved["progress"])
         self.progress.resumed += 1

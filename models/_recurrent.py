@@ -26,6 +26,7 @@ class Recurrent(base.Model):
 
     make_cell: a one-layer, batch-first `torch.nn` cell for (channels, width).
     dropout: probability for the features between two layers (not after the last). input_dropout: for the inputs.
+    output_dropout: for the features of the last layer, which the head reads.
     dropout_kind: "element", or "channel": one mask for all steps of a sequence (Gal & Ghahramani 2016).
     recurrent_dropout: probability for the entries of the hidden-to-hidden matrices, one mask for each forward call
     (weight drop, Merity, Keskar & Socher 2018, section 3).
@@ -36,6 +37,7 @@ class Recurrent(base.Model):
     `dropout` with a single layer, where it would silently do nothing.
     """
 
+    carries = True
     memories: ClassVar[int] = 1
     """Vectors (B, W) that one layer keeps between two steps."""
 
@@ -48,23 +50,26 @@ class Recurrent(base.Model):
         layers: int,
         dropout: float,
         input_dropout: float,
+        output_dropout: float,
         recurrent_dropout: float,
         dropout_kind: Literal["element", "channel"],
         initialization: Literal["torch", "orthogonal"],
     ) -> None:
         super().__init__()
         at_least(1, channels=channels, width=width, layers=layers)
-        probability(dropout=dropout, input_dropout=input_dropout, recurrent_dropout=recurrent_dropout)
+        probability(dropout=dropout, input_dropout=input_dropout, output_dropout=output_dropout)
+        probability(recurrent_dropout=recurrent_dropout)
         one_of(("element", "channel"), dropout_kind=dropout_kind)
         one_of(("torch", "orthogonal"), initialization=initialization)
         if dropout and layers == 1:
             raise ValueError(
                 f"dropout: acts between layers and there is 1, got {dropout}; "
-                "0 is needed, or more layers, or input_dropout or recurrent_dropout instead"
+                "0 is needed, or more layers, or input_dropout, output_dropout or recurrent_dropout instead"
             )
         self.cells = nn.ModuleList(make_cell(channels if layer == 0 else width, width) for layer in range(layers))
         self.input_dropout = base.Dropout(input_dropout, dropout_kind)
         self.dropout = base.Dropout(dropout, dropout_kind)
+        self.output_dropout = base.Dropout(output_dropout, dropout_kind)
         self.weight_drop = base.Dropout(recurrent_dropout)
         if initialization == "orthogonal":
             for cell in self.cells:
@@ -86,7 +91,7 @@ class Recurrent(base.Model):
             weights = [input_weight, self.weight_drop(recurrent_weight), *biases]
             features, memory = self.run(features, memory, weights)  # (B, T, W)
             after.append(memory)
-        return features, after
+        return self.output_dropout(features), after
 
     @abstractmethod
     def run(self, inputs: Tensor, memory: Any, weights: Weights) -> tuple[Tensor, Any]:

@@ -21,6 +21,8 @@ class Model(nn.Module, ABC):
 
     `version` counts changes that alter results; `sized_by` names the option that `sizing` varies to meet a
     parameter budget; `source` is the paper; `test_parameters` make it small enough for the contract tests.
+    `carries`: on a text it goes on from the state that the window before has left, detached from the gradient, and
+    reads each symbol once; a model that does not reads overlapping windows, each from the start.
     """
 
     version: ClassVar[int] = 1
@@ -28,6 +30,7 @@ class Model(nn.Module, ABC):
     variants: ClassVar[tuple[str, ...]] = ()
     source: ClassVar[str] = ""
     test_parameters: ClassVar[Mapping[str, Any]] = {}
+    carries: ClassVar[bool] = False
 
     features: int
     """W: the width of the features."""
@@ -45,6 +48,15 @@ class Model(nn.Module, ABC):
         `state` is what an earlier call returned for the piece before; None at the start of a sequence. A sequence
         fed in pieces gives what the whole gives (in evaluation mode).
         """
+
+
+def detached(state: State) -> State:
+    """The same state cut off from the computation that gave it: no gradient flows through it any more."""
+    if isinstance(state, Tensor):
+        return state.detach()
+    if isinstance(state, list | tuple):
+        return type(state)(detached(part) for part in state)
+    return state
 
 
 class Dropout(nn.Module):

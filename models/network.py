@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from .base import Model, State, seed_dropout
-from .heads import Linear
+from .embedding import Embedding
+from .heads import Head
 
 
 class Network(nn.Module):
-    """body (B, T, C) -> features (B, T, W) -> the last R steps of them -> head -> outputs (B, R, O).
+    """body (B, T, C) -> features (B, T, W) -> the R steps that are read -> head -> outputs (B, R, O).
 
-    `reads` is R, None for every step: a task that is answered at the last step pays for one.
+    `embedding` stands before the body where the inputs are symbols (B, T); then the head may answer with a
+    distribution over symbols in place of numbers. `reads` is how many of the last steps are read, None for every
+    step: a task that is answered at the last step pays for one.
     """
 
-    def __init__(self, body: Model, head: Linear, reads: int | None) -> None:
+    def __init__(self, body: Model, head: Head, reads: int | None, embedding: Embedding | None = None) -> None:
         super().__init__()
+        self.embedding = embedding
         self.body = body
         self.head = head
         self.reads = reads
 
-    def forward(self, inputs: Tensor, state: State = None) -> tuple[Tensor, State]:
+    def forward(self, inputs: Tensor, state: State = None, reads: int | Tensor | None = None) -> tuple[Any, State]:
+        """The head's answer for a batch, and the state after its last step.
+
+        reads: in place of the network's own: how many of the last steps are read, or which, (B, R) int64.
+        """
+        if self.embedding is not None:
+            inputs = self.embedding(inputs)  # (B, T) -> (B, T, C)
         features, state = self.body(inputs, state)  # (B, T, W)
-        if self.reads is not None:
-            features = features[:, -self.reads :]  # (B, R, W)
+        reads = self.reads if reads is None else reads
+        if isinstance(reads, Tensor):
+            features = features.take_along_dim(reads.unsqueeze(2), 1)  # (B, R, W)
+        elif reads is not None:
+            features = features[:, -reads:]  # (B, R, W)
         return self.head(features), state  # (B, R, O)
 
     def seed_dropout(self, generator: torch.Generator) -> None:
@@ -33,5 +48,5 @@ class Network(nn.Module):
 
     @property
     def parameter_count(self) -> int:
-        """Trainable numbers of body and head, counted as `torch.nn` counts them."""
+        """Trainable numbers of embedding, body and head, a shared matrix counted once, as `torch.nn` counts them."""
         return sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)

@@ -261,5 +261,5 @@ def test_settings_that_are_refused(settings: dict[str, Any]) -> None:
 
 
 def test_another_precision_is_refused() -> None:
-    with pytest.raises(UsageError, match="precision=float64: float32 is needed"):
+    with pytest.raises(UsageError, match="precision=float64: one of float32, bfloat16 is needed"):
         dataclasses.replace(make_run("adding", "rnn"), precision="float64")

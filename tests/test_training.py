@@ -12,6 +12,7 @@ import pytest
 import torch
 from experiments import bits, measured_of
 from seqbench.bench import api, training
+from seqbench.bench.repeatable import repeatable
 from seqbench.bench.runs import Run
 from seqbench.bench.training import Progress, train
 from seqbench.models.network import Network
@@ -62,7 +63,7 @@ def test_every_part_of_the_run_counts() -> None:
 
 def gradients(run: Run) -> list[bytes]:
     """Those of the first training step, as the loop computes them."""
-    with training.repeatable(torch.device("cpu")):
+    with repeatable(torch.device("cpu")):
         task = run.make_task()
         network, batch = run.make_network(task), task.load(0).train.batch(torch.arange(32))
         task.loss(network(batch.inputs)[0], batch).backward()

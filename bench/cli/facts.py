@@ -58,7 +58,8 @@ def describe(
     model: Annotated[str, typer.Argument(help="A model, likewise.")],
     parameters: Annotated[int | None, typer.Option(min=1, help="Fit the width to this many parameters.")] = None,
     tolerance: Annotated[float, typer.Option(min=0, help="How far the count may lie from it, as a fraction.")] = 0.01,
-    head: Annotated[str, typer.Option(help="The read-out.")] = "linear",
+    head: Annotated[str | None, typer.Option(help="The read-out, else the task's.")] = None,
+    embedding: Annotated[str | None, typer.Option(help="The embedding of symbols, else the task's.")] = None,
     json: Json = False,
 ) -> None:
     """A model on a task: options, parameters, width, receptive field, state, multiply-adds, shapes, metric, floor.
@@ -67,7 +68,7 @@ def describe(
     """
     from ..describing import facts_of
 
-    facts = facts_of(task, model, parameters, tolerance, head)
+    facts = facts_of(task, model, parameters, tolerance, head, embedding)
     if json:
         show_json(facts)
         return
