@@ -22,7 +22,14 @@ from .runs import Run
 
 DEFINES_RESULTS = ("bench", "tasks", "models", "pyproject.toml", "requirements.lock")
 SHOWS_RESULTS = (":(exclude)bench/report", ":(exclude)bench/cli", ":(exclude)bench/speed")
-STANDS_APART = {"tasks/datasets.py", "bench/checkpoint.py", "bench/errors.py", "bench/registry.py", "bench/options.py"}
+STANDS_APART = {
+    "tasks/datasets.py",
+    "tasks/_archives.py",
+    "bench/checkpoint.py",
+    "bench/errors.py",
+    "bench/registry.py",
+    "bench/options.py",
+}
 """Sources that a result does not depend on: data are known by their sums, and a checkpoint resumes to the same bits."""
 VERSIONS_OF = ("torch", "numpy", "numba", "scipy", "seqbench")
 REQUIRED = ("commit", "dirty", "source", "versions", "platform", "processor", "device", "threads", "data", "started")
