@@ -16,12 +16,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
+import miniature_texts
 import numpy as np
 from numpy.typing import NDArray
 from scipy.io import savemat
-from seqbench.tasks import jsb, muse, nottingham, permuted_mnist, piano, sequential_mnist
+from seqbench.tasks import base, jsb, muse, nottingham, permuted_mnist, piano, ptb_char, ptb_word, sequential_mnist
 
-TASKS = (jsb.Task, nottingham.Task, muse.Task, piano.Task, sequential_mnist.Task, permuted_mnist.Task)
+MUSIC: tuple[type[base.Task], ...] = (jsb.Task, nottingham.Task, muse.Task, piano.Task)
+TEXTS: tuple[type[base.Task], ...] = (ptb_word.Task, ptb_char.Task)
+TASKS = (*MUSIC, sequential_mnist.Task, permuted_mnist.Task, *TEXTS)
 MNIST_COUNTS = {"train": 600, "t10k": 100}
 MUSIC_COUNTS = {"traindata": 12, "validdata": 4, "testdata": 4}
 
@@ -46,7 +49,8 @@ class _ForEver:
 def install(folder: Path, monkeypatch: Patch | None = None) -> None:
     """Writes the miniature files under `folder`/mirror, and lets every task of real data load them from there.
 
-    The tasks' `remotes` get the sums of the miniatures and no public home; SEQBENCH_MIRROR and SEQBENCH_DATA are set
+    The tasks' `remotes` get the sums of the miniatures and no public home, and their constants that count what is in
+    the true files get what is in these; SEQBENCH_MIRROR and SEQBENCH_DATA are set
     to `folder`/mirror and `folder`/cache. With a monkeypatch this lasts as long as the test, else as the process.
     """
     patch: Patch = monkeypatch if monkeypatch is not None else _ForEver()
@@ -63,6 +67,9 @@ def install(folder: Path, monkeypatch: Patch | None = None) -> None:
     for task in TASKS:
         remotes = tuple(replace(remote, sha256=sums[remote.filename], urls=()) for remote in task.remotes)
         patch.setattr(task, "remotes", remotes)
+    for task in TEXTS:
+        for name, value in miniature_texts.sizes()[task.__module__.rpartition(".")[2]].items():
+            patch.setattr(task, name, value)
     patch.setenv("SEQBENCH_MIRROR", str(folder / "mirror"))
     patch.setenv("SEQBENCH_DATA", str(folder / "cache"))
 
@@ -77,7 +84,7 @@ def files() -> Mapping[str, bytes]:
         contents[f"mnist/{part}-labels-idx1-ubyte.gz"] = gzip.compress(idx(labels), mtime=0)
     for number, name in enumerate(("JSB_Chorales", "Nottingham", "MuseData", "Piano_midi")):
         contents[f"music/{name}.mat"] = mat(number)
-    return contents
+    return contents | miniature_texts.files()
 
 
 def digits(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
