@@ -6,65 +6,16 @@ from collections.abc import Mapping
 
 import numpy as np
 
-WORDS = [
-    "the",
-    "<unk>",
-    "N",
-    "of",
-    "to",
-    "a",
-    "in",
-    "and",
-    "'s",
-    "that",
-    "for",
-    "$",
-    "is",
-    "it",
-    "said",
-    "on",
-    "by",
-    "at",
-    "as",
-    "from",
-    "million",
-    "mr.",
-    "was",
-    "be",
-    "its",
-    "with",
-    "has",
-    "an",
-    "have",
-    "will",
-    "would",
-    "which",
-    "company",
-    "year",
-    "but",
-    "they",
-    "this",
-    "are",
-    "he",
-    "new",
-    "n't",
-    "stock",
-    "or",
-    "about",
-    "corp.",
-    "quick",
-    "fox",
-    "jumped",
-    "over",
-    "lazy",
-    "dog",
-    "zebra",
-]
+_WORDS = (
+    "the <unk> N of to a in and 's that for $ is it said on by at as from million mr. was be its with has an have will "
+    "would which company year but they this are he new n't stock or about corp. quick fox jumped over lazy dog zebra"
+)
+WORDS = _WORDS.split()
 NOVEL = [word for word in WORDS if word[0] not in "<N$"]
 
 
 def lines(count: int, seed: int, words: list[str] = WORDS, every: bool = False) -> list[list[str]]:
-    """Lines of 3 to 12 words; after most words comes the one at twice its place. every: all words come at least once."""
+    """Lines of 3 to 12 words; after most words comes the one at twice its place. every: all come at least once."""
     random = np.random.RandomState(seed)
     text, word = [], 0
     for _ in range(count):
