@@ -12,11 +12,12 @@ An experiment is a folder with an `experiment.yaml`:
       parameters: 6000                          # the budget that widths are fitted to
       tolerance: 0.025                          # how far a count may lie from it (default 0.01)
       head: linear(std=0.01)                    # the read-out, else the task's
-      embedding: embedding(width=100)           # of a task that shows symbols, else the task's
       training: {epochs: 2, learning_rate: 2.0e-3}      # a list of values is an axis
       models:
       - tcn(kernel=8, levels=4)
       - {model: lstm, training: {clip: 1.0}, assumed: [clip]}   # settings of one model; which of them are assumed
+
+A row or model of a task that shows symbols may name the `embedding` too, as `embedding(width=100, dropout=0.1)`.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ def facts_of(
     model_text: str,
     parameters: int | None,
     tolerance: float,
-    head_text: str | None,
-    embedding_text: str | None,
+    head_text: str | None = None,
+    embedding_text: str | None = None,
 ) -> dict[str, Any]:
     """The facts by name, in plain types. Raises UsageError for whatever is not known or does not fit the budget."""
     task_spec = parse(task_text)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ..models.base import Model
-from ..models.embedding import Embedding
+from ..models.embeddings import Embedding
 from ..models.heads import HEADS
 from ..models.network import Network
 from ..tasks.base import Continuous, Task

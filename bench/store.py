@@ -203,6 +203,10 @@ class Workplace:
         """The file of a run's checkpoint."""
         return self.area / "checkpoints" / f"{run_id}-{device}.pt"
 
+    def trained(self, run_id: str, device: str) -> Path:
+        """The file of the parameters that a language model has learned, for `sample`."""
+        return self.area / "trained" / f"{run_id}-{device}.pt"
+
     def _area(self) -> Path:
         folder = self.folder.resolve()
         if "SEQBENCH_RUNS" in os.environ:

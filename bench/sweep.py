@@ -20,6 +20,7 @@ from .config import Experiment
 from .errors import UsageError
 from .planning import Planned
 from .processes import default_jobs, how_it_ended, one_thread_in_children, signals_held_back, worker_context
+from .repeatable import check_precision
 from .runs import Run
 from .store import FINISHED, Row, Workplace
 
@@ -69,8 +70,11 @@ def run(
 ) -> Result:
     """Trains what is planned, `jobs` at a time, into the working area; returns when all is done or it is cut short.
 
-    Raises UsageError where another process runs this experiment, or the working area cannot be written.
+    Raises UsageError where another process runs this experiment, the working area cannot be written, or the device
+    cannot do the experiment's precision.
     """
+    for item in planned:
+        check_precision(item.run, torch.device(device))
     workplace = Workplace(experiment.folder)
     with workplace.held():
         repaired = workplace.working.repair()
@@ -163,6 +167,7 @@ class _Sweep:
             self.experiment.folder.resolve(),
             self.device,
             checkpoint,
+            self.workplace.trained(item.run.id, torch.device(self.device).type),
             self.checkpoint_every,
             self.origin,
             provenance.source_hash(run),

@@ -54,13 +54,15 @@ class Progress:
 class Outcome:
     """What a training gave: `status` is `done`, or `diverged` where the loss was not finite any more.
 
-    `network` has the parameters of the epoch that is best on validation, and `lengths` are its scores.
+    `network` has the parameters of the epoch that is best on validation; `lengths` are its scores at other lengths,
+    `yardsticks` those of simple answers (see `Task.yardsticks`).
     """
 
     status: str
     progress: Progress
     scores: dict[str, Any]
     lengths: dict[str, Scores]
+    yardsticks: dict[str, Scores]
     network: Network
 
 
@@ -224,7 +226,8 @@ class _Loop:
                 task = self.task.at_length(length)
                 split = task.load(self.run.seed).test.to(self.device)
                 lengths[str(length)] = evaluate(self.network, task, split, self.device)
-        return Outcome(status, self.progress, select(self.task, self.progress.curve), lengths, self.network)
+        scores = select(self.task, self.progress.curve)
+        return Outcome(status, self.progress, scores, lengths, self.task.yardsticks(), self.network)
 
     def _check_threads(self) -> None:
         # A parallel Numba call silently gives torch all cores back (numba issue 9387), which changes gradients' bits.

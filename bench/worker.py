@@ -38,6 +38,7 @@ class Job:
     folder: Path
     device: str
     checkpoint: Path
+    trained: Path
     checkpoint_every: float
     sweep: dict[str, Any]
     source: str
@@ -62,6 +63,9 @@ def main(pipe: connection.Connection, job: Job) -> None:
             raise RuntimeError("the source has changed since the sweep started; the next run trains with the new one")
         with Checkpoint(job.checkpoint, job.source, job.checkpoint_every) as checkpoint:
             outcome = train(run, device, checkpoint, stop.is_set, reporter)
+        if run.task_class.distribution:  # a person will want to see what it writes
+            with Checkpoint(job.trained) as trained:
+                trained.save({"network": outcome.network.state_dict()})
     except Stopped:
         pipe.send(("stopped",))
         return
@@ -109,6 +113,7 @@ def make_row(
             "lengths": outcome.lengths,
             "curve": progress.curve,
             "trace": progress.trace,
+            **({"yardsticks": outcome.yardsticks} if outcome.yardsticks else {}),
             "resumed": progress.resumed,
             "seconds": {
                 "training": round(progress.training_seconds, 3),

@@ -151,9 +151,9 @@ class Adaptive(nn.Module):
     depends on where it stands. Ids must run from frequent to rare, as those of the language tasks do.
 
     cutoffs: the first id of each cluster; none: a fifth of the vocabulary, then half of it. divisor: each cluster's
-    matrix is that much narrower than the one before. dropout: probability for single features before all of it.
+    matrix is that much narrower than the one before, less where few features would leave the last none. dropout: probability for single features before all of it.
     `macs_per_step` counts all clusters, what a target costs at most. Raises ValueError for cutoffs that do not grow
-    within 1 … V-1 and for a divisor that leaves a cluster no width.
+    within 1 … V-1.
 
     Source: E. Grave, A. Joulin, M. Cissé, D. Grangier & H. Jégou, Efficient softmax approximation for GPUs, ICML 2017,
     arXiv:1609.04309; `torch.nn.AdaptiveLogSoftmaxWithLoss`.
@@ -178,10 +178,9 @@ class Adaptive(nn.Module):
         chosen = [*cutoffs] or [max(1, outputs // 5), max(2, outputs // 2)]
         if chosen != sorted(set(chosen)) or chosen[0] < 1 or chosen[-1] >= outputs:
             raise ValueError(f"adaptive head: cutoffs that grow from 1 to {outputs - 1} are needed, got {chosen}")
-        if features // divisor ** len(chosen) < 1:
-            raise ValueError(f"adaptive head: divisor={divisor}: {features} features leave the last cluster no width")
+        widest = features ** (1 / len(chosen)) * (1 - 1e-9)  # rounding must not leave the last cluster without width
         self.dropout = Dropout(dropout)
-        self.softmax = nn.AdaptiveLogSoftmaxWithLoss(features, outputs, chosen, divisor)
+        self.softmax = nn.AdaptiveLogSoftmaxWithLoss(features, outputs, chosen, min(divisor, widest))
 
     def forward(self, features: Tensor) -> Clustered:  # (B, R, W)
         return Clustered(self.softmax, self.dropout(features))

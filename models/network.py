@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .base import Model, State, seed_dropout
-from .embedding import Embedding
+from .embeddings import Embedding
 from .heads import Head
 
 

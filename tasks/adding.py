@@ -39,7 +39,7 @@ class Task(base.Task):
     >>> values, marks = task.examples(seed=1, split="train", start=0, count=1)
     >>> print(values.round(2), marks)
     [[0.98 0.11 0.52 0.7  0.93 0.36]] [[4 5]]
-    >>> inputs, targets, _ = task.present(torch.from_numpy(values), torch.from_numpy(marks))
+    >>> inputs, targets, *_ = task.present(torch.from_numpy(values), torch.from_numpy(marks))
     >>> inputs.shape, inputs[0, :, 1].tolist(), round(targets.item(), 2)  # 0.93 + 0.36
     (torch.Size([1, 6, 2]), [0.0, 0.0, 0.0, 0.0, 1.0, 1.0], 1.3)
     """

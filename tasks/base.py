@@ -235,6 +235,7 @@ class Task(ABC):
     def yardsticks(self) -> dict[str, dict[str, float]]:
         """Scores of simple answers that were computed from the training split: name -> metric -> test score.
 
+        The first is the best answer that ignores the input.
         Empty where `Metric.floor` says it all. Raises `datasets.DataError` where a file cannot be had.
         """
         return {}

@@ -48,7 +48,7 @@ class Task(base.Task):
     >>> (digits,) = task.examples(seed=1, split="train", start=0, count=1)
     >>> digits.tolist()
     [[1, 1, 2, 4, 8, 6, 2, 2, 5, 2]]
-    >>> inputs, targets, _ = task.present(torch.from_numpy(digits))
+    >>> inputs, targets, *_ = task.present(torch.from_numpy(digits))
     >>> inputs[0, :, 0].int().tolist()
     [1, 1, 2, 4, 8, 6, 2, 2, 5, 2, 0, 0, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9]
     >>> targets[0].tolist()

@@ -113,7 +113,7 @@ class _First:
     """The first examples of a split."""
 
     def __init__(self, split: Split, count: int) -> None:
-        self.batch, self.count, self.lengths = split.batch, count, None
+        self.batch, self.count, self.lengths, self.streams = split.batch, count, None, None
 
     def __len__(self) -> int:
         return self.count

@@ -22,7 +22,11 @@ def seeded() -> Iterator[None]:
 
 
 DROPPING: list[tuple[str, dict[str, Any]]] = [
-    *((name, {"layers": 2, option: 0.5}) for name in RECURRENT for option in ("dropout", "input_dropout")),
+    *(
+        (name, {"layers": 2, option: 0.5})
+        for name in RECURRENT
+        for option in ("dropout", "input_dropout", "output_dropout")
+    ),
     *((name, {"recurrent_dropout": 0.5}) for name in RECURRENT),
     ("gru", {"recurrent_dropout": 0.5, "reset": "before"}),
     *(
@@ -84,7 +88,7 @@ def dropped(model: nn.Module, inputs: Tensor, ignoring: str = "") -> list[Tensor
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        *((name, {"layers": 2, "input_dropout": 0.5, "dropout": 0.5}) for name in RECURRENT),
+        *((name, {"layers": 2, "input_dropout": 0.5, "dropout": 0.5, "output_dropout": 0.5}) for name in RECURRENT),
         ("tcn", {"kernel": 2, "levels": 2, "dropout": 0.5}),
     ],
 )
@@ -93,7 +97,7 @@ def test_channel_dropout_drops_whole_channels(name: str, options: dict[str, Any]
     model = CLASSES[name](3, width=40, dropout_kind=kind, **options)
     base.seed_dropout(model, stream(1))
     factors = dropped(model, torch.rand(4, 30, 3), ignoring="weight_drop")
-    assert len(factors) == (2 if name in RECURRENT else 4)
+    assert len(factors) == (3 if name in RECURRENT else 4)
     for factor in factors:
         shown = ~factor.isnan()  # behind a ReLU a zero tells nothing
         assert torch.isclose(factor[shown], torch.tensor(2.0)).logical_or(factor[shown] == 0).all()

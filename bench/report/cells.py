@@ -109,6 +109,17 @@ def footnotes(entries: Iterable[Entry]) -> list[str]:
     return [f"{sign} {meaning}" for sign, meaning in meanings.items() if sign in used]
 
 
+def yardsticks(entries: Iterable[Entry]) -> list[str]:
+    """One line that names the scores of simple answers, computed from the training split; none where there are none."""
+    texts = {}
+    for entry in entries:
+        if entry.yardsticks:
+            scores = (f"{name} {number(value, entry.metric.unit)}" for name, value in entry.yardsticks.items())
+            texts[f"{entry.task} {entry.metric.name}"] = ", ".join(scores)
+    listed = "; ".join(f"{what}: {scores}" for what, scores in texts.items())
+    return [f"Yardsticks, computed from the training split. {listed}."] if listed else []
+
+
 def size_text(entry: Entry) -> Text:
     """The parameters' difference from the budget, in percent."""
     if entry.parameters is None or entry.budget is None:

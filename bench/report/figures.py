@@ -21,7 +21,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatt
 from ..config import Cell, Experiment
 from ..store import Row
 from .cells import metric_title
-from .grid import Entry, collect, columns, of_device
+from .grid import Entry, collect, columns, floor_of, of_device
 from .style import GRID_COLOUR, RC, THRESHOLD_COLOUR, WIDTH, Style, styles
 
 POINTS = 60
@@ -148,7 +148,10 @@ def _draw_losses(axes: Axes, panel: _Panel, rows: Mapping[str, Row], look: Mappi
 def _draw_scores(axes: Axes, panel: _Panel, look: Mapping[str, Style], width: float) -> None:
     metric = panel.entries[0].metric
     values = [value for entry in panel.entries for value in entry.values.values()]
-    thresholds = {"floor": metric.floor, "solved": math.nan if metric.solved_at is None else metric.solved_at}
+    thresholds = {
+        "floor": floor_of(panel.entries),
+        "solved": math.nan if metric.solved_at is None else metric.solved_at,
+    }
     thresholds = {name: value for name, value in thresholds.items() if math.isfinite(value)}
     for name, value in thresholds.items():
         line = "dashed" if name == "floor" else "dotted"

@@ -28,6 +28,7 @@ class Entry:
     failed those that ended in an error; missing those without a row. So these four make up `expected`, the runs that
     the experiment asks for. dirty: rows made with uncommitted changes; stale: rows whose code has changed since.
     assumed: settings that the source of the cell does not give. seconds: training and evaluation, median of runs.
+    yardsticks: scores of simple answers in this metric, by name, as the rows have them.
     """
 
     task: str
@@ -49,6 +50,14 @@ class Entry:
     assumed: tuple[str, ...]
     seconds: float | None
     commits: tuple[str, ...]
+    yardsticks: Mapping[str, float]
+
+    @property
+    def floor(self) -> float:
+        """The score of the best answer that ignores the input: the task's own word, else the rows' first yardstick."""
+        if math.isfinite(self.metric.floor):
+            return self.metric.floor
+        return next(iter(self.yardsticks.values()), math.nan)
 
     @property
     def expected(self) -> int:
@@ -101,6 +110,11 @@ def of_device(
         raise UsageError(f"{experiment.name}: rows of {' and '.join(present)} are there: choose one with --device")
     chosen = device or (present[0] if present else None)
     return {run_id: row for (run_id, device_class), row in newest.items() if device_class == chosen}, chosen
+
+
+def floor_of(entries: Iterable[Entry]) -> float:
+    """The floor of a task's metric, from whichever of its entries knows it; NaN where none does."""
+    return next((entry.floor for entry in entries if math.isfinite(entry.floor)), math.nan)
 
 
 def columns(entries: Sequence[Entry]) -> dict[tuple[str, str], str]:
@@ -168,4 +182,9 @@ def _counted(cell: Cell, metric: Metric, rule: str, rows: Mapping[str, Row]) -> 
                 without["diverged"] += 1
             else:
                 values[run.seed] = score
-    return {"values": values} | {reason: without[reason] for reason in ("missing", "failed", "diverged")}
+    measured = [rows[run.id].get("yardsticks", {}) for run in cell.runs if run.id in rows]
+    yardsticks = {
+        name: scores[metric.name] for row in measured for name, scores in row.items() if metric.name in scores
+    }
+    counts = {reason: without[reason] for reason in ("missing", "failed", "diverged")}
+    return {"values": values, "yardsticks": yardsticks} | counts

@@ -9,8 +9,19 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import pandas as pd
 
-from .cells import NOTHING, Text, cell_text, footnotes, metric_text, metric_title, number, seconds_text, size_text
-from .grid import Entry, columns
+from .cells import (
+    NOTHING,
+    Text,
+    cell_text,
+    footnotes,
+    metric_text,
+    metric_title,
+    number,
+    seconds_text,
+    size_text,
+    yardsticks,
+)
+from .grid import Entry, columns, floor_of
 from .writers import Block, Table, latex, markdown
 
 Format = Literal["md", "csv", "latex", "json"]
@@ -66,7 +77,8 @@ def _record(entry: Entry) -> dict[str, Any]:
         "metric": metric.name,
         "unit": metric.unit,
         "direction": metric.direction,
-        "floor": metric.floor,
+        "floor": entry.floor,
+        "yardsticks": ", ".join(f"{name}={value}" for name, value in entry.yardsticks.items()),
         "solved_at": metric.solved_at,
         "model": entry.model,
         "model_name": entry.model_name,
@@ -111,7 +123,7 @@ def _blocks(entries: Sequence[Entry], question: str) -> list[Block]:
     heading = [question] if question else []
     if not entries:
         return [*heading, "The experiment has no cells."]
-    return [*heading, _origin(entries), _scores(entries), *footnotes(entries), _sizes(entries)]
+    return [*heading, _origin(entries), _scores(entries), *footnotes(entries), *yardsticks(entries), _sizes(entries)]
 
 
 def _origin(entries: Sequence[Entry]) -> str:
@@ -149,7 +161,9 @@ def _scores(entries: Sequence[Entry]) -> Table:
     for (task, _), of_model in lines.items():
         metric = next(iter(of_model.values())).metric
         scores = [cell_text(of_model[model]) if model in of_model else NOTHING for model in models]
-        texts.append([_task_text(task), metric_text(metric), (number(metric.floor, metric.unit),), *scores])
+        texts.append(
+            [_task_text(task), metric_text(metric), (number(floor_of(of_model.values()), metric.unit),), *scores]
+        )
     return Table("", ["Task", "Metric", "Floor", *models], "llr" + "l" * len(models), texts, wide=True)
 
 
