@@ -151,7 +151,8 @@ class Adaptive(nn.Module):
     depends on where it stands. Ids must run from frequent to rare, as those of the language tasks do.
 
     cutoffs: the first id of each cluster; none: a fifth of the vocabulary, then half of it. divisor: each cluster's
-    matrix is that much narrower than the one before, less where few features would leave the last none. dropout: probability for single features before all of it.
+    matrix is that much narrower than the one before, less where few features would leave the last none. dropout:
+    probability for single features before all of it.
     `macs_per_step` counts all clusters, what a target costs at most. Raises ValueError for cutoffs that do not grow
     within 1 … V-1.
 
