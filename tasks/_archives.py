@@ -49,14 +49,8 @@ _Damage = (
 
 def names(path: Path) -> list[str]:
     """The files in an archive, sorted. A .tar.gz is decompressed to its end, and so is known to be whole."""
-    if _is_zip(path):
-        with _zip(path) as (_, files):
-            return sorted(files)
-    found = []
-    with _tar(path) as files_in_turn:
-        for name, _ in files_in_turn:
-            found.append(name)
-    return sorted(found)
+    with _in_turn(path) as files:
+        return sorted(name for name, _ in files)
 
 
 @contextmanager
@@ -69,21 +63,12 @@ def opened(path: Path, member: str) -> Iterator[BinaryIO]:
     Raises DataError, also while the stream is read, as said at the top of the module, and where there is no such
     file: the message names the nearest, or what is there.
     """
-    if _is_zip(path):
-        with _zip(path) as (archive, files):
-            if member not in files:
-                _missing(path, member, list(files))
-            with _translated(path, member):
-                stream = archive.open(_readable(path, files[member]))
-            with stream, _guarded(stream, path, member) as guarded:
-                yield guarded
-        return
     passed = []
-    with _tar(path) as files_in_turn:
-        for name, tar_stream in files_in_turn:
+    with _in_turn(path) as files:
+        for name, stream_of in files:
             if name == member:
-                with _guarded(tar_stream(), path, member) as guarded:
-                    yield guarded
+                with _guarded(path, name, stream_of) as stream:
+                    yield stream
                 return
             passed.append(name)
     _missing(path, member, passed)
@@ -95,27 +80,49 @@ def read(path: Path, member: str) -> bytes:
         return stream.read()
 
 
-def members(path: Path, wanted: Callable[[str], bool] = lambda _: True) -> Iterator[tuple[str, bytes]]:
+def members(
+    path: Path, wanted: Callable[[str], bool] = lambda _: True, inside: str | None = None
+) -> Iterator[tuple[str, bytes]]:
     """(name, bytes) of every file whose name is `wanted`, in the archive's order and in one pass: one is in memory.
 
+    `inside` names a member that is itself a plain .tar: then its files are the ones that are gone through.
     When the last has been given, a .tar.gz has been decompressed to its end, and its checksum was right.
 
-    Raises DataError as said at the top of the module, at the latest when the pass is over.
+    Raises DataError as said at the top of the module, at the latest when the pass is over, and where there is no
+    member `inside`.
     """
-    if _is_zip(path):
-        with _zip(path) as (archive, files):
-            for name, entry in files.items():
+    passed = []
+    with _in_turn(path) as files:
+        for name, stream_of in files:
+            passed.append(name)
+            if inside is None:
                 if wanted(name):
-                    with _translated(path, name):
-                        content = archive.read(_readable(path, entry))
-                    yield name, content
-        return
-    with _tar(path) as files_in_turn:
-        for name, tar_stream in files_in_turn:
-            if wanted(name):
-                with _translated(path, name), tar_stream() as stream:
-                    content = stream.read()
-                yield name, content
+                    yield name, _content(path, name, stream_of)
+            elif name == inside:
+                with _guarded(path, name, stream_of) as stream, _tar(path, stream) as inner_files:
+                    for inner_name, inner_stream_of in inner_files:
+                        if wanted(inner_name):
+                            yield inner_name, _content(path, inner_name, inner_stream_of)
+    if inside is not None and inside not in passed:
+        _missing(path, inside, passed)
+
+
+_StreamOf = Callable[[], IO[bytes]]
+"""Opens a file of an archive, which must be done before the next one is asked for."""
+
+
+@contextmanager
+def _in_turn(path: Path) -> Iterator[Iterator[tuple[str, _StreamOf]]]:
+    """The files of an archive in its order: name and how to open it."""
+    with ExitStack() as stack:
+        if _is_zip(path):
+            with _translated(path):
+                archive = stack.enter_context(zipfile.ZipFile(path))
+            yield _zip_files(path, archive)
+        else:
+            with _translated(path):
+                inside = stack.enter_context(gzip.open(path, "rb"))
+            yield stack.enter_context(_tar(path, cast(IO[bytes], inside)))
 
 
 def _is_zip(path: Path) -> bool:
@@ -129,25 +136,21 @@ def _is_zip(path: Path) -> bool:
     raise DataError(f"{path} is no .zip and no .tar.gz: it begins with {magic!r}; delete it and get it again")
 
 
-@contextmanager
-def _zip(path: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
-    """The archive, and name -> entry of its files in the archive's order."""
-    with _translated(path):
-        archive = zipfile.ZipFile(path)
-    with archive:
-        files: dict[str, zipfile.ZipInfo] = {}
-        for entry in archive.infolist():
-            name = _checked(path, entry.orig_filename)
-            kind = stat.S_IFMT(entry.external_attr >> 16)
-            if entry.is_dir() or kind not in (0, stat.S_IFREG):
-                continue
-            if name in files:
-                _twice(path, name)
-            files[name] = entry
-        yield archive, files
+def _zip_files(path: Path, archive: zipfile.ZipFile) -> Iterator[tuple[str, _StreamOf]]:
+    files: dict[str, zipfile.ZipInfo] = {}
+    for entry in archive.infolist():
+        name = _checked(path, entry.orig_filename)
+        kind = stat.S_IFMT(entry.external_attr >> 16)
+        if entry.is_dir() or kind not in (0, stat.S_IFREG):
+            continue
+        if name in files:
+            _twice(path, name)
+        files[name] = entry
+    for name, entry in files.items():
+        yield name, partial(_zip_stream, path, archive, entry)
 
 
-def _readable(path: Path, entry: zipfile.ZipInfo) -> zipfile.ZipInfo:
+def _zip_stream(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> IO[bytes]:
     if entry.flag_bits & _ENCRYPTED:
         raise DataError(f"{path} holds {entry.filename} encrypted: get the archive that anyone can read")
     if entry.compress_type not in _READABLE:
@@ -155,7 +158,7 @@ def _readable(path: Path, entry: zipfile.ZipInfo) -> zipfile.ZipInfo:
             f"{path} holds {entry.filename} compressed by method {entry.compress_type}, not stored or deflated: "
             "get the archive from its public home"
         )
-    return entry
+    return archive.open(entry)
 
 
 class _StrictEntry(tarfile.TarInfo):
@@ -172,17 +175,16 @@ class _StrictEntry(tarfile.TarInfo):
 
 
 @contextmanager
-def _tar(path: Path) -> Iterator[Iterator[tuple[str, Callable[[], IO[bytes]]]]]:
-    """The files of a .tar.gz in turn: name and how to open it, which must be done before the next is asked for."""
+def _tar(path: Path, content: IO[bytes]) -> Iterator[Iterator[tuple[str, _StreamOf]]]:
+    """The files of a plain tar, which `content` gives, in turn; at the end `content` has been read to its end."""
     with ExitStack() as stack:
         with _translated(path):
-            inside = stack.enter_context(gzip.open(path, "rb"))
             # "r|" never seeks: going back by a byte in a gzip file means decompressing it from the start
-            archive = stack.enter_context(tarfile.open(fileobj=inside, mode="r|", tarinfo=_StrictEntry))
-        yield _entries(path, archive, inside)
+            archive = stack.enter_context(tarfile.open(fileobj=content, mode="r|", tarinfo=_StrictEntry))
+        yield _tar_files(path, archive, content)
 
 
-def _entries(path: Path, archive: tarfile.TarFile, inside: Any) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:
+def _tar_files(path: Path, archive: tarfile.TarFile, content: IO[bytes]) -> Iterator[tuple[str, _StreamOf]]:
     seen = set()
     while True:
         with _translated(path):
@@ -195,13 +197,13 @@ def _entries(path: Path, archive: tarfile.TarFile, inside: Any) -> Iterator[tupl
         if name in seen:
             _twice(path, name)
         seen.add(name)
-        yield name, partial(_stream_of, archive, entry)
+        yield name, partial(_tar_stream, archive, entry)
     with _translated(path):
-        while inside.read(_CHUNK):  # the checksum stands at the end of the gzip file
+        while content.read(_CHUNK):  # the checksum of a gzip file stands at its end
             pass
 
 
-def _stream_of(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> IO[bytes]:
+def _tar_stream(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> IO[bytes]:
     return cast(IO[bytes], archive.extractfile(entry))  # None only for what is no file
 
 
@@ -256,5 +258,14 @@ class _Guarded(io.RawIOBase):
         return len(chunk)
 
 
-def _guarded(stream: IO[bytes], path: Path, member: str) -> BinaryIO:
-    return io.BufferedReader(_Guarded(stream, path, member), _CHUNK)
+@contextmanager
+def _guarded(path: Path, member: str, stream_of: _StreamOf) -> Iterator[BinaryIO]:
+    with _translated(path, member):
+        stream = stream_of()
+    with stream, io.BufferedReader(_Guarded(stream, path, member), _CHUNK) as guarded:
+        yield guarded
+
+
+def _content(path: Path, member: str, stream_of: _StreamOf) -> bytes:
+    with _translated(path, member), stream_of() as stream:
+        return stream.read()
