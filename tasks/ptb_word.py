@@ -40,7 +40,8 @@ class Task(_language.Words):
     ['<eos>', 'it', 'was', "n't", 'no']
     >>> text.texts["train"].tolist()  # a line's end, then the 7 tokens
     [0, 4, 1, 2, 3, 0, 1, 2, 0]
-    >>> windows = _windows.Windows(torch.from_numpy(text.texts["train"]), context=2, scored=2, name="an example")
+    >>> import torch
+    >>> windows = _language.Windows(torch.from_numpy(text.texts["train"]), context=2, scored=2, name="an example")
     >>> windows.batch(torch.tensor([0, 1]))[:2]  # inputs and targets
     (tensor([[0, 4, 1, 2],
             [1, 2, 3, 0]]), tensor([[2, 3],
