@@ -1,7 +1,7 @@
 """Encoded texts in the cache: built once, whole or not at all, and then mapped into memory.
 
-A folder `encoded/<task>-v<version>-<key>` holds `vocabulary.json`, the symbols in the order of their ids, and one
-`<text>.npy` each. The key is a hash of the payload sums and of the options that alter the ids.
+A folder `encoded/<task>-v<version>-<key>` holds `vocabulary.json`, the symbols in the order of their ids and the names
+of the files, and one `<text>.npy` each. The key is a hash of the payload sums and of the options that alter the ids.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _write(folder: Path, encoded: Encoded) -> bool:
     unfinished = folder.with_name(f".{uuid.uuid4().hex}.{folder.name}")
     try:
         unfinished.mkdir()
-        write_json(unfinished / _VOCABULARY, encoded.symbols)
+        write_json(unfinished / _VOCABULARY, {"symbols": encoded.symbols, "files": encoded.files})
         for name, ids in encoded.texts.items():
             with (unfinished / f"{name}.npy").open("xb") as file:
                 np.save(file, ids, allow_pickle=False)
@@ -96,9 +96,9 @@ def _write(folder: Path, encoded: Encoded) -> bool:
 
 def _read(folder: Path) -> Encoded:
     try:
-        symbols = json.loads((folder / _VOCABULARY).read_text(encoding="utf-8"))
+        content = json.loads((folder / _VOCABULARY).read_text(encoding="utf-8"))
         # copy on write: a map that is read only makes torch warn that it could be written to
-        texts = {path.stem: np.load(path, mmap_mode="c", allow_pickle=False) for path in sorted(folder.glob("*.npy"))}
-    except (OSError, ValueError, EOFError) as error:
+        texts = {name: np.load(folder / f"{name}.npy", mmap_mode="c", allow_pickle=False) for name in content["files"]}
+        return Encoded(content["symbols"], texts, content["files"])
+    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
         raise DataError(f"{folder} is damaged ({error}): delete it") from error
-    return Encoded(symbols, texts)

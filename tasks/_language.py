@@ -116,9 +116,8 @@ class Language(base.Task):
     def windows(self, name: str) -> Windows:
         """A text as a split; for training as one stream, which `in_streams` cuts."""
         streams = 1 if name == "train" else self.evaluation_streams
-        return Windows(
-            self.text(name), self.context, self.scored, f"{self._name}, {name} text", streams, name != "train"
-        )
+        file = self.encoded().files[name]
+        return Windows(self.text(name), self.context, self.scored, file, streams, whole=name != "train")
 
     def load(self, seed: int) -> base.Splits:
         return base.Splits(self.windows("train"), self.windows("valid"), self.windows("test"))

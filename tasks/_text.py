@@ -41,6 +41,8 @@ class Encoded:
 
     symbols: list[str]
     texts: dict[str, Ids]
+    files: dict[str, str]
+    """Where each text comes from, for messages."""
 
 
 def given(name: str, content: bytes) -> Source:
@@ -111,7 +113,7 @@ def encode_words(
     for name, source in sources.items():
         if name != "train":
             texts[name] = _joined(_word_ids(source, closed, cut), before, size)
-    return Encoded([symbol.decode() for symbol in symbols], texts)
+    return Encoded([symbol.decode() for symbol in symbols], texts, _names(sources))
 
 
 def encode_characters(sources: Mapping[str, Source], size: int, before: str, spelled: bool = False) -> Encoded:
@@ -137,7 +139,11 @@ def encode_characters(sources: Mapping[str, Source], size: int, before: str, spe
     for name, source in sources.items():
         if name != "train":
             texts[name] = _joined(_character_ids(source, rank, spelled), rank[ord(before)], size)
-    return Encoded([chr(code) for code in order], texts)
+    return Encoded([chr(code) for code in order], texts, _names(sources))
+
+
+def _names(sources: Mapping[str, Source]) -> dict[str, str]:
+    return {name: source.name for name, source in sources.items()}
 
 
 class _Open(dict[bytes, int]):

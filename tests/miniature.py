@@ -20,10 +20,23 @@ import miniature_texts
 import numpy as np
 from numpy.typing import NDArray
 from scipy.io import savemat
-from seqbench.tasks import base, jsb, muse, nottingham, permuted_mnist, piano, ptb_char, ptb_word, sequential_mnist
+from seqbench.tasks import (
+    base,
+    jsb,
+    lambada,
+    muse,
+    nottingham,
+    permuted_mnist,
+    piano,
+    ptb_char,
+    ptb_word,
+    sequential_mnist,
+    text8,
+    wikitext_103,
+)
 
 MUSIC: tuple[type[base.Task], ...] = (jsb.Task, nottingham.Task, muse.Task, piano.Task)
-TEXTS: tuple[type[base.Task], ...] = (ptb_word.Task, ptb_char.Task)
+TEXTS: tuple[type[base.Task], ...] = (ptb_word.Task, ptb_char.Task, wikitext_103.Task, text8.Task, lambada.Task)
 TASKS = (*MUSIC, sequential_mnist.Task, permuted_mnist.Task, *TEXTS)
 MNIST_COUNTS = {"train": 600, "t10k": 100}
 MUSIC_COUNTS = {"traindata": 12, "validdata": 4, "testdata": 4}
@@ -62,7 +75,8 @@ def install(folder: Path, monkeypatch: Patch | None = None) -> None:
             unfinished = path.with_name(f"{path.name}.{os.getpid()}")
             unfinished.write_bytes(content)
             unfinished.replace(path)
-        payload = gzip.decompress(content) if filename.endswith(".gz") else content
+        of_container = filename.endswith(".gz") and not filename.endswith(".tar.gz")  # else the sum is the file's own
+        payload = gzip.decompress(content) if of_container else content
         sums[filename] = hashlib.sha256(payload).hexdigest()
     for task in TASKS:
         remotes = tuple(replace(remote, sha256=sums[remote.filename], urls=()) for remote in task.remotes)
