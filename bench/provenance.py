@@ -25,6 +25,7 @@ SHOWS_RESULTS = (":(exclude)bench/report", ":(exclude)bench/cli", ":(exclude)ben
 STANDS_APART = {
     "tasks/datasets.py",
     "tasks/_archives.py",
+    "tasks/_downloads.py",
     "bench/checkpoint.py",
     "bench/errors.py",
     "bench/registry.py",

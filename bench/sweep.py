@@ -148,8 +148,9 @@ class _Sweep:
             name = item.run.task.name
             if item.to_do and name not in reasons:
                 try:
-                    for remote in item.run.task_class.remotes:
-                        fetch(remote)
+                    remotes = item.run.task_class.remotes
+                    for remote in remotes:
+                        fetch(remote, say=self.display.say, siblings=remotes)
                     reasons[name] = None
                 except DataError as error:
                     reasons[name] = str(error)

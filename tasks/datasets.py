@@ -1,7 +1,9 @@
 """Files of real data: named by payload sum, found in the cache, a mirror or a public home, verified, then kept.
 
 The payload is what is inside: of a file whose name ends in ".gz" the decompressed bytes, of any other the bytes
-themselves. So a mirror that was compressed again, or that serves the plain bytes, is as good as the original.
+themselves. So a mirror that was compressed again, or that serves the plain bytes, is as good as the original. An
+archive (.zip, .tgz and, for all its ending, .tar.gz) is its own payload: the sum of the archive is what is published;
+`_archives` reads what is in it.
 
 Two environment variables are read at each call: SEQBENCH_DATA moves the cache, and SEQBENCH_MIRROR names a folder or
 URL, laid out as the cache is, that is asked before the public homes.
@@ -13,26 +15,16 @@ import gzip
 import hashlib
 import os
 import sys
-import time
 import uuid
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import requests
-from urllib3.exceptions import HTTPError
-
-CONNECT_TIMEOUT = 4.0  # seconds until an address of a server must have accepted
-STALL_TIMEOUT = 30.0  # seconds without a byte, or below the slowest rate, until a server is given up
-SLOWEST_RATE = 1024  # bytes a second
+from ._downloads import Part, Progress, Say, SourceError, receive
 
 _CHUNK = 1 << 18
 _GZIP_MAGIC = b"\x1f\x8b"
-
-Progress = Callable[[str, int, int | None], None]
-"""Called with the filename, the bytes received so far, and the bytes to come in all where the sender says so."""
 
 
 class DataError(Exception):
@@ -41,15 +33,21 @@ class DataError(Exception):
 
 @dataclass(frozen=True)
 class Remote:
-    """One file: its name in the cache and in a mirror, the sha256 of its payload, its public homes in turn."""
+    """One file: its name in the cache and in a mirror, the sha256 of its payload, its public homes in turn.
+
+    size: bytes of the file as it is downloaded, where they are known; with it an interrupted download is gone on with
+    more surely, and its message can say how much is missing.
+    """
 
     filename: str
     sha256: str
     urls: tuple[str, ...] = ()
+    size: int | None = None
 
-
-class _SourceError(Exception):
-    """Why one source was of no use."""
+    @property
+    def name(self) -> str:
+        """The filename without its folders."""
+        return self.filename.rpartition("/")[2]
 
 
 def cache_folder() -> Path:
@@ -63,49 +61,76 @@ def cache_folder() -> Path:
     return Path.home() / ".cache" / "seqbench"
 
 
-def fetch(remote: Remote, progress: Progress | None = None) -> Path:
+def fetch(
+    remote: Remote, progress: Progress | None = None, say: Say | None = None, siblings: Iterable[Remote] = ()
+) -> Path:
     """The verified file: from the cache, else from the mirror or the first public home that has it, then cached.
 
-    A file is written under a name of its own beside its place, verified, flushed to disk and only then renamed, so
-    whatever stands under the final name was whole when it came. Where the cache cannot be written, a verified file
-    of a folder mirror is used in place.
+    A file is written under a hidden name beside its place, verified, flushed to disk and only then renamed, so
+    whatever stands under the final name was whole when it came; a file that a person put there is as good, if its sum
+    is right. Of a large download that was cut short, by a fault or a kill, the part that came stays under its hidden
+    name: the next source or the next call goes on from there. Where the cache cannot be written, a verified file of a
+    folder mirror is used in place. Two processes do not download the same file: the second waits for the first.
+
+    progress: called as bytes come. say: called with one line before a large download and where another process is
+    waited for. siblings: other files, one of which may have been taken for this one; the message then says so.
 
     Raises DataError where the cached file is not what it should be, where no source has the right file (the message
-    gives the reason of each), or where the cache cannot be written.
+    gives the reason of each, and what is kept), or where the cache cannot be written.
     """
     target = cache_folder() / remote.filename
-    if target.is_file():
-        return _verified(target, remote, f"delete it and fetch again, or put the right file at {target}")
+    part = Part(target, remote.sha256)
+    if not target.is_file() and (elsewhere := _obtain(remote, target, part, progress, say, siblings)) is not None:
+        return elsewhere
+    remedy = f"delete it and fetch again, or put the right file at {target}"
+    verified = _verified(target, remote, remedy, siblings)
+    part.drop()
+    return verified
+
+
+def _obtain(
+    remote: Remote, target: Path, part: Part, progress: Progress | None, say: Say | None, siblings: Iterable[Remote]
+) -> Path | None:
+    """Writes `target` from the first source that has it, or returns where else the file lies."""
     reasons = []
     for source in _sources(remote):
         try:
-            chunks = _read_file(source) if isinstance(source, Path) else _read_url(source, remote.filename, progress)
-            try:
-                _keep(chunks, target, remote)
-            except OSError as error:
-                if isinstance(source, Path) and source.is_file():
-                    return _verified(source, remote, "mend the mirror")
-                raise DataError(
-                    f"cannot write {target} ({error.strerror or error}): make room or leave to write there, "
-                    "or name another folder in SEQBENCH_DATA"
-                ) from error
-            return target
-        except _SourceError as error:
+            if isinstance(source, Path):
+                _copy(source, target, remote, siblings)
+            else:
+                _download(source, target, part, remote, progress, say, siblings)
+            return None
+        except OSError as error:
+            if isinstance(source, Path) and source.is_file():
+                return _verified(source, remote, "mend the mirror", siblings)
+            raise DataError(
+                f"cannot write {target} ({error.strerror or error}): make room or leave to write there, "
+                f"or name another folder in SEQBENCH_DATA{_kept(part, remote)}"
+            ) from error
+        except SourceError as error:
             reasons.append(f"{source}: {error}")
     raise DataError(
         f"{remote.filename} (sha256 of the payload {remote.sha256}) cannot be had: put it at {target}, or name in "
         f"SEQBENCH_MIRROR a folder or URL that has it; tried {'; '.join(reasons) or 'nothing, as it has no source'}"
+        f"{_kept(part, remote)}"
     )
 
 
-def read(remote: Remote, progress: Progress | None = None) -> bytes:
+def _kept(part: Part, remote: Remote) -> str:
+    if not part.size:
+        return ""
+    of_all = f" of {remote.size}" if remote.size is not None else ""
+    return f"; {part.size}{of_all} bytes are kept at {part.path} and the next try goes on from there"
+
+
+def read(remote: Remote, progress: Progress | None = None, siblings: Iterable[Remote] = ()) -> bytes:
     """The payload of a file, fetched where needed. Raises DataError as `fetch` does."""
-    return payload(fetch(remote, progress))
+    return payload(fetch(remote, progress, siblings=siblings))
 
 
 def payload(path: Path) -> bytes:
     """What is inside a file: the decompressed bytes of a ".gz" (unless it is plain in truth), else the bytes."""
-    return b"".join(_payload_chunks(path))
+    return b"".join(_payload_chunks(path, path.name))
 
 
 def sums(remotes: Iterable[Remote]) -> dict[str, str]:
@@ -123,67 +148,18 @@ def _sources(remote: Remote) -> list[Path | str]:
     return [Path(mirror).expanduser() / remote.filename, *remote.urls]
 
 
-def _read_file(path: Path) -> Iterator[bytes]:
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                yield chunk
-    except OSError as error:
-        raise _SourceError(error.strerror or str(error)) from error
-
-
-def _read_url(url: str, filename: str, progress: Progress | None) -> Iterator[bytes]:
-    host = urlsplit(url).netloc
-    if host in _silent:
-        raise _SourceError("no answer a moment ago")
-    try:
-        with requests.get(
-            url, stream=True, timeout=(CONNECT_TIMEOUT, STALL_TIMEOUT), headers={"Accept-Encoding": "identity"}
-        ) as response:
-            if response.status_code != 200:
-                raise _SourceError(f"HTTP {response.status_code}")
-            length = response.headers.get("Content-Length", "")
-            total = int(length) if length.isdecimal() else None
-            # read1 gives what has come; read waits for a whole chunk, as long as each single byte is in time
-            receive = getattr(response.raw, "read1", response.raw.read)
-            received = counted = 0
-            since = time.monotonic()
-            while chunk := receive(_CHUNK):
-                received += len(chunk)
-                if progress is not None:
-                    progress(filename, received, total)
-                if (now := time.monotonic()) - since > STALL_TIMEOUT:
-                    if received - counted < SLOWEST_RATE * (now - since):
-                        raise _SourceError(f"gave up below {SLOWEST_RATE} bytes a second")
-                    since, counted = now, received
-                yield chunk
-            if total is not None and received < total:
-                raise _SourceError(f"broke off after {received} of {total} bytes")
-    except requests.ConnectTimeout as error:
-        _silent.add(host)
-        raise _SourceError(f"no answer within {CONNECT_TIMEOUT:g} s") from error
-    except requests.exceptions.SSLError as error:
-        raise _SourceError("its certificate is not trusted") from error
-    except requests.ConnectionError as error:
-        raise _SourceError("no connection") from error
-    except (requests.RequestException, HTTPError, OSError) as error:
-        kind = "stalled" if "timed out" in str(error) else " ".join(str(error).split())
-        raise _SourceError(kind) from error
-
-
-def _keep(chunks: Iterator[bytes], target: Path, remote: Remote) -> None:
-    """Writes `target`, or leaves nothing. Raises _SourceError for a bad source, OSError where it cannot be written."""
+def _copy(source: Path, target: Path, remote: Remote, siblings: Iterable[Remote]) -> None:
+    """Writes `target`, or leaves nothing. Raises SourceError for a bad source, OSError where it cannot be written."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{uuid.uuid4().hex}.{target.name}")  # the end of the name says how to read it
+    unfinished = target.with_name(f".{uuid.uuid4().hex}.part")
     try:
         with unfinished.open("xb") as file:
-            for chunk in chunks:
+            for chunk in _read_file(source):
                 file.write(chunk)
             file.flush()
             os.fsync(file.fileno())
-        found = _payload_sum(unfinished)
-        if found != remote.sha256:
-            raise _SourceError(f"the payload's sha256 is {found}")
+        if fault := _fault(unfinished, remote, siblings):
+            raise SourceError(fault)
         unfinished.replace(target)
     except BaseException:
         unfinished.unlink(missing_ok=True)
@@ -191,8 +167,55 @@ def _keep(chunks: Iterator[bytes], target: Path, remote: Remote) -> None:
     _remember(target, remote)
 
 
-_silent: set[str] = set()
-"""Hosts that have not answered this process: a network that drops packets would make it wait for each file anew."""
+def _read_file(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
+    except OSError as error:
+        raise SourceError(error.strerror or str(error)) from error
+
+
+def _download(
+    url: str,
+    target: Path,
+    part: Part,
+    remote: Remote,
+    progress: Progress | None,
+    say: Say | None,
+    siblings: Iterable[Remote],
+) -> None:
+    """Writes `target`, or leaves at most the part. Raises as `_copy` does."""
+    with part.held(say) as path:
+        if target.is_file():  # another process was there first
+            return
+        resumed = receive(url, path, remote.filename, remote.size, progress, say)
+        fault = _fault(path, remote, siblings)
+        if fault and resumed:  # it may lie in what was there before
+            path.unlink()
+            receive(url, path, remote.filename, remote.size, progress, say)
+            fault = _fault(path, remote, siblings)
+        if fault:
+            path.unlink()
+            raise SourceError(fault)
+        path.replace(target)
+    _remember(target, remote)
+
+
+def _fault(path: Path, remote: Remote, siblings: Iterable[Remote]) -> str | None:
+    """Why a received file is not the right one, if it is not."""
+    found = _payload_sum(path, remote.name)
+    if found == remote.sha256:
+        return None
+    return f"the payload's sha256 is {found}{_recognised(found, remote, siblings)}"
+
+
+def _recognised(found: str, remote: Remote, siblings: Iterable[Remote]) -> str:
+    """Which other file it is that has this sum, in words; nothing where that is unknown."""
+    names = [sibling.name for sibling in siblings if sibling.sha256 == found]
+    return f": this is {names[0]}, not {remote.name}" if names else ""
+
+
 _seen: dict[tuple[Path, str], tuple[int, int]] = {}
 """(file, sum) -> the time and size that it had when this process found the sum right."""
 
@@ -206,25 +229,31 @@ def _remember(path: Path, remote: Remote) -> None:
     _seen[path, remote.sha256] = _stamp(path)
 
 
-def _verified(path: Path, remote: Remote, remedy: str) -> Path:
+def _verified(path: Path, remote: Remote, remedy: str, siblings: Iterable[Remote]) -> Path:
     """`path`, if its payload has the right sum, which is computed once in a process; else raises DataError."""
     try:
         if _seen.get((path, remote.sha256)) == _stamp(path):
             return path
-        found = _payload_sum(path)
+        found = _payload_sum(path, remote.name)
     except OSError as error:
         raise DataError(f"cannot read {path} ({error.strerror or error})") from error
     if found != remote.sha256:
-        raise DataError(f"{path} is corrupt: the payload's sha256 is {found}, expected {remote.sha256}; {remedy}")
+        known = _recognised(found, remote, siblings)
+        raise DataError(
+            f"{path} is {'not the right file' if known else 'corrupt'}: the payload's sha256 is {found}, "
+            f"expected {remote.sha256}{known}; {remedy}"
+        )
     _remember(path, remote)
     return path
 
 
-def _payload_chunks(path: Path) -> Iterator[bytes]:
+def _payload_chunks(path: Path, name: str) -> Iterator[bytes]:
+    """The payload of a file that lies at `path` and is to be called `name`, whose end says how to read it."""
+    compressed = name.endswith(".gz") and not name.endswith(".tar.gz")
     with path.open("rb") as file:
         magic = file.read(2)
         file.seek(0)
-        if path.name.endswith(".gz") and magic == _GZIP_MAGIC:
+        if compressed and magic == _GZIP_MAGIC:
             with gzip.open(file, "rb") as inside:
                 while chunk := inside.read(_CHUNK):
                     yield chunk
@@ -233,11 +262,11 @@ def _payload_chunks(path: Path) -> Iterator[bytes]:
                 yield chunk
 
 
-def _payload_sum(path: Path) -> str:
+def _payload_sum(path: Path, name: str) -> str:
     """The sha256 of the payload, or in words why there is none."""
     digest = hashlib.sha256()
     try:
-        for chunk in _payload_chunks(path):
+        for chunk in _payload_chunks(path, name):
             digest.update(chunk)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         return f"none, because it is no whole gzip file ({error})"

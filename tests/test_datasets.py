@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from seqbench.tasks import datasets
+from seqbench.tasks import _downloads, datasets
 from seqbench.tasks.datasets import DataError, Remote, fetch
 
 CONTENT = bytes(range(256)) * 300
@@ -91,8 +91,8 @@ def server(running: str, monkeypatch: pytest.MonkeyPatch) -> str:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SEQBENCH_DATA", str(tmp_path / "cache"))
     monkeypatch.delenv("SEQBENCH_MIRROR", raising=False)
-    monkeypatch.setattr(datasets, "CONNECT_TIMEOUT", 0.3)
-    monkeypatch.setattr(datasets, "STALL_TIMEOUT", 0.3)
+    monkeypatch.setattr(_downloads, "CONNECT_TIMEOUT", 0.3)
+    monkeypatch.setattr(_downloads, "STALL_TIMEOUT", 0.3)
     return tmp_path / "cache"
 
 
@@ -238,7 +238,7 @@ def test_the_sum_is_computed_once_for_an_unchanged_file(mirror: Path, monkeypatc
     path = fetch(remote())
     summed: list[Path] = []
     plainly = datasets._payload_sum
-    monkeypatch.setattr(datasets, "_payload_sum", lambda path: summed.append(path) or plainly(path))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(datasets, "_payload_sum", lambda path, name: summed.append(path) or plainly(path, name))  # type: ignore[func-returns-value]
     fetch(remote())
     assert summed == []
     os.utime(path, ns=(1, 1))

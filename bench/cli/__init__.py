@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from ..errors import UsageError
-from . import experiments, facts
+from . import experiments, facts, fetching
 
 app = typer.Typer(
     name="seqbench",
@@ -22,7 +22,7 @@ app = typer.Typer(
 VERBS: dict[str, Callable[..., None]] = {
     "list": facts.list_,
     "describe": facts.describe,
-    "fetch": facts.fetch,
+    "fetch": fetching.fetch,
     "export": facts.export,
     "run": experiments.run,
     "status": experiments.status,

@@ -1,4 +1,4 @@
-"""The verbs that tell facts and hand out data: list, describe, fetch, export. Torch is imported where it is needed."""
+"""The verbs that tell facts and hand out data: list, describe, export. Torch is imported where it is needed."""
 
 from __future__ import annotations
 
@@ -84,50 +84,6 @@ def _readable(value: Any) -> str:
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return "\n".join(_readable(item) for item in value)
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def fetch(
-    tasks: Annotated[
-        list[str] | None, typer.Argument(help="Tasks whose data to fetch; all where none is named.")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Fetches the data of tasks, from a mirror or their public homes, and verifies every file.
-
-    Example: SEQBENCH_MIRROR=/mnt/mirror seqbench fetch sequential-mnist jsb
-    """
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    from ...tasks import datasets
-
-    names = [parse(name).name for name in tasks] if tasks else list(registry.listing("task"))
-    remotes = {remote.filename: remote for name in names for remote in registry.find("task", name).remotes}
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    found, failed = {}, {}
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        for remote in remotes.values():
-            bar = progress.add_task(remote.filename, total=None)
-
-            def report(filename: str, received: int, total: int | None, bar: Any = bar) -> None:
-                progress.update(bar, completed=received, total=total)
-
-            try:
-                path = datasets.fetch(remote, report)
-                found[remote.filename] = {"path": str(path), "sha256": remote.sha256}
-                progress.update(bar, completed=path.stat().st_size, total=path.stat().st_size)
-            except datasets.DataError as error:
-                failed[remote.filename] = str(error)
-    if json:
-        show_json({"files": found, "failed": failed})
-    else:
-        for filename, facts in found.items():
-            typer.echo(f"{filename}  {facts['path']}  sha256 {facts['sha256']}")
-        if not remotes:
-            typer.echo("these tasks need no files: their data are generated")
-    for message in failed.values():
-        typer.echo(f"seqbench: {message}", err=True)
-    if failed:
-        raise typer.Exit(1)
 
 
 def export(
