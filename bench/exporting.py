@@ -20,10 +20,16 @@ def export_task(spec: Spec, seed: int, out: Path) -> dict[str, tuple[int, ...]]:
 
     `train_x` (N, T, C) as a network sees it, `train_y` the targets; `train_mask` (N, T), true where the answer is
     scored, for tasks that are not read at the last step alone; so `valid_…` and `test_…`. Sequences of differing
-    length are padded with zeros to the longest of the split. Raises `datasets.DataError` where a file is missing.
+    length are padded with zeros to the longest of the split.
+    Of a text: `train_ids` (N + 1,), the symbol that stands before it and its N tokens, so that inputs are all but the
+    last and targets all but the first; and `symbols` (V,), what the ids stand for. Of passages: `test_x` (N, T) ids,
+    `test_y` (N, R), `test_read` (N, R) the steps that are read, mask and `test_group` (N, R) as in `tasks.base.Batch`.
+    Raises `datasets.DataError` where a file is missing.
     """
     task = runs.make_task(spec)
     arrays: dict[str, Any] = {}
+    if (symbols := task.symbols()) is not None:
+        arrays["symbols"] = np.array(symbols)
     for name, split in task.load(seed)._asdict().items():
         arrays |= {f"{name}_{part}": array for part, array in _arrays(task, split).items()}
     temporary = out.with_name(f".{out.name}.{os.getpid()}.npz")
@@ -36,9 +42,14 @@ def export_task(spec: Spec, seed: int, out: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _arrays(task: Task, split: Split) -> dict[str, NDArray[Any]]:
+    if split.text is not None:
+        return {"ids": split.text.numpy()}
     batch = split.batch(torch.arange(len(split)))
     arrays = {"x": batch.inputs.numpy(), "y": batch.targets.numpy()}
-    if task.reads != 1:
+    if isinstance(batch.reads, torch.Tensor):
+        more = {"read": batch.reads, "mask": batch.mask, "group": batch.group}
+        arrays |= {name: part.numpy() for name, part in more.items() if part is not None}
+    elif task.reads != 1:
         examples, steps = batch.inputs.shape[:2]
         scored = torch.ones((examples, steps), dtype=torch.bool)
         if task.reads is not None:

@@ -89,6 +89,10 @@ class Windows(base.Split):
     def __len__(self) -> int:
         return self.streams * self.windows
 
+    @property
+    def text(self) -> Tensor:
+        return self.ids
+
     def to(self, device: torch.device) -> Windows:
         return Windows(self.ids.to(device), self.context, self.scored, self.name, self.streams, self.whole)
 

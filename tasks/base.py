@@ -126,6 +126,11 @@ class Split(ABC):
         """The examples at `index`, (B,) int64 on the CPU or on the split's own device, ready for a network."""
 
     @property
+    def text(self) -> Tensor | None:
+        """All N ids of a text with the one that stands before it, (N + 1,), where the examples are its windows."""
+        return None
+
+    @property
     def lengths(self) -> Tensor | None:
         """Steps of each example, (N,) int64 on the CPU, where they differ; None where all are equal."""
         return None

@@ -39,7 +39,8 @@ class Format(enum.StrEnum):
     json = "json"
 
 
-def _load(directory: str, seeds: str | None = None) -> Experiment:
+def load(directory: str, seeds: str | None = None) -> Experiment:
+    """The experiment of a folder, with other seeds in place of its own. Raises UsageError for what is wrong in it."""
     from .. import config
     from ..places import experiment_folder
 
@@ -94,7 +95,7 @@ def run(
     """
     from .. import planning, sweep
 
-    experiment, chosen = _load(directory, seeds), _device(device)
+    experiment, chosen = load(directory, seeds), _device(device)
     from ..store import Workplace
 
     workplace = Workplace(experiment.folder)
@@ -157,7 +158,7 @@ def status(directory: Dir, json: Json = False) -> None:
     from .. import planning
     from ..store import Workplace, latest
 
-    experiment = _load(directory)
+    experiment = load(directory)
     workplace = Workplace(experiment.folder)
     published = set(latest(workplace.published.read()))
     rows = latest(workplace.rows())
@@ -200,7 +201,7 @@ def publish(directory: Dir, device: DeviceClass = None, json: Json = False) -> N
     """
     from ..publishing import publish as publish_rows
 
-    publication = publish_rows(_load(directory), device)
+    publication = publish_rows(load(directory), device)
     for text in publication.repaired:
         typer.echo(text, err=True)
     if json:
@@ -261,5 +262,5 @@ def plot(
 def _rows(directory: str, working: bool) -> tuple[Experiment, list[dict[str, Any]]]:
     from ..store import Workplace
 
-    experiment = _load(directory)
+    experiment = load(directory)
     return experiment, [*Workplace(experiment.folder).rows("working" if working else "all")]
