@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from ..errors import UsageError
-from . import experiments, facts, fetching
+from . import experiments, facts, fetching, sampling
 
 app = typer.Typer(
     name="seqbench",
@@ -29,6 +29,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "publish": experiments.publish,
     "table": experiments.table,
     "plot": experiments.plot,
+    "sample": sampling.sample,
 }
 for name, verb in VERBS.items():
     app.command(name)(verb)
