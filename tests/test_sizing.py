@@ -8,10 +8,18 @@ from typing import Any
 import pytest
 import torch
 from seqbench.bench import registry, sizing
+from seqbench.bench.describing import facts_of
 from seqbench.bench.errors import UsageError
 from seqbench.bench.notation import Spec, parse
 from seqbench.bench.runs import make_task
+from seqbench.tasks import ptb_word
 from seqbench.tasks.base import Task
+
+
+class Novels(ptb_word.Task):
+    """A text with the vocabulary that the published LAMBADA code has."""
+
+    vocabulary = 93_216
 
 
 def task_of(text: str) -> Task:
@@ -119,6 +127,117 @@ def test_the_tcns_of_the_protocol(task: str, model: str, parameters: int) -> Non
     assert sizing.on_paper(made, cls, options).parameter_count == parameters
     width = options.pop("width")
     assert sizing.fit(made, cls, options, parameters, tolerance=0) == sizing.Size(width, parameters)
+
+
+WORDS, NARROW, WIKITEXT, LAMBADA, SMALLER, LARGER, TEXT8_SMALLER, TEXT8 = (
+    ("ptb-word", None, None, 14_659_600),
+    ("ptb-word", "tied", "embedding(width=600)", 14_659_600),
+    ("wikitext-103", "tied", "embedding(width=400)", 132_060_735),
+    ("novels", "tied", "embedding(width=500)", 56_711_216),
+    ("ptb-char", None, None, 2_222_100),
+    ("ptb-char", "softmax", "embedding(width=100)", 3_250_900),
+    ("text8", None, None, 4_129_667),
+    ("text8", "softmax", "embedding(width=100)", 5_050_887),
+)
+# Task, head, embedding and budget, model, width and parameters of one and of two layers: protocol.md §2.2 again.
+LANGUAGE = [
+    (WORDS, "lstm", (865, 14_652_720), (694, 14_667_280)),
+    (WORDS, "gru", (937, 14_653_436), (764, 14_663_520)),
+    (WORDS, "rnn", (1184, 14_656_080), (1036, 14_667_328)),
+    (NARROW, "lstm", (1142, 14_662_392), (733, 14_668_796)),
+    (NARROW, "gru", (1344, 14_663_272), (855, 14_652_085)),
+    (NARROW, "rnn", (2401, 14_661_403), (1509, 14_658_679)),
+    (WIKITEXT, "lstm", (2247, 132_070_147), (1353, 132_057_091)),
+    (WIKITEXT, "gru", (2614, 132_059_207), (1569, 132_047_212)),
+    (WIKITEXT, "rnn", (4585, 132_061_530), (2738, 132_053_419)),
+    (LAMBADA, "lstm", (1299, 56_709_212), (814, 56_700_892)),
+    (LAMBADA, "gru", (1523, 56_715_441), (949, 56_716_513)),
+    (LAMBADA, "rnn", (2702, 56_709_924), (1667, 56_712_051)),
+    (SMALLER, "lstm", (689, 2_219_496), (411, 2_223_628)),
+    (SMALLER, "gru", (802, 2_220_174), (477, 2_225_485)),
+    (SMALLER, "rnn", (1415, 2_222_355), (834, 2_220_154)),
+    (LARGER, "lstm", (845, 3_248_160), (501, 3_250_528)),
+    (LARGER, "gru", (983, 3_253_865), (581, 3_253_421)),
+    (LARGER, "rnn", (1727, 3_250_083), (1015, 3_252_035)),
+    (TEXT8_SMALLER, "lstm", (963, 4_131_108), (568, 4_125_839)),
+    (TEXT8_SMALLER, "gru", (1119, 4_131_837), (659, 4_134_657)),
+    (TEXT8_SMALLER, "rnn", (1968, 4_129_623), (1151, 4_127_911)),
+    (TEXT8, "lstm", (1070, 5_047_777), (630, 5_044_617)),
+    (TEXT8, "gru", (1243, 5_051_793), (730, 5_046_297)),
+    (TEXT8, "rnn", (2183, 5_049_823), (1276, 5_054_411)),
+]
+
+
+def text_of(name: str, head: str | None, embedding: str | None) -> tuple[Task, Spec, Spec]:
+    """A text, and its head and embedding, its own where none is named."""
+    task = Novels() if name == "novels" else task_of(name)
+    return task, sizing.head_for(task, head), sizing.embedding_for(task, embedding)
+
+
+@pytest.mark.parametrize(("row", "model", "one", "two"), LANGUAGE)
+def test_the_sizes_of_the_protocol_for_texts(
+    row: tuple[str, str | None, str | None, int], model: str, one: tuple[int, int], two: tuple[int, int]
+) -> None:
+    *names, budget = row
+    task, head, embedding = text_of(*names)  # type: ignore[arg-type]
+    for layers, expected in ((1, one), (2, two)):
+        cls, options = resolved(f"{model}(layers={layers})")
+        assert sizing.fit(task, cls, options, budget, 0.002, head, embedding) == sizing.Size(*expected)
+
+
+@pytest.mark.parametrize(
+    ("task", "head", "embedding", "model", "parameters"),
+    [
+        ("ptb-word", None, None, "tcn", 14_659_600),
+        ("ptb-char", None, None, "tcn", 3_250_900),
+        ("ptb-char(eos=spelled)", None, None, "tcn", 3_250_349),
+        ("ptb-char", "tied", None, "tcn(widths=[450, 450, 100])", 2_222_100),
+        ("ptb-char(eos=spelled)", "tied", None, "tcn(kernel=3, levels=3, widths=[450, 450, 100])", 2_221_999),
+        ("text8", None, None, "tcn", 5_050_887),
+        ("text8", "tied", None, "tcn(widths=[520, 520, 520, 520, 100])", 4_129_667),
+        ("wikitext-103", None, None, "tcn(widths=[1000, 1000, 1000, 1000, 400])", 132_060_735),
+        ("novels", None, None, "tcn(kernel=4, levels=5, width=500)", 56_711_216),
+        ("lambada", None, None, "tcn", 56_711_216 + 501),
+        ("ptb-word", None, None, "lstm(layers=3, width=700)", 18_786_800),
+        ("text8", None, None, "lstm(width=1024)", 4_642_471),
+    ],
+)
+def test_the_published_sizes_of_texts(
+    task: str, head: str | None, embedding: str | None, model: str, parameters: int
+) -> None:
+    made, *ends = text_of(task, head, embedding)
+    spec = sizing.sized(made, parse(model), None, 0.01, *ends)
+    cls, options = registry.resolve("model", spec)
+    assert sizing.on_paper(made, cls, options, *ends).parameter_count == parameters
+
+
+def test_a_text_describes_itself_at_the_published_size() -> None:
+    facts = facts_of("ptb-word", "tcn", None, 0.01)
+    assert (facts["parameters"], facts["width"], facts["receptive_field"]) == (14_659_600, 600, 61)
+    assert (facts["head"], facts["embedding"], facts["vocabulary"]) == ("tied", "embedding", 10_000)
+    facts = facts_of("ptb-word", "lstm", 14_659_600, 0.01)
+    assert (facts["parameters"], facts["width"]) == (14_652_720, 865)
+    facts = facts_of("ptb-char", "tcn(widths=[450, 450, 100])", None, 0.01, "tied", "embedding(width=100, dropout=0.1)")
+    assert (facts["parameters"], facts["head"]) == (2_222_100, "tied")
+    assert facts["embedding"] == "embedding(width=100, dropout=0.1)"
+
+
+def test_a_tasks_sizes_fill_in_what_is_not_named() -> None:
+    """An option that is named goes before the published one, and a budget before the published width."""
+
+    def options(task: str, model: str, budget: int | None = None) -> tuple[int, int, int]:
+        made, *ends = text_of(task, None, None)
+        filled = sizing.sized(made, parse(model), budget, 0.01, *ends).options
+        return filled["kernel"], filled["levels"], filled["width"]
+
+    assert options("ptb-word", "tcn") == (3, 4, 600)
+    assert options("ptb-word", "tcn(kernel=2, width=20)") == (2, 4, 20)
+    assert options("ptb-word", "tcn(levels=8)") == (3, 8, 600)
+    assert options("text8", "tcn") == (2, 5, 520)
+    assert options("adding", "tcn") == (7, 8, 25), "the model's own where the task has none"
+    assert options("ptb-word", "tcn", 7_000_000) == (3, 4, 370)
+    assert options("ptb-word", "tcn(width=600)", 7_000_000) == (3, 4, 600), "the spec's own width goes before a budget"
+    assert sizing.sized(task_of("ptb-word"), parse("lstm"), None, 0.01, parse("tied")).options["width"] == 128
 
 
 def test_beyond_the_tolerance_the_nearest_counts_are_named() -> None:
