@@ -113,7 +113,7 @@ def make_row(
             "lengths": outcome.lengths,
             "curve": progress.curve,
             "trace": progress.trace,
-            **({"yardsticks": outcome.yardsticks} if outcome.yardsticks else {}),
+            "yardsticks": [{"name": name, "scores": scores} for name, scores in outcome.yardsticks.items()],
             "resumed": progress.resumed,
             "seconds": {
                 "training": round(progress.training_seconds, 3),
