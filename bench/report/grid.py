@@ -182,9 +182,11 @@ def _counted(cell: Cell, metric: Metric, rule: str, rows: Mapping[str, Row]) -> 
                 without["diverged"] += 1
             else:
                 values[run.seed] = score
-    measured = [rows[run.id].get("yardsticks", {}) for run in cell.runs if run.id in rows]
     yardsticks = {
-        name: scores[metric.name] for row in measured for name, scores in row.items() if metric.name in scores
+        yardstick["name"]: yardstick["scores"][metric.name]
+        for run in cell.runs
+        for yardstick in rows.get(run.id, {}).get("yardsticks", [])
+        if metric.name in yardstick["scores"]
     }
     counts = {reason: without[reason] for reason in ("missing", "failed", "diverged")}
     return {"values": values, "yardsticks": yardsticks} | counts
