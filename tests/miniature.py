@@ -88,6 +88,26 @@ def install(folder: Path, monkeypatch: Patch | None = None) -> None:
     patch.setenv("SEQBENCH_DATA", str(folder / "cache"))
 
 
+def offer(
+    folder: Path, monkeypatch: Patch, task: type[base.Task], contents: Mapping[str, bytes], **constants: int
+) -> None:
+    """Lets one task read other content in place of its files, by filename, from `folder`/mirror with a new cache.
+
+    constants: those of its class that count what is in the files.
+    """
+    remotes = []
+    for remote in task.remotes:
+        path = folder / "mirror" / remote.filename
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(contents[remote.filename])
+        remotes.append(replace(remote, sha256=hashlib.sha256(contents[remote.filename]).hexdigest(), urls=()))
+    monkeypatch.setattr(task, "remotes", tuple(remotes))
+    for name, value in constants.items():
+        monkeypatch.setattr(task, name, value)
+    monkeypatch.setenv("SEQBENCH_MIRROR", str(folder / "mirror"))
+    monkeypatch.setenv("SEQBENCH_DATA", str(folder / "cache"))
+
+
 @lru_cache
 def files() -> Mapping[str, bytes]:
     """Name in the mirror -> content of every miniature file."""
