@@ -12,12 +12,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import miniature
 import torch
-from seqbench.bench import registry
+from seqbench.bench import registry, sizing
 from seqbench.bench.notation import Spec
-from seqbench.bench.runs import Run
+from seqbench.bench.runs import Run, make_task
 from seqbench.models.network import Network
 from seqbench.tasks.base import Batch, Split, Splits, Task
 from torch import Tensor
@@ -27,13 +28,15 @@ TASKS, MODELS = (sorted(registry.listing(kind)) for kind in ("task", "model"))
 
 @lru_cache
 def run_of(task: str, model: str, seed: int = 0) -> Run:
-    """A task with a model, both with their test parameters."""
+    """A task with a model, both with their test parameters, and with the task's own head and embedding."""
     specs = []
     for kind, name in (("task", task), ("model", model)):
         cls = registry.find(kind, name)
         _, options = registry.resolve(kind, Spec(name, dict(cls.test_parameters)))
         specs.append(Spec(name, options))
-    return Run(specs[0], specs[1], seed=seed)
+    made = make_task(specs[0])
+    head, embedding = sizing.head_for(made, None), sizing.embedding_for(made, None)
+    return Run(specs[0], specs[1], head=head, embedding=embedding, seed=seed)
 
 
 @lru_cache
@@ -58,6 +61,11 @@ def built(task: str, model: str, seed: int = 0) -> Network:
     return run_of(task, model, seed).make_network(small(task))
 
 
+def numbers(outputs: Any) -> Tensor:
+    """A head's answer (B, R, O); of a distribution the log-probability of every symbol."""
+    return outputs if isinstance(outputs, Tensor) else outputs.log_probabilities()
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Within it torch computes in one thread, as a run does."""
@@ -69,11 +77,12 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def of_tensors(tensors: Iterable[Tensor | None]) -> str:
-    """A hash of the bytes of tensors, of their shapes and of their types."""
+def of_tensors(parts: Iterable[Tensor | int | None]) -> str:
+    """A hash of the bytes of tensors and numbers, of their shapes and of their types."""
     digest = hashlib.sha256()
-    for tensor in tensors:
-        if tensor is not None:
+    for part in parts:
+        if part is not None:
+            tensor = torch.as_tensor(part)
             digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
@@ -89,10 +98,10 @@ def of_pair(task: str, model: str) -> dict[str, str]:
     """Hashes of first weights, outputs and gradients on the first examples, in training mode."""
     network, batch = built(task, model), some(splits(task).train)
     weights = of_tensors(network.state_dict().values())
-    outputs, _ = network(batch.inputs)
+    outputs, _ = network(batch.inputs, None, batch.reads)
     small(task).loss(outputs, batch).backward()
     gradients = of_tensors(parameter.grad for parameter in network.parameters())
-    return {"weights": weights, "outputs": of_tensors([outputs]), "gradients": gradients}
+    return {"weights": weights, "outputs": of_tensors([numbers(outputs)]), "gradients": gradients}
 
 
 def of_all() -> dict[str, dict[str, str]]:

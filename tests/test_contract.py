@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ import fingerprints
 import numpy as np
 import pytest
 import torch
-from fingerprints import MODELS, TASKS, built, small, some, splits
+from fingerprints import MODELS, TASKS, built, numbers, run_of, small, some, splits
 from seqbench.bench import registry
-from seqbench.tasks.base import Continuous
+from seqbench.bench.settings import Training
+from seqbench.bench.training import train
+from seqbench.tasks.base import Batch, Continuous, Split, Task
 from torch import Tensor
 
 every_task = pytest.mark.parametrize("task", TASKS)
@@ -37,11 +40,23 @@ def random_states() -> list[Any]:
     return [torch.get_rng_state().tolist(), name, keys.tolist(), rest, random.getstate()]
 
 
-def answers(task: str, model: str, inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Features (B, T, W), and what the head says at every step (B, T, O), whatever the task reads."""
+def answers(task: str, model: str, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What the body is shown (B, T, C), a leaf; its features (B, T, W); the head's answer at every step (B, T, O)."""
     network = built(task, model).eval()
-    features, _ = network.body(inputs)
-    return features, network.head(features)
+    shown = inputs if network.embedding is None else network.embedding(inputs)
+    shown = shown.detach().requires_grad_()
+    features, _ = network.body(shown)
+    return shown, features, numbers(network.head(features))
+
+
+def reads_of(task: Task, batch: Batch) -> int | Tensor | None:
+    """How many of the last steps are read, or which (B, R)."""
+    return task.reads if batch.reads is None else batch.reads
+
+
+def spread(split: Split, count: int = 5) -> Tensor:
+    """Examples from all over a split, the first and the last among them."""
+    return torch.linspace(0, len(split) - 1, min(count, len(split))).long()
 
 
 def test_every_file_is_found() -> None:
@@ -53,48 +68,65 @@ def test_every_file_is_found() -> None:
         assert {name.replace("-", "_") for name in found} == holding - {"base"}
     assert {"rnn", "lstm", "gru", "tcn"} <= set(MODELS)
     assert {"adding", "copy-memory", "sequential-mnist", "permuted-mnist", "jsb", "nottingham"} <= set(TASKS)
+    assert {"ptb-word", "ptb-char", "text8", "wikitext-103", "lambada"} <= set(TASKS)
 
 
 @every_task
 def test_batches_have_the_declared_shapes(task: str) -> None:
     made = small(task)
-    assert isinstance(made.input, Continuous)
-    for split in splits(task):
+    for name, split in splits(task)._asdict().items():
         batch, lengths = some(split, 3), split.lengths
         longest = made.steps if lengths is None else int(lengths[:3].max())
-        assert batch.inputs.shape == (3, longest, made.input.channels)
-        assert longest <= made.steps
-        assert batch.inputs.dtype == torch.float32
-        assert batch.inputs.isfinite().all()
         assert len(batch.targets) == 3
-        assert (batch.mask is None) == (lengths is None)
-        if batch.mask is not None:
-            assert batch.mask.shape == (3, longest)
-            assert batch.mask.dtype == torch.bool
-            assert batch.mask.sum(1).tolist() == lengths[:3].tolist()
+        if isinstance(made.input, Continuous):
+            assert longest <= made.steps
+            assert batch.inputs.shape == (3, longest, made.input.channels)
+            assert batch.inputs.dtype == torch.float32
+            assert batch.inputs.isfinite().all()
+            assert (batch.mask is None) == (lengths is None)
+            if batch.mask is not None and lengths is not None:
+                assert batch.mask.shape == (3, longest)
+                assert batch.mask.sum(1).tolist() == lengths[:3].tolist()
+        else:
+            assert batch.inputs.shape == (3, longest)
+            reads = reads_of(made, batch)
+            assert batch.targets.shape == (3, reads.shape[1] if isinstance(reads, Tensor) else reads)
+            for symbols in (batch.inputs, batch.targets):
+                assert symbols.dtype == torch.int64
+                assert 0 <= symbols.min() <= symbols.max() < made.input.vocabulary == made.outputs
+            assert (batch.mask is None) == (batch.group is None) == (name == "train")
+            assert name == "train" or batch.mask.shape == batch.group.shape == batch.targets.shape
+        assert batch.mask is None or batch.mask.dtype == torch.bool
 
 
 @every_task
 @every_model
 def test_outputs_loss_and_totals(task: str, model: str) -> None:
-    made, network, batch = small(task), built(task, model), some(splits(task).train)
-    examples, steps = batch.inputs.shape[:2]
-    with torch.no_grad():
-        features, _ = network.body(batch.inputs)
-        outputs, _ = network(batch.inputs)
-    assert features.shape == (examples, steps, network.body.features)
-    assert outputs.shape == (examples, steps if made.reads is None else made.reads, made.outputs)
-    last = features if made.reads is None else features[:, steps - made.reads :]
-    torch.testing.assert_close(outputs, network.head(last).detach())
-    loss = made.loss(outputs, batch)
-    assert loss.shape == ()
-    assert loss.isfinite()
-    totals = made.totals(outputs, batch)
-    assert set(totals) == {metric.name for metric in made.metrics}
-    for metric in made.metrics:
-        total, count = totals[metric.name]
-        assert np.isfinite(metric.value(float(total), float(count)))
-        assert 0 < float(count) <= examples * steps
+    made, network = small(task), built(task, model).eval()
+    for split in splits(task):
+        batch = some(split)
+        examples, steps = batch.inputs.shape[:2]
+        reads = reads_of(made, batch)
+        with torch.no_grad():
+            _, features, everywhere = answers(task, model, batch.inputs)
+            outputs, _ = network(batch.inputs, None, batch.reads)
+        assert features.shape == (examples, steps, network.body.features)
+        if isinstance(reads, Tensor):
+            read = torch.stack([said[steps] for said, steps in zip(everywhere, reads, strict=True)])
+        else:
+            read = everywhere if reads is None else everywhere[:, steps - reads :]
+        assert numbers(outputs).shape == (*read.shape[:2], made.outputs)
+        torch.testing.assert_close(numbers(outputs), read.detach())
+        loss = made.loss(outputs, batch)
+        assert loss.shape == ()
+        assert loss.isfinite()
+        totals = made.totals(outputs, batch)
+        assert set(totals) == {metric.name for metric in made.metrics}
+        for metric in made.metrics:
+            total, count = totals[metric.name]
+            assert 0 <= float(count) <= examples * steps
+            assert np.isfinite(metric.value(float(total), float(count))) == (float(count) > 0)
+        assert float(totals[made.metrics[0].name][1]) > 0
 
 
 @every_task
@@ -102,11 +134,10 @@ def test_outputs_loss_and_totals(task: str, model: str) -> None:
 def test_totals_are_sums_over_examples(task: str, model: str) -> None:
     """So that a score does not depend on how examples are batched, nor on what pads them."""
     made, network, split = small(task), built(task, model).eval(), splits(task).test
-    whole = some(split)
-    single = [split.batch(torch.tensor([place])) for place in range(len(whole.inputs))]
+    chosen = spread(split)
+    batches = [split.batch(chosen), *(split.batch(one[None]) for one in chosen)]
     with torch.no_grad():
-        together = made.totals(network(whole.inputs)[0], whole)
-        alone = [made.totals(network(batch.inputs)[0], batch) for batch in single]
+        together, *alone = (made.totals(network(batch.inputs, None, batch.reads)[0], batch) for batch in batches)
     for name, (total, count) in together.items():
         assert float(count) == sum(float(one[name][1]) for one in alone)
         assert float(total) == pytest.approx(sum(float(one[name][0]) for one in alone), rel=1e-4)
@@ -115,29 +146,31 @@ def test_totals_are_sums_over_examples(task: str, model: str) -> None:
 @every_task
 @every_model
 def test_no_answer_depends_on_a_later_input(task: str, model: str) -> None:
-    inputs = some(splits(task).train, 2).inputs.requires_grad_()
-    features, outputs = answers(task, model, inputs)
+    inputs = some(splits(task).train, 2).inputs
+    shown, features, outputs = answers(task, model, inputs)
     steps = inputs.shape[1]
     for t in sorted({0, steps // 3, steps - 2}):
         for made in (features, outputs):
-            (gradient,) = torch.autograd.grad(made[:, t].square().sum(), inputs, retain_graph=True)
+            (gradient,) = torch.autograd.grad(made[:, t].square().sum(), shown, retain_graph=True)
             assert not gradient[:, t + 1 :].any(), f"what is said at {t} depends on later inputs"
             assert gradient[:, : t + 1].any()
+        changed = torch.cat([inputs[:, : t + 1], inputs[:, t + 1 :].flip(0)], 1)
+        torch.testing.assert_close(answers(task, model, changed)[2][:, : t + 1], outputs[:, : t + 1])
 
 
 @every_task
 @every_model
 def test_pieces_give_what_the_whole_gives(task: str, model: str) -> None:
-    inputs, body = some(splits(task).valid).inputs, built(task, model).body.eval()
+    network, inputs = built(task, model).eval(), some(splits(task).valid).inputs
     steps, draw = inputs.shape[1], random.Random(f"{task} {model}")
     with torch.no_grad():
-        whole, _ = body(inputs)
+        whole = numbers(network(inputs, None, steps)[0])
         for count in (1, 3):
             cuts = sorted(draw.sample(range(1, steps), count))
             pieces, state = [], None
             for start, end in zip([0, *cuts], [*cuts, steps], strict=True):
-                features, state = body(inputs[:, start:end], state)
-                pieces.append(features)
+                outputs, state = network(inputs[:, start:end], state, end - start)
+                pieces.append(numbers(outputs))
             torch.testing.assert_close(torch.cat(pieces, 1), whole, rtol=0.0, atol=1e-5, msg=f"cut at {cuts}")
 
 
@@ -150,7 +183,7 @@ def test_the_loss_falls_and_every_parameter_learns(task: str, model: str) -> Non
     first, last = None, torch.inf
     for step in range(50):
         optimizer.zero_grad()
-        loss = made.loss(network(batch.inputs)[0], batch)
+        loss = made.loss(network(batch.inputs, None, batch.reads)[0], batch)
         last = loss.item()
         first = last if first is None else first
         if last <= 0.8 * first:
@@ -168,11 +201,26 @@ def test_the_loss_falls_and_every_parameter_learns(task: str, model: str) -> Non
 
 @every_task
 @every_model
+def test_a_training_run_ends_with_finite_scores(task: str, model: str) -> None:
+    run = replace(run_of(task, model), training=Training(epochs=1, batch=8))
+    outcome = train(run)
+    assert outcome.status == "done"
+    (point,) = outcome.progress.curve
+    metrics = small(task).metrics
+    assert set(point["test"]) == {metric.name for metric in metrics}
+    assert metrics[0].name in point["valid"]
+    assert np.isfinite([point["train_loss"], *point["valid"].values(), *point["test"].values()]).all()
+    before, after = built(task, model).state_dict(), outcome.network.state_dict()
+    assert [name for name in before if torch.equal(before[name], after[name])] == []
+
+
+@every_task
+@every_model
 def test_global_random_states_are_left_alone(task: str, model: str) -> None:
     before = random_states()
     made, network = small(task), built(task, model)
     batch = some(made.load(3).train)
-    made.loss(network(batch.inputs)[0], batch).backward()
+    made.loss(network(batch.inputs, None, batch.reads)[0], batch).backward()
     assert random_states() == before
 
 
