@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import requests
 from filelock import FileLock, Timeout
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ProtocolError
 
 CONNECT_TIMEOUT = 4.0  # seconds until an address of a server must have accepted
 STALL_TIMEOUT = 30.0  # seconds without a byte, or below the slowest rate, until a server is given up
@@ -156,7 +156,8 @@ def _ask(url: str, had: int, size: int | None) -> tuple[requests.Response, int, 
         begin, total = (_number(stated[1]), _number(stated[2])) if stated else (None, None)
         same = size is None or total is None or total == size
         if response.status_code == 206 and begin == had and same:
-            return response, had, total or size
+            length = _number(response.headers.get("Content-Length"))
+            return response, had, total or size or (None if length is None else had + length)
         if response.status_code == 416 and total == had:
             return response, had, had
         response.close()
@@ -183,6 +184,7 @@ def _chunks(response: requests.Response, host: str, begin: int, total: int | Non
     """What comes, with the bytes of the file that there are with it. Raises SourceError where it does not all come."""
     # read1 gives what has come; read waits for a whole chunk, as long as each single byte is in time
     receive_some = getattr(response.raw, "read1", response.raw.read)
+    response.raw.enforce_content_length = False  # it is counted here, and said in words
     received = counted = begin
     since = time.monotonic()
     while True:
@@ -216,6 +218,8 @@ def _network(host: str) -> Iterator[None]:
         raise SourceError("its certificate is not trusted") from error
     except requests.ConnectionError as error:
         raise SourceError("no connection") from error
+    except ProtocolError as error:
+        raise SourceError("the connection broke off") from error
     except (requests.RequestException, HTTPError, OSError) as error:
         kind = "stalled" if "timed out" in str(error) else " ".join(str(error).split())
         raise SourceError(kind) from error
