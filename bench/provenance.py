@@ -112,7 +112,8 @@ def source_hash(run: Run) -> str:
 
 def _class_files(run: Run) -> set[Path]:
     """The files in which the run's task and model stand."""
-    return {Path(sys.modules[cls.__module__].__file__ or "") for cls in (run.task_class, run.model_class)}
+    # resolved, because a package that is reached through a link must have the names of its own folder
+    return {Path(sys.modules[cls.__module__].__file__ or "").resolve() for cls in (run.task_class, run.model_class)}
 
 
 @lru_cache
