@@ -11,7 +11,7 @@ class Scores:
 
     def __init__(self, scores: Tensor, batch: int = 1, reads: int = 1) -> None:
         shape = torch.broadcast_shapes(scores.shape, (batch, reads, scores.shape[-1]))
-        self.values = scores.double().expand(shape).log_softmax(2)
+        self.values = scores.double().log_softmax(-1).expand(shape)  # (B, R, V), a view where all are equal
 
     def surprisal(self, targets: Tensor) -> Tensor:
         return -self.values.take_along_dim(targets.unsqueeze(2), 2).squeeze(2)
