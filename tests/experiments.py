@@ -10,14 +10,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import psutil
 import torch
 from seqbench.bench import config, planning, sweep
 from seqbench.bench.runs import Run
 from seqbench.bench.store import Row, Workplace
 from seqbench.bench.training import Outcome, train
+from seqbench.tasks import _language, _text
 
 SMALL = """\
 question: Which one?
@@ -59,6 +61,35 @@ class Model(gru.Model):
 
 OWN = SMALL.replace('"tcn(', 'my_model.py(width=3), "tcn(').replace('"gru(width=4)", ', "")
 """SMALL with the user's own model in place of the GRU, and before the TCN."""
+
+
+@dataclass(frozen=True)
+class TinyText(_language.Characters):
+    """A text of seven symbols drawn by lot: what is learnt by heart from the training text does harm elsewhere.
+
+    Its name is `experiments:TinyText`.
+    """
+
+    vocabulary: ClassVar[int] = 7
+    evaluation_streams: ClassVar[int] = 3
+    head: ClassVar[str] = "softmax"
+    embedding: ClassVar[str] = "embedding(width=4, std=1.0)"
+
+    context: int = 3
+    scored: int = 4
+    train: int | None = 150
+    held: int | None = 50
+
+    def encoded_now(self) -> _text.Encoded:
+        random = np.random.RandomState(3)
+        texts = {name: random.randint(0, self.size, 401) for name in ("train", "valid", "test")}
+        return _text.Encoded([chr(97 + number) for number in range(self.size)], texts, dict.fromkeys(texts, "by lot"))
+
+    def encoded(self) -> _text.Encoded:  # not from a cache
+        return self.encoded_now()
+
+    def yardsticks(self) -> dict[str, dict[str, float]]:
+        return {"uniform": {"bpc": float(np.log2(self.size))}}
 
 
 def write(folder: Path, text: str = SMALL, **files: str) -> Path:
