@@ -148,6 +148,16 @@ def test_moving_keeps_everything() -> None:
 
 
 @pytest.mark.parametrize("whole", [False, True])
+def test_the_host_never_waits_for_the_device(whole: bool) -> None:
+    """On the meta device there are shapes and no numbers: who asks for one fails."""
+    text = counting(50, 3, 4, 5, whole).to(torch.device("meta"))
+    index = torch.arange(5, device="cpu" if whole else "meta")  # what is evaluated may need the step on the host
+    batch = text.batch(index)
+    assert (batch.inputs.device.type, batch.inputs.shape) == ("meta", (5, 7))
+    assert (batch.targets.device.type, batch.targets.shape) == ("meta", (5, 7 if whole else 4))
+
+
+@pytest.mark.parametrize("whole", [False, True])
 def test_a_text_shorter_than_one_window_is_refused(whole: bool) -> None:
     assert len(counting(7, 3, 4, 1, whole)) == 1
     with pytest.raises(DataError, match=r"^text.txt: 6 tokens are a text shorter than one window of 3 \+ 4: "):
