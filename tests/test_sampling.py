@@ -1,0 +1,136 @@
+"""What a trained language model writes: drawn as its distribution says, streamed, from the right parameters."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import fingerprints
+import pytest
+import torch
+from command import Answer, seqbench
+from seqbench.bench import config, sampling
+from seqbench.bench.errors import UsageError
+from seqbench.bench.evaluation import evaluate
+from seqbench.bench.runs import Run
+from seqbench.bench.store import Workplace
+from seqbench.models.network import Network
+
+EXPERIMENT = """\
+question: What does it write?
+rows:
+- task: experiments:TinyText
+  training: {epochs: 3, batch: 8, learning_rate: 0.1}
+  models: [gru(width=5), "tcn(width=5, kernel=2, levels=2)"]
+- task: adding(length=6, train=32, valid=8, test=8)
+  training: {epochs: 1}
+  models: [gru(width=3)]
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An experiment of which the characters were trained by the command line."""
+    place = tmp_path_factory.mktemp("sampling")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("SEQBENCH_RUNS", raising=False)
+        folder = place / "results" / "tiny"
+        folder.mkdir(parents=True)
+        (folder / "experiment.yaml").write_text(EXPERIMENT, encoding="utf-8")
+        assert seqbench("run", folder, "--device", "cpu", "--only", "Tiny").code == 0
+        yield folder
+
+
+@pytest.fixture
+def a_run(folder: Path) -> Run:
+    return sampling.chosen(config.load(folder), "TinyText gru")
+
+
+@pytest.fixture
+def network(folder: Path, a_run: Run) -> Network:
+    return sampling.trained(config.load(folder), a_run)
+
+
+def test_the_parameters_are_those_of_the_best_epoch(folder: Path, a_run: Run, network: Network) -> None:
+    (row,) = (row for row in Workplace(folder).rows() if row["id"] == a_run.id)
+    task = a_run.make_task()
+    with fingerprints.one_thread():
+        scores = evaluate(network, task, task.load(0).test)
+    assert scores == row["scores"]["best"]["test"]
+
+
+@pytest.mark.parametrize("model", ["gru", "tcn"])
+def test_streaming_writes_what_the_whole_text_would_give(folder: Path, model: str) -> None:
+    experiment = config.load(folder)
+    run = sampling.chosen(experiment, f"TinyText {model}")
+    network, task = sampling.trained(experiment, run), run.make_task()
+    text = "".join(sampling.write(network, task, "cab", 30, temperature=0))
+    assert text.startswith("cab")
+    assert len(text) == 33
+    ids = task.encode(text)
+    with torch.no_grad():
+        whole, _ = network(torch.tensor([ids[:-1]]), None, len(ids) - 1)
+    assert whole.most_probable()[0, 2:].tolist() == ids[3:]
+
+
+def test_symbols_are_drawn_as_often_as_they_are_probable(a_run: Run, network: Network) -> None:
+    task = a_run.make_task()
+    prompt = task.encode("a")
+    with torch.no_grad():
+        answer, _ = network(torch.tensor([prompt]), None, 1)
+    log_probabilities = answer.log_probabilities()[0, 0]
+    for temperature in (1.0, 0.5):
+        expected = (log_probabilities / temperature).softmax(0)
+        drawn = Counter("".join(sampling.write(network, task, "a", 1, temperature, seed))[1] for seed in range(2000))
+        most = int(expected.argmax())
+        share = drawn[task.decode([most])] / 2000
+        spread = math.sqrt(expected[most] * (1 - expected[most]) / 2000)
+        assert abs(share - expected[most]) < 4 * spread
+
+
+def test_a_seed_is_a_text(a_run: Run, network: Network) -> None:
+    task = a_run.make_task()
+    texts = ["".join(sampling.write(network, task, "cab", 60, 1.0, seed)) for seed in (0, 0, 1)]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_the_command_prints_the_text(folder: Path) -> None:
+    plain = seqbench("sample", folder, "TinyText gru", "cab", "--tokens", 20, "--temperature", 0.7)
+    assert plain.code == 0
+    assert plain.out.startswith("cab")
+    assert len(plain.out) == 3 + 20 + 1
+    as_json = seqbench("sample", folder, "TinyText gru", "cab", "--tokens", 20, "--temperature", 0.7, "--json")
+    assert as_json.json["text"] + "\n" == plain.out
+    by_id = seqbench("sample", folder, as_json.json["id"][:6], "cab", "--tokens", 20, "--temperature", 0.7)
+    assert by_id.out == plain.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("Tiny", "a"), "several runs of tiny match 'Tiny'"),
+        (("nothing", "a"), "no run of tiny match 'nothing'"),
+        (("adding", "a"), "only a run on a text can write one"),
+        (("TinyText gru", ""), "prompt: at least one symbol is needed"),
+        (("TinyText gru", "\N{SNOWMAN}"), "'\N{SNOWMAN}' is not in the vocabulary"),
+        (("TinyText gru", "a", "--temperature", "-1"), "Invalid value for '--temperature'"),
+        (("TinyText gru", "a", "--tokens", "0"), "Invalid value for '--tokens'"),
+    ],
+)
+def test_what_cannot_be_written_is_said(folder: Path, arguments: tuple[str, ...], message: str) -> None:
+    answer: Answer = seqbench("sample", folder, *arguments)
+    assert answer.code == 2
+    assert message in answer.err
+    assert answer.err.count("\n") == 1
+
+
+def test_parameters_that_are_not_here_are_asked_for(folder: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "results" / "tiny"
+    elsewhere.mkdir(parents=True)
+    (elsewhere / "experiment.yaml").write_text(EXPERIMENT, encoding="utf-8")
+    experiment = config.load(elsewhere)
+    run = sampling.chosen(experiment, "TinyText gru")
+    with pytest.raises(UsageError, match=rf"{run.id} .* is not here .* --only {run.id} --afresh"):
+        sampling.trained(experiment, run)
