@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import miniature
 import numpy as np
 import pytest
 import torch
@@ -185,7 +186,9 @@ def test_fetch() -> None:
     assert all(Path(facts["path"]).is_file() and len(facts["sha256"]) == 64 for facts in files.values())
     assert "music/JSB_Chorales.mat" in seqbench("fetch", "jsb").out
     assert "generated" in seqbench("fetch", "adding").out
-    assert len(seqbench("fetch", "--json").json["files"]) == 8  # of all tasks, each file once
+    every = {remote.filename for name in registry.listing("task") for remote in registry.find("task", name).remotes}
+    assert set(seqbench("fetch", "--json").json["files"]) == every  # of all tasks, each file once
+    assert len(every) == 15
 
 
 @pytest.mark.usefixtures("miniature_data")
@@ -269,3 +272,23 @@ def test_a_failing_export_leaves_what_was_there(tmp_path: Path, monkeypatch: pyt
     answer = seqbench("export", "adding(length=30, train=8)", "--out", tmp_path / "no" / "data.npz")
     assert (answer.code, answer.err.count("\n")) == (1, 1)
     assert "No such file or directory" in answer.err
+
+
+@pytest.mark.usefixtures("miniature_data")
+def test_export_of_a_text(tmp_path: Path) -> None:
+    arrays = exported(tmp_path, "ptb-char")
+    assert list(arrays) == ["symbols", "train_ids", "valid_ids", "test_ids"]
+    payload = miniature.files()["ptb/ptb.test.txt"].decode()
+    assert "".join(arrays["symbols"][arrays["test_ids"]]) == f"\n{payload}"  # a line has ended before the text
+
+
+@pytest.mark.usefixtures("miniature_data")
+def test_export_of_passages(tmp_path: Path) -> None:
+    arrays = exported(tmp_path, "lambada")
+    x, y, read = (arrays[f"test_{part}"] for part in ("x", "y", "read"))
+    symbols = arrays["symbols"].tolist()
+    assert {int(group) for group in arrays["test_group"].ravel()} == {0, 1}
+    for inputs, target, step, known in zip(x, y[:, 0], read[:, 0], arrays["test_mask"][:, 0], strict=True):
+        assert symbols[inputs[0]] == "<eos>"  # and then the words up to the one that is asked for
+        assert "<eos>" not in [symbols[one] for one in inputs[1 : step + 1]]
+        assert known == (symbols[target] != "<unk>")
