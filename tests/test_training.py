@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from experiments import bits, measured_of
-from seqbench.bench import api, training
+from command import seqbench
+from experiments import bits, measured_of, write
+from seqbench.bench import api, config, training
+from seqbench.bench.errors import UsageError
 from seqbench.bench.repeatable import repeatable
 from seqbench.bench.runs import Run
 from seqbench.bench.training import Progress, train
@@ -268,3 +271,20 @@ def test_weights_that_break_in_the_last_step_end_the_run_as_diverged() -> None:
         learning_rate=1e30,
     )
     assert train(run).status == "diverged"
+
+
+def test_mixed_precision_is_refused_on_a_cpu_where_it_would_be_trained(tmp_path: Path) -> None:
+    text = f"question: Half?\nprecision: bfloat16\nrows:\n- {{task: '{TASK}', models: [gru(width=3)]}}\n"
+    folder = write(tmp_path / "half", text)
+    (run,) = config.load(folder).runs
+    assert run.precision == "bfloat16"
+    message = "precision=bfloat16 needs a GPU (--device cuda); on cpu only float32 is there"
+    with pytest.raises(UsageError) as raised:
+        train(run)
+    assert str(raised.value) == message
+    answer = seqbench("run", folder, "--device", "cpu")
+    assert (answer.code, answer.err.count("\n")) == (2, 1)
+    assert answer.err.endswith(f"{message}\n")
+    for verb in (("run", folder, "--device", "cpu", "--dry-run"), ("status", folder), ("table", folder)):
+        answer = seqbench(*verb)
+        assert (answer.code, answer.err) == (0, ""), verb
