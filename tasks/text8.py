@@ -12,7 +12,7 @@ from .datasets import DataError, Remote, fetch
 
 @dataclass(frozen=True)
 class Task(_language.Characters):
-    """Predict the next character of 100 million of Wikipedia.
+    """Predict the next character of Wikipedia, reduced to small letters.
 
     Mahoney 2011, "Large text compression benchmark"; split as Mikolov et al. 2012, "Subword language modeling with
     neural networks", do; in Bai, Kolter & Koltun 2018. The text is a dump of 2006 without markup: the small letters a

@@ -128,6 +128,9 @@ def test_the_same_for_every_seed_and_shorter_with_train_and_held(name: str, mini
         counts.append(int(task.totals(guess(task, batch), batch)[last][1]))
     assert counts == ([0, 9] if name == "lambada" else [9, 9])  # no control passages to validate on
     assert all(math.isnan(metric.floor) for metric in shorter.metrics)
+    for options in ({"train": 60}, {"held": 9}, {"context": 6} if name != "lambada" else {"train": 61}):
+        other = type(task)(**{**task.options(), **options})
+        assert other.yardsticks() == other.yardsticks() != task.yardsticks()
     for option in ("train", "held"):
         with pytest.raises(ValueError, match=f"{option} must be from 1 to [0-9]+, got 1000000"):
             type(task)(**{**task.options(), option: 1_000_000}).load(0)
