@@ -199,6 +199,17 @@ def test_a_users_model_beside_the_experiment(tmp_path: Path) -> None:
         (row(models="[{model: rnn, assumed: clip}]"), "4: models: assumed=clip: a list is needed"),
         (row(head="lineal"), "4: rnn: unknown head 'lineal': did you mean 'linear'?"),
         (row(head="linear(sdt=1)"), "4: rnn: head linear has no option 'sdt': did you mean 'std'?"),
+        (row(head="tied"), "4: rnn: head 'tied' does not answer what this task asks: linear is needed"),
+        (row("ptb-word", head="linear"), "4: rnn: head 'linear' does not answer what this task asks: softmax or tied"),
+        (row(head="5"), "5: rows: head=5: a word or none is needed"),
+        (row(embedding="[a]"), "5: rows: embedding=[a]: a word or none is needed"),
+        (row("ptb-word", embedding="embeding"), "4: rnn: unknown embedding 'embeding': did you mean 'embedding'?"),
+        (row("text8", embedding="embedding(stdd=1)"), "4: rnn: embedding has no option 'stdd': did you mean 'std'?"),
+        (row(embedding="embedding(width=3)"), "4: rnn: embedding(width=3): this task's input are numbers"),
+        (row(embeding="embedding"), "5: unknown key 'embeding': did you mean 'embedding'?"),
+        (f"{row()}precision: float16\n", "5: experiment: precision=float16: did you mean 'bfloat16'?"),
+        (row(precision="bfloat16"), "5: unknown key 'precision'"),
+        (row(training="{patience: 0}"), "4: rnn: training: patience=0: at least 1 is needed, or none"),
         (
             row("copy-memory", "[gru]", parameters="12530"),
             "4: gru: no width comes within 1.0% of 12,530 parameters: 61 ",
@@ -259,8 +270,8 @@ def test_a_tolerance_that_is_too_wide_to_be_a_match_is_written_down(tmp_path: Pa
 
 
 def test_the_explanation_at_the_head_of_config_is_true(tmp_path: Path) -> None:
-    lines = (config.__doc__ or "").split("experiment.yaml`:\n")[1].splitlines()
-    experiment = loaded(tmp_path, "\n".join(line.removeprefix("    ") for line in lines))
+    text = (config.__doc__ or "").split("experiment.yaml`:\n")[1].split("\n\nA row")[0]
+    experiment = loaded(tmp_path, "\n".join(line.removeprefix("    ") for line in text.splitlines()))
     assert names(experiment.cells) == [
         *(("copy-memory(delay=20)", "tcn(kernel=8, levels=4)"), ("copy-memory(delay=20)", "lstm"))
     ]

@@ -49,6 +49,12 @@ PINNED: list[tuple[str, str, str, dict[str, Any]]] = [
         *("e80bba3a42b6", "adding(length=50)", "gru(chrono=50, width=20)"),
         {"test_lengths": [100, 200], "weight_decay": 1e-4},
     ),
+    ("8618804c450a", "ptb-word", "tcn", {}),
+    ("2d44a4f6f1ba", "ptb-char(eos=spelled)", "tcn(widths=[450,450,100])", {"head": "tied", "patience": 5}),
+    (
+        *("e88f234f18bc", "text8", "lstm"),
+        {"embedding": "embedding(dropout_kind=word, dropout=0.1)", "head": "adaptive(divisor=2)"},
+    ),
 ]
 
 
@@ -90,6 +96,31 @@ def test_every_value_that_matters_changes_the_id() -> None:
         base = {"optimizer": "sgd"} if field.name == "momentum" else {}
         others.append(dataclasses.replace(run, training=Training(**{**base, field.name: changed})))
     assert len({run.id, *(other.id for other in others)}) == 1 + len(others)
+
+
+def test_head_embedding_and_precision_are_part_of_a_texts_id() -> None:
+    run = make_run("ptb-char", "gru(width=8)")
+    others = [
+        *(make_run("ptb-char", "gru(width=8)", head=head) for head in ("tied", "softmax(dropout=0.1)", "adaptive")),
+        *(make_run("ptb-char", "gru(width=8)", embedding=f"embedding({text})") for text in ("", "width=99", "std=0.1")),
+        make_run("ptb-char", "gru(width=8)", embedding="embedding(width=100, dropout=0.1)"),
+        make_run("ptb-char", "gru(width=8)", embedding="embedding(width=100, dropout=0.1, dropout_kind=word)"),
+        dataclasses.replace(run, precision="bfloat16"),
+    ]
+    assert len({run.id, *(other.id for other in others)}) == 1 + len(others)
+    for other in others:
+        assert from_config(json.loads(json.dumps(other.config))) == other
+
+
+def test_two_spellings_of_head_and_embedding_have_one_id() -> None:
+    run = make_run("ptb-word", "gru(width=8)", embedding="embedding(width=8, dropout=0.5)", head="tied(dropout=0.25)")
+    same = {"embedding": "embedding( std=none, dropout=.5, width=8 )", "head": "tied(dropout = 2.5e-1)"}
+    assert make_run("ptb-word", "gru(width=8)", **same).id == run.id
+    plain = Spec("embedding", {"dropout_kind": "element", "dropout": 0.5, "width": 8})
+    assert dataclasses.replace(run, embedding=plain).id == run.id
+    assert make_run("ptb-word", "gru(width=8)", head="tied(dropout=0.0)").id == make_run("ptb-word", "gru(width=8)").id
+    own = make_run("ptb-char", "gru(width=8)", head="softmax(std=none)", embedding="embedding(width=100)")
+    assert own.id == make_run("ptb-char", "gru(width=8)").id, "named, or the task's own"
 
 
 @pytest.mark.parametrize("kind", ["task", "model"])
@@ -202,7 +233,8 @@ def test_a_row_of_the_past_or_the_future_says_what_is_not_known() -> None:
         with pytest.raises(UsageError, match=hint):
             from_config(changed)
     past = json.loads(json.dumps(config))
-    del past["training"]["test_lengths"], past["model"]["options"]["chrono"]  # they came later
+    del past["training"]["test_lengths"], past["model"]["options"]["chrono"], past["embedding"]  # they came later
+    assert from_config(past) == make_run("adding", "gru")
     assert from_config(past).id == make_run("adding", "gru").id
 
 
