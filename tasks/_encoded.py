@@ -12,7 +12,6 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -95,19 +94,11 @@ def _write(folder: Path, encoded: Encoded) -> bool:
     return True
 
 
-@lru_cache(maxsize=8)
-def _vocabulary(path: Path, modified: int, size: int) -> dict[str, Any]:
-    """The content of the file that was modified then: who decodes symbol by symbol asks for it each time."""
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
-
-
 def _read(folder: Path) -> Encoded:
     try:
-        status = (folder / _VOCABULARY).stat()
-        content = _vocabulary(folder / _VOCABULARY, status.st_mtime_ns, status.st_size)
+        content = json.loads((folder / _VOCABULARY).read_text(encoding="utf-8"))
         # copy on write: a map that is read only makes torch warn that it could be written to
         texts = {name: np.load(folder / f"{name}.npy", mmap_mode="c", allow_pickle=False) for name in content["files"]}
-        return Encoded([*content["symbols"]], texts, content["files"])
+        return Encoded(content["symbols"], texts, content["files"])
     except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
         raise DataError(f"{folder} is damaged ({error}): delete it") from error

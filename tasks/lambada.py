@@ -73,6 +73,7 @@ class Task(_language.Words):
                 "https://zenodo.org/record/2630551/files/lambada-dataset.tar.gz",
                 "http://clic.cimec.unitn.it/lambada/lambada-dataset.tar.gz",
             ),
+            size=334_527_694,
         ),
         Remote(
             "lambada/lambada_vocabulary_sorted.txt",
@@ -81,6 +82,7 @@ class Task(_language.Words):
                 "https://raw.githubusercontent.com/locuslab/TCN/master/TCN/lambada_language/data/lambada_vocabulary_sorted.txt",
                 "https://github.com/locuslab/TCN/raw/master/TCN/lambada_language/data/lambada_vocabulary_sorted.txt",
             ),
+            size=788_353,
         ),
     )
     head: ClassVar[str] = "tied"

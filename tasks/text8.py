@@ -51,6 +51,7 @@ class Task(_language.Characters):
                 "https://huggingface.co/datasets/ardMLX/text8/resolve/main/text8.zip",
                 "https://data.deepai.org/text8.zip",
             ),
+            size=31_344_016,
         ),
     )
     head: ClassVar[str] = "softmax"

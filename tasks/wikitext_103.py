@@ -52,6 +52,7 @@ class Task(_language.Words):
                 "https://wikitext.smerity.com/wikitext-103-v1.zip",
                 "https://s3.amazonaws.com/research.metamind.io/wikitext/wikitext-103-v1.zip",
             ),
+            size=190_229_076,
         ),
     )
     head: ClassVar[str] = "tied"

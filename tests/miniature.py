@@ -79,7 +79,7 @@ def install(folder: Path, monkeypatch: Patch | None = None) -> None:
         payload = gzip.decompress(content) if of_container else content
         sums[filename] = hashlib.sha256(payload).hexdigest()
     for task in TASKS:
-        remotes = tuple(replace(remote, sha256=sums[remote.filename], urls=()) for remote in task.remotes)
+        remotes = tuple(replace(remote, sha256=sums[remote.filename], urls=(), size=None) for remote in task.remotes)
         patch.setattr(task, "remotes", remotes)
     for task in TEXTS:
         for name, value in miniature_texts.sizes()[task.__module__.rpartition(".")[2]].items():
@@ -100,7 +100,7 @@ def offer(
         path = folder / "mirror" / remote.filename
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(contents[remote.filename])
-        remotes.append(replace(remote, sha256=hashlib.sha256(contents[remote.filename]).hexdigest(), urls=()))
+        remotes.append(replace(remote, sha256=hashlib.sha256(contents[remote.filename]).hexdigest(), urls=(), size=None))
     monkeypatch.setattr(task, "remotes", tuple(remotes))
     for name, value in constants.items():
         monkeypatch.setattr(task, name, value)
