@@ -183,10 +183,11 @@ def _counted(cell: Cell, metric: Metric, rule: str, rows: Mapping[str, Row]) -> 
             else:
                 values[run.seed] = score
     yardsticks = {
-        yardstick["name"]: yardstick["scores"][metric.name]
+        yardstick["name"]: math.nan if score is None else score  # stored as None
         for run in cell.runs
         for yardstick in rows.get(run.id, {}).get("yardsticks", [])
-        if metric.name in yardstick["scores"]
+        for name, score in yardstick["scores"].items()
+        if name == metric.name
     }
     counts = {reason: without[reason] for reason in ("missing", "failed", "diverged")}
     return {"values": values, "yardsticks": yardsticks} | counts
