@@ -1,4 +1,10 @@
-"""Where a row comes from: commit, source, versions, machine, data. A row without it is refused by the store."""
+"""Where a row comes from: commit, source, versions, machine, data. A row without it is refused by the store.
+
+Keys of a row's `provenance`: `commit` (None outside a git checkout), `dirty`, `diff` (SHA-256 of what differed from the
+commit, None where nothing did), `source` (hash of the code that defines the result), `command`, `versions`, `platform`,
+`processor`, `instructions` (the widest vector instructions that torch uses: they decide the order of sums), `device`,
+`driver` (of a GPU), `threads`, `data` (file -> SHA-256 of its payload), `started`, `finished` (UTC).
+"""
 
 from __future__ import annotations
 
@@ -32,30 +38,54 @@ STANDS_APART = {
     "bench/options.py",
 }
 """Sources that a result does not depend on: data are known by their sums, and a checkpoint resumes to the same bits."""
-VERSIONS_OF = ("torch", "numpy", "numba", "scipy", "seqbench")
-REQUIRED = ("commit", "dirty", "source", "versions", "platform", "processor", "device", "threads", "data", "started")
+COMPUTE = ("torch", "numpy", "numba", "scipy")
+"""The packages whose versions decide about the bits."""
+VERSIONS_OF = (*COMPUTE, "seqbench")
+REQUIRED = (
+    "commit", "dirty", "diff", "source", "versions", "platform", "processor", "instructions", "device", "driver",
+    "threads", "data", "started", "finished",
+)  # fmt: skip
+MAY_BE_NONE = ("commit", "diff", "driver")
+LATER = ("diff", "instructions")
+"""What is asked for since rows were first published: rows of before are read all the same."""
 
 
 def of_sweep(folder: Path, runs: Iterable[Run]) -> dict[str, Any]:
     """What is judged once, when a sweep starts: the commit, and whether the sources or the experiment differ from it.
 
-    A user's task and model files are judged too, where they lie in the checkout.
+    `diff` is the SHA-256 of how they differ: of git's diff against the commit, and the name and content of each file
+    that git does not know. A user's task and model files are judged too, where they lie in the checkout.
     Outside a git checkout (an installed wheel) the commit is None and the version stands in for it.
     """
     root = registry.ROOT
     commit = _git(root, "rev-parse", "HEAD")
     if commit is None or _git(root, "rev-parse", "--show-toplevel") != str(root):
-        return {"commit": None, "dirty": False, "command": sys.argv[1:]}
+        return {"commit": None, "dirty": False, "diff": None, "command": sys.argv[1:]}
     own = sorted({str(path) for run in runs for path in _class_files(run)})
     paths = [*DEFINES_RESULTS, str(folder.resolve() / "experiment.yaml"), *own]
     inside = [path for path in paths if not Path(path).is_absolute() or Path(path).is_relative_to(root)]
-    changed = _git(root, "status", "--porcelain", "--", *inside, *SHOWS_RESULTS)
-    return {"commit": commit, "dirty": bool(changed), "command": sys.argv[1:]}
+    dirty = bool(_git(root, "status", "--porcelain", "--", *inside, *SHOWS_RESULTS))
+    diff = _diff(root, [*inside, *SHOWS_RESULTS]) if dirty else None
+    return {"commit": commit, "dirty": dirty, "diff": diff, "command": sys.argv[1:]}
+
+
+def _diff(root: Path, paths: list[str]) -> str:
+    """The SHA-256 of all that differs from the commit, whatever the user's own settings of git are."""
+    plain = ("--binary", "--full-index", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "--unified=3")
+    prefix = ("--src-prefix=a/", "--dst-prefix=b/", "--diff-algorithm=myers")
+    known = _git(root, "diff", *plain, *prefix, "HEAD", "--", *paths)
+    unknown = _git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", *paths)
+    digest = hashlib.sha256((known or "").encode(errors="surrogateescape"))
+    for name in sorted(filter(None, (unknown or "").split("\0"))):
+        digest.update(f"\n{name}\n".encode(errors="surrogateescape"))
+        digest.update((root / name).read_bytes() if (root / name).is_file() else b"")  # else a repository in this one
+    return digest.hexdigest()
 
 
 def _git(root: Path, *arguments: str) -> str | None:
+    command = ["git", "-C", str(root), *arguments]
     try:
-        answer = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)
+        answer = subprocess.run(command, capture_output=True, encoding="utf-8", errors="surrogateescape", check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
     return answer.stdout.strip()
@@ -64,13 +94,32 @@ def _git(root: Path, *arguments: str) -> str | None:
 def of_process(device: torch.device) -> dict[str, Any]:
     """What is judged in the worker: versions, machine, device, threads."""
     return {
-        "versions": {"python": platform.python_version()} | {name: _version(name) for name in VERSIONS_OF},
+        "versions": versions(device),
         "platform": platform.platform(),
         "processor": _processor(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "driver": torch.version.cuda if device.type == "cuda" else None,
+        "driver": _driver() if device.type == "cuda" else None,
         "threads": torch.get_num_threads(),
     }
+
+
+def versions(device: torch.device) -> dict[str, str | None]:
+    """Of Python and the packages that compute; on a GPU also of the CUDA and cuDNN that torch was built with."""
+    found = {"python": platform.python_version()} | {name: _version(name) for name in VERSIONS_OF}
+    if device.type == "cuda":
+        found |= {"cuda": torch.version.cuda, "cudnn": str(torch.backends.cudnn.version())}
+    return found
+
+
+def _driver() -> str:
+    """The version of the GPU's driver, as its own tool says it; `unknown` where that is not there."""
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, check=True, timeout=30).stdout.split()
+    except (OSError, subprocess.SubprocessError):
+        answer = []
+    return answer[0] if answer else "unknown"
 
 
 def _version(name: str) -> str | None:

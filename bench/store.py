@@ -1,8 +1,9 @@
 """Rows in, rows out: one JSON line a run, appended by one writer, each with its own sum.
 
 A row's keys: `id`, `status` (done, diverged, failed, died), `device` (cpu or cuda), `label`, `config`, `parameters`,
-`state_size`, `receptive_field`, `scores`, `lengths`, `curve`, `trace`, `seconds`, `peak_memory_mb`, `provenance`,
-`error`, `sum`.
+`state_size`, `receptive_field`, `scores`, `lengths`, `curve`, `trace`, `yardsticks`, `resumed` (how many times it was
+gone on with), `seconds` (training and evaluation of wall time; cpu), `peak_memory_mb`, `provenance` (its keys stand
+there), `error`, `sum`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from .errors import UsageError
-from .provenance import REQUIRED
+from .provenance import COMPUTE, LATER, MAY_BE_NONE, REQUIRED
 
 Row = dict[str, Any]
 
@@ -46,6 +47,47 @@ def untouched(row: Row) -> bool:
     return row.get("sum") == _sum(row)
 
 
+def lacking(row: Row, later: bool = True) -> list[str]:
+    """What a row does not say of its origin, as paths: provenance, and of a result its seed, times and memory.
+
+    later: also what is asked for only since rows were first published.
+
+    >>> origin = dict.fromkeys(REQUIRED, "known") | {"versions": dict.fromkeys(COMPUTE, "1.0"), "data": None}
+    >>> lacking({"status": "died", "provenance": origin})
+    ['provenance.data']
+    """
+    wanted = [f"provenance.{key}" for key in REQUIRED if later or key not in LATER]
+    if _at(row, "provenance.versions") is not _NOWHERE:
+        wanted += [f"provenance.versions.{name}" for name in COMPUTE]
+    if row.get("status") in FINISHED:
+        wanted += ["config.seed", "seconds.training", "seconds.evaluation", "seconds.cpu", "peak_memory_mb"]
+    may_be_none = {f"provenance.{key}" for key in MAY_BE_NONE}
+    if _at(row, "provenance.dirty"):
+        may_be_none.remove("provenance.diff")
+    return [path for path in wanted if _at(row, path, path not in may_be_none) is _NOWHERE]
+
+
+_NOWHERE = object()
+
+
+def _at(row: Any, path: str, not_none: bool = True) -> Any:
+    """What stands at a path of keys; _NOWHERE where nothing does, or None where that is not enough."""
+    for key in path.split("."):
+        if not isinstance(row, dict) or key not in row:
+            return _NOWHERE
+        row = row[key]
+    return _NOWHERE if row is None and not_none else row
+
+
+def digest(rows: Iterable[Row]) -> str:
+    """16 hex digits that stand for these rows, in whatever order: answers made of them carry it.
+
+    >>> digest([{"sum": "a"}, {"sum": "b"}]) == digest([{"sum": "b"}, {"sum": "a"}]) != digest([{"sum": "a"}])
+    True
+    """
+    return hashlib.sha256("\n".join(sorted(str(row.get("sum")) for row in rows)).encode()).hexdigest()[:16]
+
+
 def _sum(row: Row) -> str:
     content = {key: value for key, value in row.items() if key != "sum"}
     return hashlib.sha256(_line(content).encode()).hexdigest()[:16]
@@ -64,12 +106,11 @@ class RowFile:
     def append(self, row: Row) -> Row:
         """Signs the row and writes it to the disk; the signed row is returned.
 
-        Raises ValueError for a row whose provenance is incomplete, OSError where the disk refuses; then what was
-        written of the line is taken back, so that the file stays whole.
+        Raises ValueError for a row that does not say where it comes from (see `lacking`), OSError where the disk
+        refuses; then what was written of the line is taken back, so that the file stays whole.
         """
-        missing = [key for key in REQUIRED if key not in row.get("provenance", {})]
-        if missing:
-            raise ValueError(f"row {row.get('id')}: provenance lacks {', '.join(missing)}")
+        if missing := lacking(row):
+            raise ValueError(f"row {row.get('id')} lacks {', '.join(missing)}")
         row = signed(finite(row))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.repair()

@@ -250,9 +250,55 @@ def test_other_changes_are_not(name: str, checkout: Path) -> None:
     assert not judged(checkout)
 
 
+def diff_of(checkout: Path) -> str | None:
+    folder = checkout / "results" / "mine"
+    origin = of_sweep(folder, config.load(folder).runs)
+    assert (origin["diff"] is not None) == origin["dirty"]
+    found: str | None = origin["diff"]
+    return found
+
+
+def test_the_diff_of_a_dirty_row_stands_for_what_differed(checkout: Path) -> None:
+    """Known files and new ones, by name and content; what defines no result does not count."""
+    assert diff_of(checkout) is None
+    changes = [
+        ("tasks/adding.py", "\n# a\n"),
+        ("tasks/adding.py", "\n# b\n"),
+        ("models/new.py", "a"),
+        ("models/new2.py", ""),
+    ]
+    diffs = []
+    for name, text in changes:
+        with (checkout / name).open("a", encoding="utf-8") as file:
+            file.write(text)
+        diffs.append(diff_of(checkout))
+        (checkout / "README.md").write_text(text, encoding="utf-8")
+        assert diff_of(checkout) == diffs[-1]
+    assert len({*diffs, None}) == 5
+    (checkout / "models" / "new2.py").rename(checkout / "models" / "new3.py")
+    assert diff_of(checkout) not in diffs
+    (checkout / "models" / "new3.py").rename(checkout / "models" / "new2.py")
+    git(checkout, "add", "tasks/adding.py")
+    assert diff_of(checkout) == diffs[-1], "staged or not, the difference is the same"
+    for setting in ("diff.noprefix=true", "diff.context=9", "diff.renames=copies", "color.ui=always"):
+        git(checkout, "config", *setting.split("="))
+    assert diff_of(checkout) == diffs[-1], "nor does it depend on how a person likes to see it"
+
+
+def test_a_change_that_is_no_text_has_a_diff(checkout: Path) -> None:
+    (checkout / "models" / "weights.py").write_bytes(b"\xff\x00\xfe")
+    git(checkout, "add", ".")
+    git(checkout, "commit", "-q", "-m", "bytes")
+    diffs = {diff_of(checkout)}
+    for content in (b"\xff\x00\xfd", b"\xff\xfd"):
+        (checkout / "models" / "weights.py").write_bytes(content)
+        diffs.add(diff_of(checkout))
+    assert len(diffs) == 3
+
+
 def test_without_a_checkout_the_version_stands_in(suite: Path) -> None:
     origin = of_sweep(suite / "results" / "mine", [])
-    assert (origin["commit"], origin["dirty"]) == (None, False)
+    assert (origin["commit"], origin["dirty"], origin["diff"]) == (None, False, None)
     git(suite.parent, "init", "-q")  # an installed suite inside someone's own checkout is not that checkout
     assert of_sweep(suite / "results" / "mine", [])["commit"] is None
     assert of_process(torch.device("cpu"))["versions"]["seqbench"]
@@ -260,8 +306,9 @@ def test_without_a_checkout_the_version_stands_in(suite: Path) -> None:
 
 def test_a_row_has_all_that_is_required(tmp_path: Path) -> None:
     origin: dict[str, Any] = {**of_sweep(tmp_path, []), **of_process(torch.device("cpu"))}
-    assert set(REQUIRED) - set(origin) == {"source", "data", "started"}, "which the worker knows"
+    assert set(REQUIRED) - set(origin) == {"source", "data", "started", "finished"}, "which the worker knows"
     assert set(origin["versions"]) == {"python", "torch", "numpy", "numba", "scipy", "seqbench"}
     assert all(origin["versions"].values())
+    assert (origin["instructions"], origin["driver"]) == (torch.backends.cpu.get_cpu_capability(), None)
     row = make_row(gru(), "cpu", origin, error={"message": "no", "traceback": ""})
     assert (row["status"], row["provenance"], row["device"]) == ("failed", origin, "cpu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import json
 import math
@@ -15,14 +16,19 @@ from typing import Any
 import pytest
 from seqbench.bench import store
 from seqbench.bench.errors import UsageError
-from seqbench.bench.provenance import REQUIRED
-from seqbench.bench.store import RowFile, Workplace, finite, latest, signed, untouched
+from seqbench.bench.provenance import COMPUTE, LATER, REQUIRED
+from seqbench.bench.store import RowFile, Workplace, digest, finite, lacking, latest, signed, untouched
 
-ORIGIN = dict.fromkeys(REQUIRED, "known")
+ORIGIN = dict.fromkeys(REQUIRED, "known") | {"versions": dict.fromkeys(COMPUTE, "1.0")}
+MEASURED = {
+    "config": {"seed": 0},
+    "seconds": {"training": 1.0, "evaluation": 0.5, "cpu": 1.5},
+    "peak_memory_mb": 300.0,
+}
 
 
 def row(number: int = 0, **changes: Any) -> dict[str, Any]:
-    return {"id": f"{number:012x}", "status": "done", "device": "cpu", "provenance": ORIGIN} | changes
+    return {"id": f"{number:012x}", "status": "done", "device": "cpu", "provenance": ORIGIN} | MEASURED | changes
 
 
 @pytest.fixture
@@ -68,14 +74,68 @@ def test_a_row_edited_by_hand_is_found_out(change: dict[str, Any], file: RowFile
     assert not untouched(edited)
 
 
-@pytest.mark.parametrize("lacking", REQUIRED)
-def test_a_row_of_unknown_origin_is_refused(lacking: str, file: RowFile) -> None:
-    known = {key: value for key, value in ORIGIN.items() if key != lacking}
-    with pytest.raises(ValueError, match=f"provenance lacks {lacking}$"):
-        file.append(row(provenance=known))
-    with pytest.raises(ValueError, match="provenance lacks commit, dirty"):
-        file.append({"id": "x", "status": "done"})
+def without(path: str) -> dict[str, Any]:
+    """A row without what stands at the path."""
+    changed: dict[str, Any] = copy.deepcopy(row())
+    *parents, last = path.split(".")
+    inner = changed
+    for key in parents:
+        inner = inner[key]
+    del inner[last]
+    return changed
+
+
+ASKED = [
+    *(f"provenance.{key}" for key in REQUIRED if key != "versions"),
+    *(f"provenance.versions.{name}" for name in COMPUTE),
+    *("config.seed", "seconds.training", "seconds.evaluation", "seconds.cpu", "peak_memory_mb"),
+]
+
+
+@pytest.mark.parametrize("path", ASKED)
+def test_a_result_of_unknown_origin_is_refused(path: str, file: RowFile) -> None:
+    with pytest.raises(ValueError, match=rf"^row 0+ lacks {path}$"):
+        file.append(without(path))
     assert not file.path.exists()
+
+
+def test_all_that_is_missing_is_named(file: RowFile) -> None:
+    with pytest.raises(ValueError, match=r"^row x lacks provenance\.commit, provenance\.dirty, .+, peak_memory_mb$"):
+        file.append({"id": "x", "status": "done"})
+    with pytest.raises(ValueError, match=r"^row x lacks provenance\.commit, .+, provenance\.finished$"):
+        file.append({"id": "x", "status": "died"})
+
+
+def test_what_failed_has_measured_nothing(file: RowFile) -> None:
+    file.append({"id": "x", "status": "failed", "device": "cpu", "provenance": ORIGIN})
+    assert [one["id"] for one in file.read()] == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "missing"),
+    [
+        ({"commit": None, "dirty": False, "diff": None, "driver": None}, []),
+        ({"dirty": True, "diff": None}, ["provenance.diff"]),
+        ({"versions": None}, ["provenance.versions"]),
+        ({"versions": {"torch": "2.9", "numpy": "2.0", "numba": None}}, ["provenance.versions.numba", "…scipy"]),
+        ({"processor": None, "data": None}, ["provenance.processor", "provenance.data"]),
+    ],
+)
+def test_what_may_be_none(changes: dict[str, Any], missing: list[str]) -> None:
+    expected = [path.replace("…", "provenance.versions.") for path in missing]
+    assert lacking(row(provenance=ORIGIN | {"dirty": False} | changes)) == expected
+
+
+def test_rows_of_before_are_read_and_can_be_told() -> None:
+    old = row(provenance={key: value for key, value in ORIGIN.items() if key not in LATER} | {"dirty": False})
+    assert lacking(old) == [f"provenance.{key}" for key in LATER]
+    assert lacking(old, later=False) == []
+
+
+def test_a_digest_stands_for_the_rows_whatever_their_order() -> None:
+    rows = [signed(row(number)) for number in range(3)]
+    assert digest(rows) == digest(reversed(rows))
+    assert len({digest(rows), digest(rows[:2]), digest([]), digest([*rows[:2], signed(row(2, seconds={}))])}) == 4
 
 
 @pytest.mark.parametrize("left", [1, 40])
@@ -229,6 +289,6 @@ def test_a_working_area_that_cannot_be_written(runs: str, tmp_path: Path, monkey
 
 def test_a_row_is_one_line_of_sorted_json(file: RowFile) -> None:
     """So that rows of two machines can be merged, and a difference be read."""
-    written = file.append(row(1, config={"b": 1, "a": 2}))
+    written = file.append(row(1, config={"seed": 1, "a": 2}))
     line = file.path.read_text(encoding="utf-8")
     assert line == json.dumps(written, sort_keys=True, separators=(",", ":")) + "\n"
