@@ -6,7 +6,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from multiprocessing import connection
@@ -22,7 +22,7 @@ from .planning import Planned
 from .processes import default_jobs, how_it_ended, one_thread_in_children, signals_held_back, worker_context
 from .repeatable import check_precision
 from .runs import Run
-from .store import FINISHED, Row, Workplace
+from .store import FINISHED, Row, Workplace, finite, signed
 
 START_UP_LIMIT = 120.0
 """Seconds in which a worker must say that it has started; a hung fork server would else be waited for for ever."""
@@ -67,20 +67,20 @@ def run(
     jobs: int | None = None,
     minutes: float | None = None,
     checkpoint_every: float = 60.0,
+    keep: bool = True,
 ) -> Result:
     """Trains what is planned, `jobs` at a time, into the working area; returns when all is done or it is cut short.
 
-    Raises UsageError where another process runs this experiment, the working area cannot be written, or the device
+    keep: False writes nothing anywhere, no row and no checkpoint; the result alone has the rows. Raises UsageError where another process runs this experiment, the working area cannot be written, or the device
     cannot do the experiment's precision.
     """
     for item in planned:
         check_precision(item.run, torch.device(device))
     workplace = Workplace(experiment.folder)
-    with workplace.held():
-        repaired = workplace.working.repair()
-        if repaired:
+    with workplace.held() if keep else nullcontext():
+        if keep and (repaired := workplace.working.repair()):
             display.say(repaired)
-        sweep = _Sweep(experiment, workplace, display, device, minutes, checkpoint_every)
+        sweep = _Sweep(experiment, workplace if keep else None, display, device, minutes, checkpoint_every)
         return sweep.run_through(planned, jobs or default_jobs(device))
 
 
@@ -98,7 +98,7 @@ class _Sweep:
     def __init__(
         self,
         experiment: Experiment,
-        workplace: Workplace,
+        workplace: Workplace | None,
         display: Display,
         device: str,
         minutes: float | None,
@@ -131,7 +131,8 @@ class _Sweep:
                             break
                     self._listen()
             except KeyboardInterrupt:
-                self.display.say("stopped at once: the next run goes on from the last checkpoints")
+                goes_on = ": the next run goes on from the last checkpoints" if self.workplace else ""
+                self.display.say(f"stopped at once{goes_on}")
             finally:
                 for one in self.workers:
                     one.process.kill()
@@ -160,15 +161,16 @@ class _Sweep:
                 yield item
 
     def _start(self, item: Planned) -> None:
-        run, checkpoint = item.run, self.workplace.checkpoint(item.run.id, torch.device(self.device).type)
-        if item.reason in ("afresh", "stale"):
+        run, place = item.run, (item.run.id, torch.device(self.device).type)
+        checkpoint = self.workplace.checkpoint(*place) if self.workplace else None
+        if checkpoint and item.reason in ("afresh", "stale"):
             checkpoint.unlink(missing_ok=True)
         job = worker.Job(
             run.config,
             self.experiment.folder.resolve(),
             self.device,
             checkpoint,
-            self.workplace.trained(item.run.id, torch.device(self.device).type),
+            self.workplace.trained(*place) if self.workplace else None,
             self.checkpoint_every,
             self.origin,
             provenance.source_hash(run),
@@ -216,17 +218,21 @@ class _Sweep:
         one.process.join()
         one.pipe.close()
         if row is not None:
-            try:
-                row = self.workplace.working.append(row)
-            except OSError as error:
-                raise UsageError(
-                    f"cannot write {self.workplace.working.path}: {error.strerror}; "
-                    "the run's checkpoint is kept, the next run goes on from it"
-                ) from error
+            row = self._kept(row, self.workplace) if self.workplace else signed(finite(row))
             self.result.rows.append(row)
-            if row["status"] in FINISHED:
-                self.workplace.checkpoint(one.run.id, row["device"]).unlink(missing_ok=True)
         self.display.end(one.run, row)
+
+    def _kept(self, row: Row, workplace: Workplace) -> Row:
+        try:
+            row = workplace.working.append(row)
+        except OSError as error:
+            raise UsageError(
+                f"cannot write {workplace.working.path}: {error.strerror}; "
+                "the run's checkpoint is kept, the next run goes on from it"
+            ) from error
+        if row["status"] in FINISHED:
+            workplace.checkpoint(row["id"], row["device"]).unlink(missing_ok=True)
+        return row
 
     def _died(self, one: _Worker, how: str) -> None:
         device = torch.device(self.device)
@@ -260,7 +266,8 @@ class _Sweep:
             if self.stop_code == INTERRUPTED and number == signal.SIGINT:
                 raise KeyboardInterrupt
             self.stop_code = INTERRUPTED if number == signal.SIGINT else TERMINATED
-            self.display.say("stopping: the runs save their checkpoints (Ctrl-C once more: stop at once)")
+            what = "the runs save their checkpoints" if self.workplace else "nothing is kept"
+            self.display.say(f"stopping: {what} (Ctrl-C once more: stop at once)")
 
         before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 import traceback
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from multiprocessing import connection, parent_process
@@ -32,13 +33,16 @@ REPORT_EVERY = 0.2
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker is told: all of it small and made of plain types."""
+    """What a worker is told: all of it small and made of plain types.
+
+    checkpoint, trained: the files for going on and for what a language model has learned; None where nothing is kept.
+    """
 
     config: dict[str, Any]
     folder: Path
     device: str
-    checkpoint: Path
-    trained: Path
+    checkpoint: Path | None
+    trained: Path | None
     checkpoint_every: float
     sweep: dict[str, Any]
     source: str
@@ -61,9 +65,10 @@ def main(pipe: connection.Connection, job: Job) -> None:
     try:
         if provenance.source_hash(run) != job.source:
             raise RuntimeError("the source has changed since the sweep started; the next run trains with the new one")
-        with Checkpoint(job.checkpoint, job.source, job.checkpoint_every) as checkpoint:
+        held = Checkpoint(job.checkpoint, job.source, job.checkpoint_every) if job.checkpoint else nullcontext()
+        with held as checkpoint:
             outcome = train(run, device, checkpoint, stop.is_set, reporter)
-        if run.task_class.distribution:  # a person will want to see what it writes
+        if job.trained and run.task_class.distribution:  # a person will want to see what it writes
             with Checkpoint(job.trained) as trained:
                 trained.save({"network": outcome.network.state_dict()})
     except Stopped:

@@ -72,7 +72,7 @@ def test_the_environment_here_is_given_back(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def job_of(run: Run, file: Path) -> worker.Job:
-    return worker.Job(run.config, file.parent, "cpu", file, 60.0, {}, provenance.source_hash(run))
+    return worker.Job(run.config, file.parent, "cpu", file, None, 60.0, {}, provenance.source_hash(run))
 
 
 def row_from(pipe: Any) -> dict[str, Any]:
