@@ -71,7 +71,8 @@ def run(
 ) -> Result:
     """Trains what is planned, `jobs` at a time, into the working area; returns when all is done or it is cut short.
 
-    keep: False writes nothing anywhere, no row and no checkpoint; the result alone has the rows. Raises UsageError where another process runs this experiment, the working area cannot be written, or the device
+    keep: False writes nothing anywhere, no row and no checkpoint; the result alone has the rows.
+    Raises UsageError where another process runs this experiment, the working area cannot be written, or the device
     cannot do the experiment's precision.
     """
     for item in planned:
