@@ -108,20 +108,15 @@ def profile_interval(
     tasks: Strata, thresholds: Sequence[float], *stream: str | int, level: float = 0.95, resamples: int = 2000
 ) -> tuple[Array, Array] | None:
     """The band of a performance profile, point by point: low (K,) and high (K,). None as above."""
-    bounds = [
-        bootstrap(
-            lambda drawn, limit=limit: np.mean([(scores > limit).mean(axis=1) for scores in drawn], axis=0),
-            tasks,
-            *stream,
-            level=level,
-            resamples=resamples,
-        )
-        for limit in thresholds
-    ]
+    bounds = [bootstrap(_share_above(limit), tasks, *stream, level=level, resamples=resamples) for limit in thresholds]
     found = [bound for bound in bounds if bound is not None]
     if len(found) < len(bounds):
         return None
     return np.array([bound.low for bound in found]), np.array([bound.high for bound in found])
+
+
+def _share_above(limit: float) -> Callable[[list[Array]], Any]:
+    return lambda drawn: np.mean([(scores > limit).mean(axis=1) for scores in drawn], axis=0)
 
 
 def bootstrap(
@@ -131,7 +126,7 @@ def bootstrap(
     level: float = 0.95,
     resamples: int = RESAMPLES,
 ) -> Interval | None:
-    """The percentile interval of a statistic by the stratified bootstrap (Efron 1979, Annals of Statistics 7; Agarwal et al. §4).
+    """The percentile interval of a statistic by the stratified bootstrap (Efron 1979; Agarwal et al. §4).
 
     statistic: from one array (R, n) for each stratum, whose lines are resamples of its n runs, to R numbers.
     stream: names of the random stream. None where a stratum has a single run. With few runs a task the interval is
