@@ -219,22 +219,43 @@ def publish(directory: Dir, device: DeviceClass = None, json: Json = False) -> N
 
 
 def table(
-    directory: Dir,
+    directories: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="DIR", help="A folder with an experiment.yaml; with --ledger any number."),
+    ] = None,
     format: Annotated[Format, typer.Option(help="How to write it.")] = Format.md,
     device: DeviceClass = None,
     working: Annotated[bool, typer.Option("--working", help="Only the rows that are not published yet.")] = False,
+    ledger: Annotated[
+        bool, typer.Option("--ledger", help="The published numbers, ours, and the verdicts (no DIR: all of them).")
+    ] = False,
 ) -> None:
     """Prints the table of an experiment: every cell of its grid, with what is missing, and the seeds behind it.
 
-    Rows of the folder and of the working area are taken together, newer ones first.
+    Rows of the folder and of the working area are taken together, newer ones first. With --ledger: each number that a
+    paper prints for these tasks, ours beside it, and whether it is reproduced.
 
     Example: seqbench table results/quick --format latex
     """
+    if ledger:
+        typer.echo(_ledger(directories, format.value, device, working), nl=False)
+        return
+    if not directories or len(directories) > 1:
+        raise UsageError("table: one DIR is needed, such as results/quick; only --ledger takes none, or several")
     from ..report.grid import collect
     from ..report.tables import table as write
 
-    experiment, rows = _rows(directory, working)
+    experiment, rows = _rows(directories[0], working)
     typer.echo(write(collect(experiment, rows, device), format.value, experiment.question), nl=False)
+
+
+def _ledger(directories: list[str] | None, format: str, device: str | None, working: bool) -> str:
+    from ..places import experiment_folder
+    from ..report.ledger import lines
+    from ..report.ledger_table import ledger
+
+    folders = [experiment_folder(directory) for directory in directories] if directories else None
+    return ledger(lines(folders, "working" if working else "all", device), format)
 
 
 def plot(
