@@ -79,15 +79,6 @@ def _at(row: Any, path: str, not_none: bool = True) -> Any:
     return _NOWHERE if row is None and not_none else row
 
 
-def digest(rows: Iterable[Row]) -> str:
-    """16 hex digits that stand for these rows, in whatever order: answers made of them carry it.
-
-    >>> digest([{"sum": "a"}, {"sum": "b"}]) == digest([{"sum": "b"}, {"sum": "a"}]) != digest([{"sum": "a"}])
-    True
-    """
-    return hashlib.sha256("\n".join(sorted(str(row.get("sum")) for row in rows)).encode()).hexdigest()[:16]
-
-
 def _sum(row: Row) -> str:
     content = {key: value for key, value in row.items() if key != "sum"}
     return hashlib.sha256(_line(content).encode()).hexdigest()[:16]

@@ -17,7 +17,7 @@ import pytest
 from seqbench.bench import store
 from seqbench.bench.errors import UsageError
 from seqbench.bench.provenance import COMPUTE, LATER, REQUIRED
-from seqbench.bench.store import RowFile, Workplace, digest, finite, lacking, latest, signed, untouched
+from seqbench.bench.store import RowFile, Workplace, finite, lacking, latest, signed, untouched
 
 ORIGIN = dict.fromkeys(REQUIRED, "known") | {"versions": dict.fromkeys(COMPUTE, "1.0")}
 MEASURED = {
@@ -130,12 +130,6 @@ def test_rows_of_before_are_read_and_can_be_told() -> None:
     old = row(provenance={key: value for key, value in ORIGIN.items() if key not in LATER} | {"dirty": False})
     assert lacking(old) == [f"provenance.{key}" for key in LATER]
     assert lacking(old, later=False) == []
-
-
-def test_a_digest_stands_for_the_rows_whatever_their_order() -> None:
-    rows = [signed(row(number)) for number in range(3)]
-    assert digest(rows) == digest(reversed(rows))
-    assert len({digest(rows), digest(rows[:2]), digest([]), digest([*rows[:2], signed(row(2, seconds={}))])}) == 4
 
 
 @pytest.mark.parametrize("left", [1, 40])
