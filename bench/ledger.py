@@ -150,10 +150,8 @@ def _numbers(marked: Marked, path: Path_, given: Any, sources: Mapping[str, str]
             _check_name(marked, (*at, "model"), "model", value["model"])
         elif row["experiment"] is not None:
             raise marked.error(at, f"{value['name']}: a number that is judged needs the model that is judged by it")
-        if value["sampling_error"] < 0:
-            raise marked.error(
-                (*at, "sampling_error"), f"sampling_error={value['sampling_error']}: 0 or more is needed"
-            )
+        if value["sampling_error"] < 0 or (value["sampling_error"] and value["solved"]):
+            raise marked.error((*at, "sampling_error"), "0 or more is needed, and 0 of a run that solved the task")
         words = {"cannot": value["cannot"], "note": value["note"], "row_note": row["note"]}
         content: dict[str, Any] = {
             **{key: row[key] for key in ("table", "row", "task", "metric", "direction", "experiment")},

@@ -21,8 +21,8 @@ RULES = (
     "A published number is one run of somebody else's. It is reproduced where it lies in the interval in which one "
     "more run like ours would fall (95 %: mean plus or minus t times s times sqrt(1 + 1/n), and half of the number's "
     "last digit); outside of it ours are better or worse. Not judged: fewer than three runs, a run that diverged, rows "
-    "that are dirty, stale, failed or edited by hand, another preset than published, or a count of parameters that "
-    "differs by more than a tenth from that of the published settings. Where a task is solved or not, runs are "
+    "that are dirty, stale, failed, of no commit or edited, another preset than published, or a count of parameters "
+    "that differs by more than a tenth from that of the published settings. Where a task is solved or not, runs are "
     "compared with a published run that did the same, those that solved it on a log scale. "
     "Ours: mean [95 % interval of the mean], number of runs."
 )

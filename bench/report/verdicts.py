@@ -5,9 +5,9 @@ would: mean ± t·s·√(1 + 1/n), widened by half of the number's last printed 
 runs are better or worse. From three runs on.
 
 **A number is not judged** where the rows cannot bear it: fewer than three runs, another preset than `published`, rows
-that are dirty, stale, failed or edited by hand, a network whose parameters differ from the published ones by more than
-a tenth (where those are known), or a run that diverged: the others would be a sample chosen by its outcome. Runs that
-are still missing do no harm: they are missing because of their number, not of their score.
+that are dirty, stale, failed, of no commit or edited by hand, a network whose parameters differ from the published ones
+by more than a tenth (where those are known), or a run that diverged: the others would be a sample chosen by outcome.
+Runs that are still missing do no harm: they are missing because of their number, not of their score.
 
 **Tasks that are solved or not.** Their scores lie in two heaps, four decades apart, and a mean over both means nothing.
 So our runs are parted into those that solved the task and those that did not, and the number is compared with the heap
@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .. import statistics
@@ -71,12 +71,14 @@ class Judgement:
     expected: Interval | None = None
 
 
-def judge(number: Number, entry: Entry | None, solving: Entry | None = None, edited: int = 0) -> Judgement:
+def judge(
+    number: Number, entry: Entry | None, solving: Entry | None = None, flaws: Mapping[str, int] | None = None
+) -> Judgement:
     """The verdict on a number.
 
     entry: the cell in the number's metric, None where no experiment has it. solving: the same cell in the metric that
-    says whether the task is solved (it may be the same one), None where the task is not of that kind. edited: rows
-    whose content has not the sum that they were written with.
+    says whether the task is solved (it may be the same one), None where the task is not of that kind. flaws: how
+    many rows have what else forbids a verdict, by what that is, such as "edited by hand".
     """
     compared, logarithmic = _of_its_kind(number, entry, solving)
     if not number.judged:
@@ -85,7 +87,7 @@ def judge(number: Number, entry: Entry | None, solving: Entry | None = None, edi
         return Judgement(Verdict.CANNOT, number.cannot, compared, logarithmic)
     if entry is None or entry.missing == entry.expected:
         return Judgement(Verdict.NOT_RUN, "")
-    reasons = [*_unfit(number, entry, edited)]
+    reasons = [*_unfit(number, entry, flaws or {})]
     if reasons:
         return Judgement(Verdict.NOT_JUDGED, ", ".join(reasons), compared, logarithmic)
     if solving is not None:
@@ -120,9 +122,10 @@ def one_more_run(
     middle, half = (interval.low + interval.high) / 2, (interval.high - interval.low) / 2
     half = math.hypot(half, NORMAL * math.sqrt(2) * sampling_error)
     low, high = middle - half, middle + half
-    if logarithmic:
-        low, high = math.exp(low), math.exp(min(high, 700.0))
-    return Interval(low - digit / 2, high + digit / 2, interval.method)
+    if not logarithmic:
+        return Interval(low - digit / 2, high + digit / 2, interval.method)
+    low, high = math.exp(low), math.exp(min(high, 700.0))
+    return Interval(max(0.0, low - digit / 2), high + digit / 2, f"{interval.method} on the log scale")
 
 
 def _of_its_kind(number: Number, entry: Entry | None, solving: Entry | None) -> tuple[tuple[float, ...], bool]:
@@ -139,11 +142,11 @@ def _of_its_kind(number: Number, entry: Entry | None, solving: Entry | None) -> 
     return tuple(alike), number.solved
 
 
-def _unfit(number: Number, entry: Entry, edited: int) -> list[str]:
+def _unfit(number: Number, entry: Entry, flaws: Mapping[str, int]) -> list[str]:
     """Why the rows of a cell cannot bear a verdict."""
     reasons = [] if entry.preset == "published" else [f"preset {entry.preset}"]
     present = entry.expected - entry.missing
-    counts = {"dirty": entry.dirty, "stale": entry.stale, "edited by hand": edited, "failed": entry.failed}
+    counts = {"dirty": entry.dirty, "stale": entry.stale, **flaws, "failed": entry.failed}
     reasons += [f"{count} of {present} {word}" for word, count in counts.items() if count]
     if entry.diverged:
         reasons.append(f"{entry.diverged} of {present} diverged, every run must have a score")
