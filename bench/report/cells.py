@@ -1,5 +1,7 @@
 """The words of a table: numbers with sensible digits, the text of a cell, the marks and what they mean.
 
+A cell that scores says mean [95 % interval], n; one of a task that is solved or not leads with how many runs solved it.
+
 A text is a tuple of parts, so that one format may put them side by side and another one below the other.
 """
 
@@ -7,14 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from statistics import fmean, median
+from statistics import median
 
 from ...tasks.base import Metric
+from ..statistics import Interval
 from .grid import Entry
+from .samples import Summary
 
 Text = tuple[str, ...]
 
-DIRTY, STALE, ASSUMED = "*", "†", "‡"
+DIRTY, STALE, ASSUMED, EDITED = "*", "†", "‡", "§"
 NOTHING: Text = ("–",)
 """The text of a place that the experiment does not ask for, or of a number that does not exist."""
 
@@ -25,8 +29,12 @@ def number(value: float | None, unit: str = "") -> str:
     >>> number(97.6, "%"), number(0.0036123), number(0.00043918), number(8.1), number(183.4)
     ('97.60', '0.00361', '4.39e-4', '8.10', '183')
     """
-    if value is None or not math.isfinite(value):
+    if value is None or math.isnan(value):
         return NOTHING[0]
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value < 0:
+        return f"−{number(-value, unit)}"
     if unit == "%":
         return f"{value:.2f}"
     if value == 0:
@@ -64,35 +72,66 @@ def cell_text(entry: Entry) -> Text:
 
 
 def _scores(entry: Entry) -> list[str]:
-    values = list(entry.values.values())
-    if not values:
+    summary = entry.summary
+    if summary is None:
         return []
-    text = number(fmean(values), entry.metric.unit)
-    if len(values) > 1:
-        low, high = (number(value, entry.metric.unit) for value in (min(values), max(values)))
-        text += f" ({low}–{high})"
-    return [text, _sample(len(values), entry.expected)]
+    return [summary_text(summary, entry.metric), _sample(entry.done, entry.expected)]
 
 
 def _solved(entry: Entry) -> list[str]:
     """A run that diverged is a run that did not solve the task."""
-    finished = entry.done + entry.diverged
-    if not finished:
+    if not entry.finished:
         return []
-    parts = [f"{entry.solved}/{finished} solved"]
+    share, unit = entry.solved_share, entry.metric.unit
+    parts = [f"{entry.solved}/{entry.finished} solved" + (f" {share_text(share)}" if share else "")]
     if entry.done:
-        middle = number(median(entry.values.values()), entry.metric.unit)
+        middle = number(median(entry.values.values()), unit)
         parts.append(f"median {middle}" if entry.done > 1 else middle)
-    return parts if finished == entry.expected else [*parts, _sample(finished, entry.expected)]
+    solving = entry.summary_of_solved
+    if solving is not None and solving.interval is not None:
+        parts.append(f"solved ones {summary_text(solving, entry.metric)}")
+    if entry.steps_to_solve is not None:
+        parts.append(f"{entry.steps_to_solve:.0f} steps to solve")
+    if entry.finished != entry.expected or entry.finished < 2:
+        parts.append(_sample(entry.finished, entry.expected))
+    return parts
+
+
+def summary_text(summary: Summary, metric: Metric) -> str:
+    """The mean, and its interval in brackets where there is one.
+
+    >>> summary_text(Summary(8.1, Interval(8.0, 8.2, ""), True), Metric("loss", "nats", "lower", 11.1))
+    '8.10 [8.00–8.20]'
+    """
+    mean = number(summary.mean, metric.unit)
+    return f"{mean} {interval_text(summary.interval, metric.unit)}" if summary.interval else mean
+
+
+def interval_text(interval: Interval, unit: str = "") -> str:
+    """The bounds in brackets, with "to" between them where a minus sign could be taken for a dash."""
+    dash = " to " if interval.low < 0 else "–"
+    return f"[{number(interval.low, unit)}{dash}{number(interval.high, unit)}]"
+
+
+def share_text(share: Interval) -> str:
+    """An interval of a share in whole percents.
+
+    >>> share_text(Interval(0.5655, 1.0, "Wilson"))
+    '[57–100 %]'
+    """
+    return f"[{100 * share.low:.0f}–{100 * share.high:.0f} %]"
 
 
 def _sample(count: int, expected: int) -> str:
-    return f"n={count}" if count == expected else f"n={count} of {expected}"
+    """The number of runs behind a number; a single one says that it has no interval."""
+    text = f"n={count}" if count == expected else f"n={count} of {expected}"
+    return f"{text}: no interval" if count == 1 else text
 
 
 def marks(entry: Entry) -> str:
     """The signs behind a cell's text; `footnotes` says what they mean."""
-    used = ((DIRTY, entry.dirty), (STALE, entry.stale), (ASSUMED, entry.assumed and entry.missing < entry.expected))
+    assumed = entry.assumed and entry.missing < entry.expected
+    used = ((DIRTY, entry.dirty), (STALE, entry.stale), (ASSUMED, assumed), (EDITED, entry.edited))
     return "".join(sign for sign, is_used in used if is_used)
 
 
@@ -105,6 +144,7 @@ def footnotes(entries: Iterable[Entry]) -> list[str]:
         DIRTY: "run with uncommitted changes of the code or of the experiment",
         STALE: "the code that defines the result has changed since the run",
         ASSUMED: f"with settings that the source does not give: {', '.join(names)}",
+        EDITED: "edited by hand: the content of a row has not the sum that it was written with",
     }
     return [f"{sign} {meaning}" for sign, meaning in meanings.items() if sign in used]
 

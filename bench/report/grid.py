@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
@@ -14,7 +14,10 @@ from .. import provenance, registry
 from ..config import Cell, Experiment, Preset
 from ..errors import UsageError
 from ..runs import Run
-from ..store import FINISHED, Row, latest
+from ..statistics import Interval, wilson
+from ..store import FINISHED, Row, latest, untouched
+from .remarks import remarks
+from .samples import Summary, steps_to_solve, summary, summary_of_solved
 
 BEST, LAST = "best on validation", "mean of last 3 epochs"
 """The two rules for which test value is the number."""
@@ -29,6 +32,8 @@ class Entry:
     the experiment asks for. dirty: rows made with uncommitted changes; stale: rows whose code has changed since.
     assumed: settings that the source of the cell does not give. seconds: training and evaluation, median of runs.
     yardsticks: scores of simple answers in this metric, by name, as the rows have them.
+    steps: seed -> training steps to solve the task, of the runs that did. edited: rows whose content has not the sum
+    that they were written with. remarks: what a table of these rows has to say of them, one line each.
     """
 
     task: str
@@ -51,6 +56,9 @@ class Entry:
     seconds: float | None
     commits: tuple[str, ...]
     yardsticks: Mapping[str, float]
+    steps: Mapping[int, int] = field(default_factory=dict)
+    edited: int = 0
+    remarks: tuple[str, ...] = ()
 
     @property
     def floor(self) -> float:
@@ -76,19 +84,46 @@ class Entry:
             return None
         return sum(self.metric.solved(value) for value in self.values.values())
 
+    @property
+    def finished(self) -> int:
+        """The number of runs with a result: a run that diverged is a run that did not solve the task."""
+        return self.done + self.diverged
+
+    @property
+    def solved_share(self) -> Interval | None:
+        """The interval of the share of runs that solve the task, in 0 … 1; None below two runs."""
+        return None if self.solved is None or self.finished < 2 else wilson(self.solved, self.finished)
+
+    @property
+    def summary(self) -> Summary | None:
+        """Mean and interval of all scores, by the rule of `samples`; None where there is no score."""
+        return summary(self.metric, list(self.values.values()))
+
+    @property
+    def summary_of_solved(self) -> Summary | None:
+        """Mean and interval of the scores of the runs that solve the task; None where there are none."""
+        return summary_of_solved(self.metric, list(self.values.values()))
+
+    @property
+    def steps_to_solve(self) -> float | None:
+        """The median of the steps after which the runs that solve the task first did; None where none does."""
+        return median(self.steps.values()) if self.steps else None
+
 
 def collect(experiment: Experiment, rows: Iterable[Row], device: str | None = None) -> list[Entry]:
     """An Entry for each cell of the experiment and each metric of its task, in the order of the YAML.
 
     device: cpu or cuda; None takes the one that the rows come from. Raises UsageError where they come from both.
     """
+    rows = list(rows)
     rows_by_id, device = of_device(experiment, rows, device)
     tasks: dict[str, Task] = {}
     entries: list[Entry] = []
+    said = remarks(experiment, rows, rows_by_id)
     for cell, label in zip(experiment.cells, _labels(experiment.cells), strict=True):
         if cell.task not in tasks:
             tasks[cell.task] = cell.runs[0].make_task()
-        common = _common(cell, experiment.preset, rows_by_id) | {"model": label, "device": device}
+        common = _common(cell, experiment.preset, rows_by_id) | {"model": label, "device": device, "remarks": said}
         entries.extend(
             Entry(metric=metric, **common, **_counted(cell, metric, common["rule"], rows_by_id))
             for metric in tasks[cell.task].metrics
@@ -154,6 +189,7 @@ def _common(cell: Cell, preset: Preset, rows: Mapping[str, Row]) -> dict[str, An
         "seeds": tuple(run.seed for run in cell.runs),
         "dirty": sum(bool(origin["dirty"]) for origin in origins),
         "stale": sum(row["provenance"]["source"] != provenance.source_hash(run) for run, row in present),
+        "edited": sum(not untouched(row) for _, row in present),
         "parameters": sizes[-1] if sizes else None,
         "budget": cell.budget,
         "assumed": cell.assumed,
@@ -189,5 +225,7 @@ def _counted(cell: Cell, metric: Metric, rule: str, rows: Mapping[str, Row]) -> 
         for name, score in yardstick["scores"].items()
         if name == metric.name
     }
+    solving = [run for run in cell.runs if run.seed in values and metric.solved(values[run.seed])]
+    steps = {run.seed: count for run in solving if (count := steps_to_solve(metric, rows[run.id])) is not None}
     counts = {reason: without[reason] for reason in ("missing", "failed", "diverged")}
-    return {"values": values, "yardsticks": yardsticks} | counts
+    return {"values": values, "yardsticks": yardsticks, "steps": steps} | counts

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
-from statistics import fmean, median
-from typing import Any, Literal, NamedTuple, get_args
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple, get_args
 
-import pandas as pd
-
+from . import notes
 from .cells import (
     NOTHING,
     Text,
     cell_text,
     footnotes,
+    interval_text,
     metric_text,
     metric_title,
     number,
@@ -22,6 +20,9 @@ from .cells import (
     yardsticks,
 )
 from .grid import Entry, columns, floor_of
+from .overall import Overall, overall
+from .records import as_json, long_form, standings
+from .standing import Standing
 from .writers import Block, Table, latex, markdown
 
 Format = Literal["md", "csv", "latex", "json"]
@@ -43,7 +44,8 @@ class Comparison(NamedTuple):
 def table(entries: Sequence[Entry], format: Format = "md", question: str = "") -> str:
     """The entries as a text that ends with a newline; `question` stands above the table for people.
 
-    md and latex say the same word by word; csv and json hold one record an entry, with every seed's own score.
+    md and latex say the same word by word; csv and json hold one record an entry, with every seed's own score, and
+    one for each number over all tasks.
     """
     match format:
         case "md":
@@ -53,56 +55,7 @@ def table(entries: Sequence[Entry], format: Format = "md", question: str = "") -
         case "csv":
             return long_form(entries).to_csv(index=False, lineterminator="\n")
         case "json":
-            frame = long_form(entries)
-            records = frame.astype(object).where(frame.notna(), None).to_dict("records")
-            return json.dumps(records, indent=1, ensure_ascii=False) + "\n"
-
-
-def long_form(entries: Iterable[Entry]) -> pd.DataFrame:
-    """One line an entry, with all that is known of it; `seed_S` is the score of seed S, empty where it has none."""
-    entries = list(entries)
-    frame = pd.DataFrame([_record(entry) for entry in entries])
-    for name in ("solved", "parameters", "budget"):
-        if name in frame:
-            frame[name] = frame[name].astype("Int64")
-    for seed in sorted({seed for entry in entries for seed in entry.seeds}):
-        frame[f"seed_{seed}"] = pd.Series([entry.values.get(seed) for entry in entries], dtype="float64")
-    return frame
-
-
-def _record(entry: Entry) -> dict[str, Any]:
-    metric, values = entry.metric, list(entry.values.values())
-    return {
-        "task": entry.task,
-        "metric": metric.name,
-        "unit": metric.unit,
-        "direction": metric.direction,
-        "floor": entry.floor,
-        "yardsticks": ", ".join(f"{name}={value}" for name, value in entry.yardsticks.items()),
-        "solved_at": metric.solved_at,
-        "model": entry.model,
-        "model_name": entry.model_name,
-        "preset": entry.preset,
-        "rule": entry.rule,
-        "device": entry.device,
-        "expected": entry.expected,
-        "done": entry.done,
-        "diverged": entry.diverged,
-        "failed": entry.failed,
-        "missing": entry.missing,
-        "solved": entry.solved,
-        "mean": fmean(values) if values else None,
-        "median": median(values) if values else None,
-        "minimum": min(values, default=None),
-        "maximum": max(values, default=None),
-        "parameters": entry.parameters,
-        "budget": entry.budget,
-        "assumed": ", ".join(entry.assumed),
-        "seconds": entry.seconds,
-        "dirty": entry.dirty,
-        "stale": entry.stale,
-        "commits": ", ".join(entry.commits),
-    }
+            return as_json(entries)
 
 
 def compare(entries_here: Iterable[Entry], entries_committed: Iterable[Entry]) -> list[Comparison]:
@@ -123,7 +76,17 @@ def _blocks(entries: Sequence[Entry], question: str) -> list[Block]:
     heading = [question] if question else []
     if not entries:
         return [*heading, "The experiment has no cells."]
-    return [*heading, _origin(entries), _scores(entries), *footnotes(entries), *yardsticks(entries), _sizes(entries)]
+    lines = standings(entries)
+    found = overall(entries)
+    below = [
+        *notes.methods(entries),
+        *notes.comparisons(lines, entries),
+        *footnotes(entries),
+        *notes.remarks(entries),
+        *yardsticks(entries),
+    ]
+    over_tasks: list[Block] = [_overall(found), notes.of_overall(found)] if found else []
+    return [*heading, _origin(entries), _scores(entries, lines), *below, *over_tasks, _sizes(entries)]
 
 
 def _origin(entries: Sequence[Entry]) -> str:
@@ -145,12 +108,12 @@ def _origin(entries: Sequence[Entry]) -> str:
         f"Preset {entries[0].preset}{TUNING[entries[0].preset]}: the test score, {rules}",
         f"Device: {entries[0].device or 'none'}",
         f"Commit: {', '.join(commits) or 'none'}",
-        f"Rows: {present} of {expected} runs",
+        f"Rows: {present} of {expected} runs" + ("" if present else " (there are none yet: seqbench run makes them)"),
     ]
     return ". ".join(parts) + "."
 
 
-def _scores(entries: Sequence[Entry]) -> Table:
+def _scores(entries: Sequence[Entry], standing_of: Mapping[tuple[str, str], Standing]) -> Table:
     """One line for each task and metric, one column for each model."""
     column_of = columns(entries)
     models = list(dict.fromkeys(column_of.values()))
@@ -158,13 +121,34 @@ def _scores(entries: Sequence[Entry]) -> Table:
     for entry in entries:
         lines.setdefault((entry.task, entry.metric.name), {})[column_of[entry.task, entry.model]] = entry
     texts: list[list[Text]] = []
-    for (task, _), of_model in lines.items():
+    bold = set()
+    for place, ((task, name), of_model) in enumerate(lines.items()):
         metric = next(iter(of_model.values())).metric
         scores = [cell_text(of_model[model]) if model in of_model else NOTHING for model in models]
-        texts.append(
-            [_task_text(task), metric_text(metric), (number(floor_of(of_model.values()), metric.unit),), *scores]
-        )
-    return Table("", ["Task", "Metric", "Floor", *models], "llr" + "l" * len(models), texts, wide=True)
+        first = [_task_text(task), metric_text(metric), (number(floor_of(of_model.values()), metric.unit),)]
+        texts.append([*first, *scores])
+        best = standing_of[task, name].bold
+        bold |= {
+            (place, len(first) + column)
+            for column, model in enumerate(models)
+            if model in of_model and of_model[model].model in best
+        }
+    header = ["Task", "Metric", "Floor", *models]
+    return Table("", header, "llr" + "l" * len(models), texts, wide=True, bold=frozenset(bold))
+
+
+def _overall(found: Overall) -> Table:
+    """One line a model."""
+    texts: list[list[Text]] = []
+    for line in found.lines:
+        numbers = ((line.mean, line.interval), (line.better, line.better_interval))
+        cells = [
+            (f"{number(value)} {interval_text(interval)}" if interval else number(value),)
+            for value, interval in numbers
+        ]
+        texts.append([(line.model,), (str(sum(line.runs)),), *cells])
+    header = ["Model", "Runs", "Interquartile mean", f"Better than {found.first}"]
+    return Table(f"Over {len(found.tasks)} tasks", header, "lrll", texts)
 
 
 def _sizes(entries: Sequence[Entry]) -> Table:

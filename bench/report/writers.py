@@ -13,7 +13,8 @@ from .cells import Text
 class Table:
     """A title, the columns' names, their alignment (l or r each), and the lines.
 
-    wide: too wide for a page unless the parts of a text stand one below the other.
+    wide: too wide for a page unless the parts of a text stand one below the other. bold: (line, column), counted from
+    0, of the texts whose first part is bold.
     """
 
     title: str
@@ -21,6 +22,7 @@ class Table:
     alignment: str
     lines: Sequence[Sequence[Text]]
     wide: bool = False
+    bold: frozenset[tuple[int, int]] = frozenset()
 
 
 Block = str | Table
@@ -36,7 +38,10 @@ def markdown(blocks: Iterable[Block]) -> str:
 
 def _markdown_table(table: Table) -> str:
     lines = [[_escaped(name) for name in table.header]]
-    lines += [[_escaped(", ".join(text)) for text in line] for line in table.lines]
+    lines += [
+        [_markdown_text(text, (place, column) in table.bold) for column, text in enumerate(line)]
+        for place, line in enumerate(table.lines)
+    ]
     widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(table.header))]
     rule = [
         "-" * (width - 1) + (":" if side == "r" else "-") for width, side in zip(widths, table.alignment, strict=True)
@@ -50,6 +55,11 @@ def _markdown_table(table: Table) -> str:
     ]
     title = f"**{_escaped(table.title)}**\n\n" if table.title else ""
     return title + "\n".join(f"| {' | '.join(line)} |" for line in padded)
+
+
+def _markdown_text(text: Text, bold: bool) -> str:
+    parts = [_escaped(part) for part in text]
+    return ", ".join([f"**{parts[0]}**", *parts[1:]] if bold else parts)
 
 
 def _escaped(text: str) -> str:
@@ -73,6 +83,8 @@ LATEX = {
     "≥": r"$\geq$",
     "×": r"$\times$",
     "−": "$-$",
+    "∞": r"$\infty$",
+    "§": r"\S{}",
     "–": "--",
     "—": "---",
     "’": "'",
@@ -103,25 +115,44 @@ def latex(blocks: Iterable[Block]) -> str:
 
 def _latex_table(table: Table) -> str:
     title = f"\\textbf{{{latex_text(table.title)}}}\n\n\\smallskip\\noindent\n" if table.title else ""
-    cell = _stacked if table.wide else lambda text: latex_text(", ".join(text))
+    cell = _stacked if table.wide else _side_by_side
     lines = [
+        " & ".join(cell(text, (place, column) in table.bold) for column, text in enumerate(line))
+        for place, line in enumerate(table.lines)
+    ]
+    parts = [
         f"\\begin{{tabular}}{{{table.alignment}}}",
         "\\toprule",
-        " & ".join(cell((name,)) for name in table.header) + r" \\",
+        " & ".join(cell((name,), False) for name in table.header) + r" \\",
         "\\midrule",
-        (" \\\\\n\\addlinespace\n" if table.wide else " \\\\\n").join(
-            " & ".join(map(cell, line)) for line in table.lines
-        )
-        + r" \\",
+        (" \\\\\n\\addlinespace\n" if table.wide else " \\\\\n").join(lines) + r" \\",
         "\\bottomrule",
         "\\end{tabular}",
     ]
-    return title + "\n".join(lines)
+    return title + "\n".join(parts)
 
 
-def _stacked(text: Text) -> str:
+def _side_by_side(text: Text, bold: bool) -> str:
+    parts = [latex_text(part) for part in text]
+    return ", ".join([_latex_bold(parts[0]), *parts[1:]] if bold else parts)
+
+
+def _stacked(text: Text, bold: bool) -> str:
     """The text in short lines, broken between parts and before brackets."""
-    lines = [latex_text(line) for line in re.split(r"(?<=,) | (?=\()|(?<=[^ ])(?=\()", ", ".join(text))]
+    lines: list[str] = []
+    for place, part in enumerate(text):
+        ending = "," if place < len(text) - 1 else ""
+        short = [latex_text(line) for line in re.split(r"(?<=,) | (?=[(\[])|(?<=[^ ])(?=[(\[])", part + ending)]
+        lines += map(_latex_bold, short) if bold and place == 0 else short
     if len(lines) == 1:
         return lines[0]
-    return r"\begin{tabular}[t]{@{}l@{}}" + r" \\ ".join(lines) + r"\end{tabular}"
+    return r"\begin{tabular}[t]{@{}l@{}}" + r" \\ ".join(map(_guarded, lines)) + r"\end{tabular}"
+
+
+def _guarded(line: str) -> str:
+    """A line that `\\\\` or the start of a table may stand before: a bracket would be taken for its option."""
+    return f"{{}}{line}" if line.startswith("[") else line
+
+
+def _latex_bold(text: str) -> str:
+    return f"{{\\bfseries\\boldmath {text}}}"

@@ -1,0 +1,77 @@
+"""What the scores of one cell say together: on which scale, their mean, its interval, and when they solved the task.
+
+One rule decides the scale, by the metric and not by how the scores have fallen, because a method that is chosen by its
+data does not cover what it promises. Errors (lower is better: losses, perplexities, bits) are positive and vary by
+factors, so their mean is the geometric one and its interval is made on the log scale: it never has a negative bound,
+and of a perplexity it is that of the mean loss. Where the spread is small against the mean, as with most losses, it
+differs from the plain one by less than the printed digits. Scores of which more is better are averaged as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ...tasks.base import Metric
+from .. import statistics
+from ..statistics import Interval
+
+
+class Summary(NamedTuple):
+    """The mean of some scores, geometric or not, and its 95 % interval; None where there are fewer than two."""
+
+    mean: float
+    interval: Interval | None
+    logarithmic: bool
+
+
+def logarithmic(metric: Metric, values: Iterable[float]) -> bool:
+    """Whether scores of this metric are averaged on the log scale: errors are, unless one of them is not positive."""
+    return metric.direction == "lower" and min(values, default=0.0) > 0
+
+
+def summary(metric: Metric, values: Sequence[float]) -> Summary | None:
+    """Mean and interval by the metric's rule; bounds stay within what the metric can reach. None without a score."""
+    if not values:
+        return None
+    on_logs = logarithmic(metric, values)
+    interval = statistics.interval(values, on_logs)
+    if interval is not None:
+        lowest, highest = bounds(metric, values)
+        interval = Interval(max(interval.low, lowest), min(interval.high, highest), interval.method)
+    return Summary(statistics.centre(values, on_logs), interval, on_logs)
+
+
+def summary_of_solved(metric: Metric, values: Sequence[float]) -> Summary | None:
+    """The same of those scores that solve the task; no bound passes `solved_at`, because none of these scores can."""
+    found = summary(metric, [value for value in values if metric.solved(value)])
+    if found is None or found.interval is None or metric.solved_at is None:
+        return found
+    low, high, method = found.interval
+    low, high = (
+        (low, min(high, metric.solved_at)) if metric.direction == "lower" else (max(low, metric.solved_at), high)
+    )
+    return found._replace(interval=Interval(low, high, method))
+
+
+def bounds(metric: Metric, values: Sequence[float]) -> tuple[float, float]:
+    """What scores of this metric cannot pass: shares lie in 0 … 1, or 0 … 100 %, and errors that are nowhere negative
+    not below 0. A share is a score without a unit of which more is better, with its floor and all values in 0 … 1.
+    """
+    lowest, highest = min(values), max(values)
+    if metric.unit == "%" and lowest >= 0 and highest <= 100:
+        return 0.0, 100.0
+    if metric.direction == "higher" and not metric.unit and 0 <= metric.floor <= 1 and lowest >= 0 and highest <= 1:
+        return 0.0, 1.0
+    return (0.0 if metric.direction == "lower" and lowest >= 0 else -float("inf")), float("inf")
+
+
+def steps_to_solve(metric: Metric, row: Mapping[str, Any]) -> int | None:
+    """Training steps after which the row's test score first reached `solved_at`, as its curve has them, an epoch
+    each; None where it never did.
+    """
+    for point in row.get("curve", []):
+        score = point["test"].get(metric.name)
+        if score is not None and metric.solved(score):
+            return int(point["steps"])
+    return None
