@@ -253,7 +253,7 @@ def test_test_lengths() -> None:
     run = make_run("gru(width=4)", "copy-memory(delay=3, train=32, valid=16, test=16)", test_lengths=[3, 9])
     outcome = train(run)
     assert set(outcome.lengths) == {"3", "9"}
-    assert outcome.lengths["3"] == outcome.progress.curve[-1]["test"], "the last network at its own length"
+    assert outcome.lengths["3"] == outcome.scores["best"]["test"], "the best network at its own length"
     longer = run.make_task().at_length(9)
     assert outcome.lengths["9"] == training.evaluate(outcome.network, longer, longer.load(0).test)
     assert outcome.lengths["9"] != outcome.lengths["3"]
