@@ -13,12 +13,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from seqbench.bench import config, provenance
 from seqbench.bench.config import Experiment
 from seqbench.bench.errors import UsageError
-from seqbench.bench.report import cells, grid, tables, writers
+from seqbench.bench.report import cells, grid, records, tables, writers
 from seqbench.bench.runs import Run
 from seqbench.tasks.base import Metric
+
+from .made_rows import dirtied, made, write
 
 TEXT = """
 question: Which one, at 100 % of a_b & more?
@@ -38,33 +39,6 @@ rows:
 @pytest.fixture
 def experiment(tmp_path: Path) -> Experiment:
     return write(tmp_path, TEXT)
-
-
-def write(folder: Path, text: str) -> Experiment:
-    (folder / "experiment.yaml").write_text(text, encoding="utf-8")
-    return config.load(folder)
-
-
-def made(run: Run, score: float = 0.5, status: str = "done", **changes: Any) -> dict[str, Any]:
-    """A row of the run whose test score of the last epochs is 10 times its best on validation."""
-    test = {metric.name: score for metric in run.make_task().metrics}
-    row = {
-        "id": run.id,
-        "status": status,
-        "device": "cpu",
-        "label": str(run),
-        "config": run.config,
-        "error": None,
-        "provenance": {"commit": "c0ffee1234", "dirty": False, "source": provenance.source_hash(run)},
-    }
-    if status in ("done", "diverged"):
-        last = {name: None if value is None else 10 * value for name, value in test.items()}
-        row |= {
-            "parameters": 105,
-            "scores": {"best": {"test": test}, "last": {"test": last}},
-            "seconds": {"training": 3.0, "evaluation": 1.0},
-        }
-    return row | changes
 
 
 def all_rows(experiment: Experiment) -> list[dict[str, Any]]:
@@ -101,31 +75,36 @@ def test_a_missing_run_shows(experiment: Experiment) -> None:
     rows = [made(run, 0.0036) for run in experiment.cells[-1].runs[:2]]
     entry = grid.collect(experiment, rows)[-1]
     assert (entry.done, entry.missing, entry.expected) == (2, 1, 3)
-    assert cells.cell_text(entry) == ("0.00360 (0.00360–0.00360)", "n=2 of 3")
-    assert cells.cell_text(grid.collect(experiment, rows[:1])[-1]) == ("0.00360", "n=1 of 3")
+    assert cells.cell_text(entry) == ("0.00360 [0.00360–0.00360]", "n=2 of 3")
+    assert cells.cell_text(grid.collect(experiment, rows[:1])[-1]) == ("0.00360", "n=1 of 3: no interval")
 
 
 @pytest.mark.parametrize(
     ("statuses", "text"),
     [
-        (("done", "done", "done"), "3/3 solved, median 9.00e-4"),
-        (("done", "diverged", "done"), "2/3 solved, median 9.00e-4, 1 diverged"),
-        (("done", None, "done"), "2/2 solved, median 9.00e-4, n=2 of 3"),
-        (("done", None, None), "1/1 solved, 9.00e-4, n=1 of 3"),
-        (("done", "failed", "died"), "1/1 solved, 9.00e-4, n=1 of 3, 2 failed"),
-        (("diverged", "diverged", "diverged"), "0/3 solved, 3 diverged"),
+        (("done", "done", "done"), "3/3 solved [44–100 %], median 9.00e-4, SOLVED, 100 steps to solve"),
+        (("done", "diverged", "done"), "2/3 solved [21–94 %], median 9.00e-4, SOLVED, 100 steps to solve, 1 diverged"),
+        (("done", None, "done"), "2/2 solved [34–100 %], median 9.00e-4, SOLVED, 100 steps to solve, n=2 of 3"),
+        (("done", None, None), "1/1 solved, 9.00e-4, 100 steps to solve, n=1 of 3: no interval"),
+        (
+            ("done", "failed", "died"),
+            "1/1 solved, 9.00e-4, 100 steps to solve, n=1 of 3: no interval, 2 failed",
+        ),
+        (("diverged", "diverged", "diverged"), "0/3 solved [0–56 %], 3 diverged"),
+        (("diverged", None, None), "0/1 solved, n=1 of 3: no interval, 1 diverged"),
         (("failed", None, None), "2 not run, 1 failed"),
     ],
 )
 def test_diverged_and_failed_runs_show(experiment: Experiment, statuses: tuple[str | None, ...], text: str) -> None:
     runs = experiment.cells[0].runs
     rows = [made(run, 0.0009, status) for run, status in zip(runs, statuses, strict=True) if status]
+    text = text.replace("SOLVED", "solved ones 9.00e-4 [9.00e-4–9.00e-4]")
     assert ", ".join(cells.cell_text(grid.collect(experiment, rows)[0])) == text
 
 
 def test_a_score_that_is_not_finite_is_a_divergence(experiment: Experiment) -> None:
-    rows = [made(run, None if run.seed == 1 else 8.5) for run in experiment.cells[-1].runs]  # type: ignore[arg-type]
-    assert cells.cell_text(grid.collect(experiment, rows)[-1]) == ("8.50 (8.50–8.50)", "n=2 of 3", "1 diverged")
+    rows = [made(run, None if run.seed == 1 else 8.5) for run in experiment.cells[-1].runs]
+    assert cells.cell_text(grid.collect(experiment, rows)[-1]) == ("8.50 [8.50–8.50]", "n=2 of 3", "1 diverged")
 
 
 def test_the_newest_result_counts(experiment: Experiment) -> None:
@@ -167,8 +146,7 @@ def test_marks_are_explained_only_where_used(experiment: Experiment) -> None:
     assert "‡ with settings that the source does not give: clip" in text
     assert "†" not in text
     assert r"\*" not in text
-    for row in rows:
-        row["provenance"] |= {"dirty": True, "source": "old"}
+    rows = [dirtied(row, dirty=True, source="old") for row in rows]
     entries = grid.collect(experiment, rows)
     assert {(entry.dirty, entry.stale) for entry in entries} == {(3, 3)}
     text = tables.table(entries)
@@ -200,16 +178,16 @@ def test_cells_that_differ_in_settings_alone_stay_apart(tmp_path: Path) -> None:
 
 def test_formats_hold_the_same_numbers(experiment: Experiment) -> None:
     entries = grid.collect(experiment, all_rows(experiment)[:-3])
-    frame = tables.long_form(entries)
+    frame = records.long_form(entries)
     csv = pd.read_csv(io.StringIO(tables.table(entries, "csv")))
-    records = json.loads(tables.table(entries, "json"))
-    assert len(frame) == len(csv) == len(records) == len(entries)
+    read = json.loads(tables.table(entries, "json"))
+    assert len(frame) == len(csv) == len(read) == len(entries)
     for place, entry in enumerate(entries):
         for seed in entry.seeds:
             score = entry.values.get(seed)
-            assert records[place][f"seed_{seed}"] == score
+            assert read[place][f"seed_{seed}"] == score
             assert csv[f"seed_{seed}"][place] == score or score is None
-        assert (records[place]["missing"], csv["missing"][place]) == (entry.missing, entry.missing)
+        assert (read[place]["missing"], csv["missing"][place]) == (entry.missing, entry.missing)
     markdown = tables.table(entries, "md", experiment.question)
     latex = tables.table(entries, "latex", experiment.question)
     for math_sign, text in ((r"\\addlinespace|\\footnotesize|\{3pt\}", ""), (r"\\times10\^\{(.*?)\}", r"e\1")):
@@ -220,15 +198,13 @@ def test_formats_hold_the_same_numbers(experiment: Experiment) -> None:
 
 
 def test_the_long_form_of_no_entries_is_empty() -> None:
-    assert tables.long_form([]).empty
+    assert records.long_form([]).empty
     assert json.loads(tables.table([], "json")) == []
     assert "no cells" in tables.table([], "md")
 
 
 def latex_with_every_mark(experiment: Experiment) -> str:
-    rows = all_rows(experiment)
-    for row in rows:
-        row["provenance"] |= {"dirty": True, "source": "old"}
+    rows = [dirtied(row, dirty=True, source="old") for row in all_rows(experiment)]
     return tables.table(grid.collect(experiment, rows), "latex", experiment.question)
 
 
@@ -292,6 +268,7 @@ def test_two_sources_are_compared_cell_by_cell(experiment: Experiment) -> None:
     committed = grid.collect(experiment, [made(run, 0.25) for run in experiment.cells[0].runs])
     rows = tables.compare(here, committed)
     assert len(rows) == len(here)
-    assert rows[0] == ("adding(length=20)", "mse ↓", "gru", "0/3 solved, median 0.500", "0/3 solved, median 0.250")
-    assert rows[-1] == ("jsb", "nats (nats/frame) ↓", "gru", "0.500 (0.500–0.500), n=3", "not run")
+    texts = ("0/3 solved [0–56 %], median 0.500", "0/3 solved [0–56 %], median 0.250")
+    assert rows[0] == ("adding(length=20)", "mse ↓", "gru", *texts)
+    assert rows[-1] == ("jsb", "nats (nats/frame) ↓", "gru", "0.500 [0.500–0.500], n=3", "not run")
     assert tables.compare(here[:1], [])[0].committed == "–"

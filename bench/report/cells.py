@@ -64,7 +64,7 @@ def cell_text(entry: Entry) -> Text:
     if entry.missing == entry.expected:
         return ("not run",)
     parts = _solved(entry) if entry.solved is not None else _scores(entry)
-    if not entry.done and entry.missing:
+    if not parts and entry.missing:
         parts.append(f"{entry.missing} not run")
     parts.extend(f"{count} {word}" for word in ("diverged", "failed") if (count := getattr(entry, word)))
     parts[-1] += marks(entry)

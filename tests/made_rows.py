@@ -1,0 +1,70 @@
+"""Made-up rows of real runs, for whatever reads rows: experiments without a training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from seqbench.bench import config, provenance
+from seqbench.bench.config import Experiment
+from seqbench.bench.runs import Run
+from seqbench.bench.store import Row, signed
+
+VERSIONS = {"python": "3.11.7", "torch": "2.13.0", "seqbench": "0.1.0"}
+
+
+def write(folder: Path, text: str) -> Experiment:
+    """The experiment of a folder whose `experiment.yaml` has this text."""
+    folder.mkdir(exist_ok=True)
+    (folder / "experiment.yaml").write_text(text, encoding="utf-8")
+    return config.load(folder)
+
+
+def made(run: Run, score: float | None = 0.5, status: str = "done", curve: Sequence[float] = (), **changes: Any) -> Row:
+    """A row of the run whose test scores of the last epochs are 10 times those of the best on validation.
+
+    score: in every metric. curve: the test score after each epoch of 100 steps, else the score alone after one.
+    """
+    names = [metric.name for metric in run.make_task().metrics]
+    row = {
+        "id": run.id,
+        "status": status,
+        "device": "cpu",
+        "label": str(run),
+        "config": run.config,
+        "error": None,
+        "provenance": {
+            "commit": "c0ffee1234",
+            "dirty": False,
+            "source": provenance.source_hash(run),
+            "versions": VERSIONS,
+        },
+    }
+    if status in ("done", "diverged"):
+        last = None if score is None else 10 * score
+        points = [dict.fromkeys(names, value) for value in curve or [score]]
+        row |= {
+            "parameters": 105,
+            "scores": {"best": {"test": dict.fromkeys(names, score)}, "last": {"test": dict.fromkeys(names, last)}},
+            "seconds": {"training": 3.0, "evaluation": 1.0},
+            "curve": [{"epoch": epoch, "steps": 100 * epoch, "test": test} for epoch, test in enumerate(points, 1)],
+        }
+    return signed(row | changes)
+
+
+def dirtied(row: Row, **origin: Any) -> Row:
+    """The row with another provenance, signed again."""
+    return signed({**row, "provenance": {**row["provenance"], **origin}})
+
+
+def of_scores(experiment: Experiment, scores: Mapping[tuple[str, str], Sequence[float | None]]) -> list[Row]:
+    """A row for each score of a cell, named by the first word of its task and of its model; None: it diverged."""
+    rows = []
+    for cell in experiment.cells:
+        values = scores.get((cell.runs[0].task.name, cell.runs[0].model.name), ())
+        rows += [
+            made(run, value, "done" if value is not None else "diverged")
+            for run, value in zip(cell.runs, values, strict=False)
+        ]
+    return rows
