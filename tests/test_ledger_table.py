@@ -120,10 +120,10 @@ def test_solved_runs_are_counted_and_their_mean_is_geometric(experiment: Experim
     lay_out(experiment, [made(run, score) for run, score in zip(cell.runs, scores, strict=True)])
     options = {"task": "adding(length=20)", "metric": "mse"}
     (line,) = found(experiment, [number("5.3e-5", solved=True, **options)])
-    assert ours(line)[0] == "2/3 solved"
+    assert ours(line)[0] == "2/3 solved [21–94 %]"
     assert ours(line)[1].startswith("1.00e-4 [")
     (line,) = found(experiment, [number("0.16", solved=False, **options)])
-    assert ours(line)[:2] == ("2/3 solved", "0.200 (no interval)")
+    assert ours(line)[1:] == ("0.200 (no interval)", "n=3")
 
 
 def test_numbers_are_chosen_by_the_tasks_of_the_folders(experiment: Experiment, tmp_path: Path) -> None:

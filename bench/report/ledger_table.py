@@ -24,7 +24,8 @@ RULES = (
     "that are dirty, stale, failed, of no commit or edited, another preset than published, or a count of parameters "
     "that differs by more than a tenth from that of the published settings. Where a task is solved or not, runs are "
     "compared with a published run that did the same, those that solved it on a log scale. "
-    "Ours: mean [95 % interval of the mean], number of runs."
+    "Ours: mean [95 % interval of the mean], number of runs; of a task that is solved or not first how many solved it "
+    "[95 % interval of their share], then the mean of the runs that are compared."
 )
 """What the words of the table mean."""
 
@@ -110,7 +111,8 @@ def ours(line: Line) -> Text:
         return NOTHING
     parts = []
     if line.solved is not None and entry.done:
-        parts.append(f"{line.solved}/{entry.done} solved")
+        share = statistics.wilson(line.solved, entry.done)
+        parts.append(f"{line.solved}/{entry.done} solved [{100 * share.low:.0f}–{100 * share.high:.0f} %]")
     found = mean_of(line)
     if found is not None:
         mean, interval = found
