@@ -1,7 +1,9 @@
 """How figures look: one colour, marker and line for an architecture, everywhere.
 
-The colours are those of Okabe and Ito, which the colour-blind can tell apart; where a print is grey, the markers and
-the dashes of the lines tell what is what. Names that are not listed here get a further style.
+The hues are those of Okabe and Ito, which the colour-blind can tell apart (Color Universal Design, 2008), in shades
+that lie well apart in lightness too, so that a grey print keeps them; markers and dashes say it once more. Names that
+are not listed here get a further style. Several models of one architecture share its style and differ in how their
+mark is filled.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from collections.abc import Iterable
 from itertools import product
 from typing import Any, Literal, NamedTuple
 
+Fill = Literal["full", "none", "left", "bottom", "right", "top"]
 LineStyle = Literal["solid"] | tuple[float, tuple[float, ...]]
 
 
@@ -23,10 +26,10 @@ class Style(NamedTuple):
 
 
 STYLE = {
-    "rnn": Style("#56B4E9", "v", (0, (1, 1))),
-    "lstm": Style("#E69F00", "s", (0, (4, 1.5))),
-    "gru": Style("#009E73", "^", (0, (4, 1, 1, 1))),
-    "tcn": Style("#0072B2", "o", "solid"),
+    "rnn": Style("#5DB7EA", "v", (0, (1, 1))),
+    "lstm": Style("#D07B00", "s", (0, (4, 1.5))),
+    "gru": Style("#00755A", "^", (0, (4, 1, 1, 1))),
+    "tcn": Style("#1B2F7F", "o", "solid"),
 }
 """A preference for the architectures that every figure shows; nothing depends on it."""
 
@@ -34,10 +37,16 @@ FURTHER_LINES: tuple[tuple[str, LineStyle], ...] = (("D", "solid"), ("P", (0, (2
 FURTHER_COLOURS = ("#D55E00", "#CC79A7", "#000000")
 FURTHER = [Style(colour, marker, line) for (marker, line), colour in product(FURTHER_LINES, FURTHER_COLOURS)]
 
-THRESHOLD_COLOUR, GRID_COLOUR = "#666666", "#E5E5E5"
+FILLS: tuple[Fill, ...] = ("full", "none", "left", "bottom", "right", "top")
+"""How the marks of several models of one architecture are filled, in the order in which they stand."""
 
-WIDTH = 7.0
-"""Inches: the text width of a two-column paper."""
+THRESHOLD_COLOUR, GRID_COLOUR, CAPTION_COLOUR = "#666666", "#E5E5E5", "#444444"
+
+WIDTH, COLUMN = 6.9, 3.3
+"""Inches: the text of a two-column paper, and one of its columns."""
+
+SMALL = 7.0
+"""Points: the smallest letters."""
 
 RC: Any = {  # matplotlib's own type of it differs between its versions
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that a figure is the same on every machine
@@ -57,6 +66,7 @@ RC: Any = {  # matplotlib's own type of it differs between its versions
     "lines.markersize": 4,
     "savefig.dpi": 200,
     "svg.hashsalt": "seqbench",  # element ids are random otherwise
+    "pdf.fonttype": 42,  # publishers refuse fonts of type 3
 }
 
 
