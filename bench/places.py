@@ -21,5 +21,10 @@ def experiment_folder(named: str | Path) -> Path:
         return own
     if folder.is_dir():
         raise UsageError(f"{folder}: no experiment.yaml there")
-    known = [f"results/{file.parent.name}" for file in (ROOT / "results").glob("*/experiment.yaml")]
+    known = [f"results/{own.name}" for own in own_folders()]
     raise UsageError(f"{folder}: no such experiment; {nearest(str(folder), known)}")
+
+
+def own_folders() -> list[Path]:
+    """The folders of the suite's own experiments, by name."""
+    return sorted(file.parent for file in (ROOT / "results").glob("*/experiment.yaml"))

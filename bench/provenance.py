@@ -69,6 +69,14 @@ def of_sweep(folder: Path, runs: Iterable[Run]) -> dict[str, Any]:
     return {"commit": commit, "dirty": dirty, "diff": diff, "command": sys.argv[1:]}
 
 
+def remote() -> str | None:
+    """The address that the checkout was cloned from; None outside a checkout, or where there is none."""
+    root = registry.ROOT
+    return (
+        _git(root, "remote", "get-url", "origin") if _git(root, "rev-parse", "--show-toplevel") == str(root) else None
+    )
+
+
 def _diff(root: Path, paths: list[str]) -> str:
     """The SHA-256 of all that differs from the commit, whatever the user's own settings of git are."""
     plain = ("--binary", "--full-index", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "--unified=3")

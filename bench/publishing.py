@@ -10,10 +10,14 @@ from pathlib import Path
 from . import provenance
 from .config import Experiment
 from .errors import UsageError
+from .ledger import read as published_numbers
 from .report.figures import overview
 from .report.grid import collect
+from .report.ledger_table import write_ledger
 from .report.tables import table
 from .store import FINISHED, Row, Workplace, latest, untouched
+
+TABLE, LEDGER = "table.md", "ledger.md"
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Publication:
 
 
 def publish(experiment: Experiment, device: str | None = None) -> Publication:
-    """Moves clean, finished rows into the folder and makes its table and figure anew.
+    """Moves clean, finished rows into the folder and makes its table and figure anew, and the ledger that judges it.
 
     Rows that are dirty, stale, unfinished, edited by hand or not of this experiment are left where they are.
     device: which rows the table shows, where there are those of a CPU and of a GPU.
@@ -39,7 +43,8 @@ def publish(experiment: Experiment, device: str | None = None) -> Publication:
         raise UsageError(f"{experiment.folder} belongs to the installed package: copy the folder to publish in it")
     with workplace.held() if workplace.working.path.is_file() else nullcontext():
         moved, left, repaired = _move(experiment, workplace)
-    return Publication(moved, left, write_answers(experiment, device), repaired)
+    written = write_answers(experiment, device)
+    return Publication(moved, left, [*written, *_write_ledger(experiment)], repaired)
 
 
 def _move(experiment: Experiment, workplace: Workplace) -> tuple[list[Row], list[tuple[Row, str]], list[str]]:
@@ -88,6 +93,20 @@ def write_answers(experiment: Experiment, device: str | None = None) -> list[Pat
     rows = Workplace(experiment.folder).published.read()
     if not rows:
         return []
-    path = experiment.folder / "table.md"
+    path = experiment.folder / TABLE
     path.write_text(table(collect(experiment, rows, device), "md", experiment.question), encoding="utf-8")
-    return [path, *overview(experiment, rows, experiment.folder / "overview", device)]
+    return [path, *write_figures(experiment, rows, experiment.folder, device)]
+
+
+def _write_ledger(experiment: Experiment) -> list[Path]:
+    """The ledger beside the experiment's folder, where a published number is judged by this experiment."""
+    judging = {Path(number.experiment).name for number in published_numbers() if number.experiment}
+    if experiment.name not in judging or not Workplace(experiment.folder).published.path.is_file():
+        return []
+    written = write_ledger(experiment.folder.resolve().parent / LEDGER)
+    return [written] if written else []
+
+
+def write_figures(experiment: Experiment, rows: Sequence[Row], place: Path, device: str | None = None) -> list[Path]:
+    """Draws the figures that stand in an experiment's folder, from these rows, into `place`."""
+    return overview(experiment, rows, place / "overview", device)

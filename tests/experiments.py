@@ -17,7 +17,7 @@ import psutil
 import torch
 from seqbench.bench import config, planning, sweep
 from seqbench.bench.runs import Run
-from seqbench.bench.store import Row, Workplace
+from seqbench.bench.store import Row, Workplace, signed
 from seqbench.bench.training import Outcome, train
 from seqbench.tasks import _language, _text
 
@@ -142,6 +142,18 @@ def reasons(folder: Path, **choice: bool) -> list[str]:
 def rows_of(folder: Path) -> list[Row]:
     """The rows of the working area, oldest first."""
     return Workplace(folder).working.read()
+
+
+def clean(row: Row, **changes: Any) -> Row:
+    """The row as from a commit, with changes, signed again; those of `provenance` are added to what is there."""
+    origin = row["provenance"] | {"commit": "c0ffee" * 6, "dirty": False, "diff": None}
+    return signed(row | changes | {"provenance": origin | changes.pop("provenance", {})})
+
+
+def published_in(folder: Path, rows: list[Row]) -> Path:
+    """The folder, with these rows as its published ones, as they are."""
+    Workplace(folder).published.replace(rows)
+    return folder
 
 
 def measured(row: Row) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from experiments import OWN, OWN_MODEL, SMALL, sweep_in, write
+from experiments import OWN, OWN_MODEL, SMALL, clean, sweep_in, write
 from seqbench.bench import config, provenance, publishing
 from seqbench.bench.errors import UsageError
 from seqbench.bench.publishing import Publication, publish, write_answers
-from seqbench.bench.store import RowFile, Workplace, signed, untouched
+from seqbench.bench.store import RowFile, Workplace, untouched
 
 ANSWERS = ["table.md", "overview.png", "overview.svg"]
 TWO_SEEDS = SMALL.replace("rows:", "seeds: 2\nrows:")
@@ -27,12 +27,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     folder = write(tmp_path_factory.mktemp("trained") / "small", TWO_SEEDS)
     assert sweep_in(folder).exit_code == 0
     return [clean(row) for row in Workplace(folder).working.read()]
-
-
-def clean(row: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """The row as from a commit, signed again."""
-    origin = row["provenance"] | {"commit": "c0ffee" * 6, "dirty": False} | changes.pop("provenance", {})
-    return signed(row | changes | {"provenance": origin})
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from ..errors import UsageError
-from . import experiments, facts, fetching, sampling
+from . import evidence, experiments, facts, fetching, sampling
 
 app = typer.Typer(
     name="seqbench",
@@ -30,6 +30,9 @@ VERBS: dict[str, Callable[..., None]] = {
     "table": experiments.table,
     "plot": experiments.plot,
     "sample": sampling.sample,
+    "verify": evidence.verify,
+    "reproduce": evidence.reproduce,
+    "merge": evidence.merge,
 }
 for name, verb in VERBS.items():
     app.command(name)(verb)

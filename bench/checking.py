@@ -1,0 +1,241 @@
+"""A folder's evidence checked without training: rows, table and figures must be of one piece."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ..tasks.datasets import sums
+from . import config, provenance, publishing, registry, runs
+from .config import Experiment
+from .errors import UsageError
+from .report.cells import STALE
+from .report.grid import collect
+from .report.ledger import of_results
+from .report.ledger_table import ledger
+from .report.saving import digest, digest_of
+from .report.tables import table
+from .runs import Run
+from .store import FINISHED, Row, Workplace, lacking, untouched
+from .verifying import other_versions
+
+FIGURES = ("*.png", "*.svg", "*.pdf")
+
+
+Kind = Literal["error", "stale", "remark"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something to be known of a row or a file.
+
+    kind: an `error` is an edit or a mismatch; `stale` says that the code has changed since; a `remark` is neither.
+    """
+
+    where: str
+    what: str
+    kind: Kind = "error"
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+@dataclass
+class Report:
+    """What was found in one folder, and how many rows it has."""
+
+    folder: Path
+    rows: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+    def count(self, kind: Kind) -> int:
+        """How many of the findings are of a kind."""
+        return sum(finding.kind == kind for finding in self.findings)
+
+
+def check(folder: Path) -> Report:
+    """Looks at an experiment's published rows and at what was made of them; nothing is written, nothing trained."""
+    report = Report(folder)
+    try:
+        experiment = config.load(folder)
+        rows = Workplace(folder).published.read()
+    except UsageError as error:
+        report.findings.append(Finding("experiment", str(error)))
+        return report
+    report.rows = len(rows)
+    report.findings += _torn(folder / "runs.jsonl")
+    grid = {run.id for run in experiment.runs}
+    for row in rows:
+        report.findings += _of_row(row, folder, grid)
+    places = Counter((row["id"], row.get("device")) for row in rows)
+    for (run_id, device), count in places.items():
+        if count > 1:
+            report.findings.append(Finding(run_id, f"{count} rows of this run on {device}"))
+    if not rows:
+        answers = [path.name for path in _answers(folder)]
+        report.findings += [Finding(name, "there are no rows that it could be made of") for name in answers]
+    elif not report.count("error"):  # of rows that are not in order no table can be made
+        report.findings += _of_answers(experiment, rows)
+    return report
+
+
+def _torn(path: Path) -> Iterator[Finding]:
+    if path.is_file() and not path.read_bytes().endswith(b"\n"):
+        yield Finding(path.name, "its last line has no end: it was cut short, or written by hand")
+
+
+def _of_row(row: Row, folder: Path, grid: set[str]) -> Iterator[Finding]:
+    where = f"{row['id']} {row.get('label', '')}".strip()
+    if not untouched(row):
+        yield Finding(where, "edited by hand: its content has not the sum that it was written with")
+    try:
+        yield from (Finding(where, what, kind) for what, kind in _of_content(row, folder, grid))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        yield Finding(where, f"not whole: {type(error).__name__}: {error}")
+
+
+def _of_content(row: Row, folder: Path, grid: set[str]) -> Iterator[tuple[str, Kind]]:
+    """What is to be known of a row, and of which kind it is."""
+    if missing := lacking(row, later=False):
+        yield f"does not say where it comes from: {', '.join(missing)}", "error"
+    elif missing := lacking(row):
+        yield f"made before rows had {', '.join(missing)}", "remark"
+    if row["status"] not in FINISHED:
+        yield f"published, though no result: {row['status']}", "error"
+    if row["device"] not in ("cpu", "cuda"):
+        yield f"of an unknown class of device: {row['device']}", "error"
+    if row["provenance"]["commit"] is None:
+        yield "published, though of no commit", "error"
+    if row["provenance"]["dirty"]:
+        yield "published, though dirty: the sources differed from the commit when it was made", "error"
+    try:
+        run = runs.from_config(row["config"], folder)
+    except UsageError as error:
+        yield f"its configuration is not known any more: {error}", "error"
+        return
+    if other := other_versions(row, run):
+        yield f"stale: of another version: {other}", "stale"
+    else:
+        yield from _of_run(row, run, grid)
+
+
+def _of_run(row: Row, run: Run, grid: set[str]) -> Iterator[tuple[str, Kind]]:
+    """What is to be known of a row whose configuration means this run."""
+    if row["id"] != run.id:
+        yield f"its id is not that of its configuration, {run.id}", "error"
+    elif run.id not in grid:
+        yield "not a run of the experiment as it is now: no table shows it", "remark"
+    if row["label"] != str(run):
+        yield f"its label is not that of its configuration, {run}", "error"
+    wanted, found = sums(run.task_class.remotes), row["provenance"]["data"]
+    for name in sorted({*wanted, *found}):
+        if wanted.get(name) != found.get(name):
+            ours, theirs = (str(one.get(name, "none"))[:12] for one in (wanted, found))
+            yield f"made with other data: {name} has sha256 {theirs}… in the row, {ours}… in the task", "error"
+    if row["provenance"]["source"] != provenance.source_hash(run):
+        yield "stale: the source that defines it has changed since", "stale"
+
+
+def _answers(folder: Path) -> list[Path]:
+    """The table and the figures that are there."""
+    figures = {path for pattern in FIGURES for path in folder.glob(pattern)}
+    return sorted(figures | set(folder.glob(publishing.TABLE)))
+
+
+def _of_answers(experiment: Experiment, rows: Sequence[Row]) -> Iterator[Finding]:
+    devices = sorted({row["device"] for row in rows})
+    choices: list[str | None] = [None] if len(devices) == 1 else [*devices]
+    path = experiment.folder / publishing.TABLE
+    shown = path.read_text(encoding="utf-8") if path.is_file() else None
+    texts = {device: table(collect(experiment, rows, device), "md", experiment.question) for device in choices}
+    device = next((device for device in choices if texts[device] == shown), choices[0])
+    if shown is None:
+        yield Finding(path.name, "not there, though there are rows; seqbench publish makes it")
+    elif texts[device] != shown:
+        if any(_unmarked(text) == _unmarked(shown) for text in texts.values()):
+            yield Finding(path.name, f"rows have grown stale since; seqbench publish marks them with {STALE}", "stale")
+        else:
+            yield Finding(path.name, f"not what the rows give: {_first_difference(shown, texts[device])}")
+    yield from _of_figures(experiment, rows, device)
+
+
+def _unmarked(text: str) -> str:
+    """A table without the marks of stale rows, whatever room they take."""
+    lines = [line for line in text.splitlines() if line and not line.startswith(STALE)]
+    return re.sub(r"-{3,}", "---", re.sub(r" +", " ", "\n".join(lines).replace(STALE, "")))
+
+
+def _first_difference(shown: str, wanted: str) -> str:
+    pairs = enumerate(zip([*shown.splitlines(), None], [*wanted.splitlines(), None], strict=False), 1)
+    number = next((number for number, (line, other) in pairs if line != other), None)
+    return "its line ends" if number is None else f"line {number} is another"
+
+
+def _of_figures(experiment: Experiment, rows: Sequence[Row], device: str | None) -> Iterator[Finding]:
+    """Figures must be there, say that they are made of these rows, and look as these rows make them look.
+
+    That they look otherwise is no error: another version of matplotlib draws otherwise too.
+    """
+    expected = digest(rows)
+    with tempfile.TemporaryDirectory() as place:
+        drawn = publishing.write_figures(experiment, rows, Path(place), device)
+        for path in drawn:
+            if not (experiment.folder / path.name).is_file():
+                yield Finding(path.name, "not there, though there are rows; seqbench publish draws it")
+        contents = {path.name: path.read_bytes() for path in drawn}
+    for path in _answers(experiment.folder):
+        if path.name == publishing.TABLE:
+            continue
+        found = digest_of(path)
+        if found != expected:
+            what = "does not say of which rows it was made" if found is None else "made of other rows"
+            yield Finding(path.name, f"{what}; seqbench publish draws it anew")
+        elif path.name in contents and contents[path.name] != path.read_bytes():
+            what = "looks otherwise when it is drawn here: another version of matplotlib or of the code, or an edit"
+            yield Finding(path.name, what, "remark")
+
+
+def summary(report: Report) -> list[str]:
+    """A report in lines: each error; what is no error is said once for all rows of which it is true; what was found."""
+    lines = [f"{report.folder}: {finding}" for finding in report.findings if finding.kind == "error"]
+    others: dict[str, list[str]] = {}
+    for finding in report.findings:
+        if finding.kind != "error":
+            others.setdefault(finding.what, []).append(finding.where)
+    for what, places in others.items():
+        lines.append(f"{report.folder}: {places[0] if len(places) == 1 else f'{len(places)} rows'}: {what}")
+    rows = f"{report.rows} rows" if report.rows else "no rows yet"
+    found = [f"{count} {word}" for word in ("error", "stale") if (count := report.count(word))]
+    return [*lines, f"{report.folder}: {rows}, {', '.join(found) or 'all of one piece'}"]
+
+
+def record(reports: Iterable[Report]) -> list[dict[str, Any]]:
+    """The reports for programs."""
+    return [
+        {
+            "folder": str(report.folder),
+            "rows": report.rows,
+            "findings": [vars(finding) for finding in report.findings],
+        }
+        for report in reports
+    ]
+
+
+def check_ledger() -> list[Report]:
+    """The ledger of all published rows, where there is one, against what the rows give."""
+    path = registry.ROOT / "results" / publishing.LEDGER
+    if not path.is_file():
+        return []
+    report = Report(path)
+    lines = of_results(path.parent)
+    report.rows = sum(line.entry.done for line in lines if line.entry is not None)
+    if ledger(lines) != path.read_text(encoding="utf-8"):
+        stale = any(line.entry is not None and line.entry.stale for line in lines)
+        what = "not what the rows give; seqbench publish writes it anew"
+        report.findings.append(Finding(path.name, what, "stale" if stale else "error"))
+    return [report]

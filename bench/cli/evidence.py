@@ -1,0 +1,228 @@
+"""The verbs of evidence: verify, reproduce, merge."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from ..errors import UsageError
+from .experiments import DeviceClass, Dir, load
+from .facts import Json, show_json
+
+if TYPE_CHECKING:
+    from ..merging import Merger
+    from ..store import Row
+    from ..verifying import Verdict, Verification
+
+SHOWN = 20
+"""The most differences of a row that are printed; --json has all."""
+
+
+class Preference(enum.StrEnum):
+    """Whose result counts where two machines differ."""
+
+    here = "here"
+    there = "there"
+    newer = "newer"
+
+
+def verify(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="DIR [RUN]…", help="A folder, and runs: beginnings of ids, or parts of labels."),
+    ] = None,
+    static: Annotated[
+        bool, typer.Option("--static", help="Check folders without training; every word is a folder (default: all).")
+    ] = False,
+    sample: Annotated[int | None, typer.Option(min=1, help="Only so many of the rows, drawn by lot.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of --sample: another seed, other rows.")] = 0,
+    rows: Annotated[
+        Path | None, typer.Option(help="A file of rows made again already: compare with it, train nothing.")
+    ] = None,
+    working: Annotated[bool, typer.Option("--working", help="The rows that are not published yet.")] = False,
+    device: DeviceClass = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time (default: one a core; one on a GPU).")] = None,
+    json: Json = False,
+) -> None:
+    """Trains published rows again, each from itself alone, and compares: to the bit on the same machine and versions.
+
+    Elsewhere within a tolerance: the first steps to 0.1 %, scores by their unit (bench/comparing.py says how and
+    why). A line for each difference. Nothing is written. Exit codes: 0 the same, 1 not, 2 for a mistake in the command.
+
+    Example: seqbench verify results/quick 'copy-memory(delay=20, train=25600) lstm seed 0'
+    """
+    words = words or []
+    if static:
+        given = {"--sample": sample, "--rows": rows, "--jobs": jobs, "--device": device, "--working": working or None}
+        for name, value in given.items():
+            if value is not None:
+                raise UsageError(f"verify --static looks at all published rows and trains none: {name} means nothing")
+        raise typer.Exit(_check(words, json))
+    if not words:
+        raise UsageError("verify needs the folder of an experiment, such as results/quick (or --static, for all)")
+    verification = _verify(words[0], words[1:], sample, seed, rows, working, device, jobs)
+    if json:
+        from ..verifying import record
+
+        show_json([record(verdict) for verdict in verification.verdicts])
+    else:
+        for line in _verdict_lines(verification):
+            typer.echo(line)
+    good = all(verdict.good for verdict in verification.verdicts)
+    raise typer.Exit(verification.exit_code or (0 if good else 1))
+
+
+def _verify(
+    directory: str,
+    runs: Sequence[str],
+    sample: int | None,
+    seed: int,
+    file: Path | None,
+    working: bool,
+    device: str | None,
+    jobs: int | None,
+) -> Verification:
+    from .. import verifying
+    from ..places import experiment_folder
+    from ..store import RowFile, Workplace
+    from .live import Live
+
+    folder = experiment_folder(directory)
+    source = "working" if working else "published"
+    there = [row for row in Workplace(folder).rows(source) if device in (None, row["device"])]
+    if not there:
+        others = "" if device is None else f" of {device}"
+        raise UsageError(f"{directory}: there are no {source} rows{others} to verify")
+    chosen = verifying.chosen(there, runs, sample, seed)
+    if file is not None:
+        if not file.is_file():
+            raise UsageError(f"--rows {file}: no such file")
+        return verifying.verify_against(folder, chosen, RowFile(file).read())
+    with Live(Console(stderr=True)) as live:
+        return verifying.verify(folder, chosen, live, jobs)
+
+
+def _verdict_lines(verification: Verification) -> list[str]:
+    from ..verifying import OUTCOMES
+
+    verdicts = verification.verdicts
+    lines = [line for verdict in verdicts for line in _lines_of(verdict)]
+    counts = {outcome: sum(verdict.outcome == outcome for verdict in verdicts) for outcome in OUTCOMES}
+    found = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
+    return [*lines, f"{len(verdicts)} rows: {found}"]
+
+
+def _lines_of(verdict: Verdict) -> list[str]:
+    row = verdict.row
+    bits = {"the same": "the same to the bit", "within tolerance": "the same within the tolerance"}
+    text = f"{_named(row)}: {bits.get(verdict.outcome, verdict.outcome)}"
+    text += f": {verdict.reason}" if verdict.reason else ""
+    if verdict.elsewhere:
+        what = "although" if verdict.outcome == "the same" else "not comparable to the bit:"
+        text += f"; {what} {', '.join(verdict.elsewhere)}"
+    lines = [text, *(f"{row['id']} {difference}" for difference in verdict.differences[:SHOWN])]
+    more = len(verdict.differences) - SHOWN
+    return [*lines, f"{row['id']} and {more} differences more; --json has them all"] if more > 0 else lines
+
+
+def _named(row: Row) -> str:
+    dirty = "*" if row["provenance"].get("dirty") else ""
+    return f"{row['id']} {row['label']}{dirty} ({row['device']})"
+
+
+def _check(words: Sequence[str], json: bool) -> int:
+    from .. import checking
+    from ..places import experiment_folder, own_folders
+
+    reports = [checking.check(folder) for folder in ([experiment_folder(word) for word in words] or own_folders())]
+    reports += [] if words else checking.check_ledger()
+    if json:
+        show_json(checking.record(reports))
+    else:
+        for line in (line for report in reports for line in checking.summary(report)):
+            typer.echo(line)
+    return 1 if any(report.count("error") for report in reports) else 0
+
+
+def reproduce(
+    words: Annotated[
+        list[str], typer.Argument(metavar="[DIR] RUN", help="The beginning of a run's id, or a part of its label.")
+    ],
+    device: DeviceClass = None,
+    json: Json = False,
+) -> None:
+    """Prints the commands that make a row again on a fresh machine: clone, versions, data, training, comparison.
+
+    Example: seqbench reproduce results/quick 'jsb tcn(kernel=3, levels=2) seed 0'
+    """
+    from .. import reproducing
+    from ..places import experiment_folder
+
+    if len(words) > 2:
+        raise UsageError(f"reproduce takes one run, and its folder before it; quote a label: {' '.join(words)!r}")
+    folder = experiment_folder(words[0]) if len(words) == 2 else None
+    found = reproducing.find(words[-1], folder, device)
+    lines = reproducing.commands(found)
+    if json:
+        commands = [line for line in lines if not line.startswith("#")]
+        remarks = [line.removeprefix("# ") for line in lines if line.startswith("#")]
+        show_json({"id": found.row["id"], "folder": str(found.folder), "commands": commands, "remarks": remarks})
+        return
+    for line in lines:
+        typer.echo(line)
+
+
+def merge(
+    directory: Dir,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="The runs.jsonl of other machines.")],
+    prefer: Annotated[
+        Preference | None, typer.Option(help="Whose result counts where two differ: here, there, or the newer.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Takes rows that other machines made into the working area: a run once, conflicts shown.
+
+    Where two results of a run differ, nothing is written unless --prefer decides. Exit codes: 0; 1 where something
+    was refused or is undecided.
+
+    Example: seqbench merge results/bai2018-jsb from-the-lab/runs.jsonl --prefer newer
+    """
+    from .. import merging
+
+    merger = merging.merge(load(directory), files, prefer.value if prefer else None)
+    if json:
+        conflicts = [
+            {"id": one.here["id"], "run": one.here["label"], "device": one.here["device"], "file": str(one.file)}
+            | {"differences": [{"path": what.path, "here": what.here, "there": what.there} for what in one.differences]}
+            for one in merger.conflicts
+        ]
+        show_json(
+            {"written": merger.written, "added": [row["id"] for row in merger.added]}
+            | {"known": [row["id"] for row in merger.known], "refused": merger.refused, "conflicts": conflicts}
+        )
+    else:
+        typer.echo(f"{len(merger.added)} rows added, {len(merger.known)} were here already")
+    _complain(merger)
+    if merger.refused or not merger.written:
+        raise typer.Exit(1)
+
+
+def _complain(merger: Merger) -> None:
+    """What did not come in, and where two results differ, on standard error."""
+    for text in merger.refused:
+        typer.echo(f"refused: {text}", err=True)
+    for one in merger.conflicts:
+        found = [difference for difference in one.differences if difference.path.startswith("scores")]
+        shown = [*found, *one.differences][0]
+        more = f" and {len(one.differences) - 1} differences more" if len(one.differences) > 1 else ""
+        typer.echo(
+            f"conflict: {_named(one.here)}: {shown.path}: {shown.here!r} here, {shown.there!r} in {one.file}{more}",
+            err=True,
+        )
+    if not merger.written:
+        typer.echo("nothing is written; --prefer here, there or newer decides all conflicts", err=True)

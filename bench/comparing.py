@@ -1,0 +1,176 @@
+"""Two rows of one run compared: to the bit where machine and versions are the same, else within a tolerance.
+
+Elsewhere the bits differ, because another library, processor or driver sums in another order. MEASURED
+Hence `BEGINNING` and `TOLERANCE`, and hence no point of a curve but its
+end is compared elsewhere. What this finds: other data, sizes, settings, or a number of another order; what it cannot
+find: a number that was bettered by less than rounding alone would change it. Only the same machine can say that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
+
+from ..tasks.base import Metric
+from .provenance import COMPUTE
+from .runs import Run
+from .store import Row
+
+MEASURED = (
+    "status", "parameters", "state_size", "receptive_field", "scores", "lengths", "curve", "trace", "yardsticks",
+)  # fmt: skip
+"""What of a row depends on the run alone; its times and its memory do not."""
+EXACT = ("status", "parameters", "state_size", "receptive_field")
+"""What must be equal on every machine."""
+
+BEGINNING, BEGINNING_STEPS = 1e-3, 10
+"""How far the mean loss of the first steps may differ elsewhere, relatively, where it covers so many steps at most.
+Float32 sums differ by 1e-7; a GPU that multiplies in TF32, which has 10 bits of mantissa, by up to 1e-3."""
+
+
+class Tolerance(NamedTuple):
+    """How far a score may lie from the row's on another machine."""
+
+    kind: Literal["relative", "absolute"]
+    value: float
+
+    def allows(self, here: float, there: float) -> bool:
+        """Whether the two lie close enough.
+
+        >>> Tolerance("relative", 0.5).allows(1.0, 1.9), Tolerance("absolute", 5.0).allows(90.0, 96.0)
+        (True, False)
+        """
+        scale = max(abs(here), abs(there)) if self.kind == "relative" else 1.0
+        return abs(here - there) <= self.value * scale
+
+
+TOLERANCE = {
+    "%": Tolerance("absolute", 5.0),
+    "nats/frame": Tolerance("relative", 0.02),
+    "bits/character": Tolerance("relative", 0.02),
+    "per word": Tolerance("relative", 0.05),  # the exponential of some 5 nats, which differ by 1 %
+}
+"""By unit; see above for what it stands on. Shares and errors without one are below."""
+SHARE, ERROR = Tolerance("absolute", 0.05), Tolerance("relative", 0.5)
+COUNTED = Tolerance("relative", 1e-6)
+"""Yardsticks come from counts: no training multiplies their rounding."""
+
+
+class Difference(NamedTuple):
+    """One place in which two rows are not the same; None where one of them has nothing there."""
+
+    path: str
+    here: Any
+    there: Any
+
+    def __str__(self) -> str:
+        here, there = ("nothing" if value is None else _shown(value) for value in (self.here, self.there))
+        return f"{self.path}: {here} here, {there} in the row"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def tolerance_of(metric: Metric) -> Tolerance:
+    """How far a score in this metric may lie from the row's on another machine."""
+    return TOLERANCE.get(metric.unit, ERROR if metric.direction == "lower" else SHARE)
+
+
+def elsewhere(here: Row, there: Row) -> list[str]:
+    """Why the two rows cannot be expected to have the same bits; nothing where they must.
+
+    What one of them does not say counts as the same: rows of before say less.
+    """
+    ours, theirs = here["provenance"], there["provenance"]
+    pairs = [(name, ours["versions"].get(name), theirs["versions"].get(name)) for name in COMPUTE]
+    pairs += [(name, ours.get(name), theirs.get(name)) for name in ("cuda", "cudnn")]
+    named = {
+        "processor": "processor", "instructions": "instructions", "platform": "platform", "device": "device",
+        "driver": "driver", "threads": "threads", "source": "defining source",
+    }  # fmt: skip
+    pairs += [(name, ours.get(key), theirs.get(key)) for key, name in named.items()]
+    return [
+        f"{name} {value} here, {other} there"
+        for name, value, other in pairs
+        if value != other and value is not None and other is not None
+    ]
+
+
+def differences(here: Row, there: Row) -> list[Difference]:
+    """Every place in which what the rows measured is not the same to the bit, and every file of other content.
+
+    A part that the row there has not at all, because rows had it later, is not compared.
+    """
+    parts = [key for key in MEASURED if key in there]
+    ours, theirs = ({key: _untimed(key, row.get(key)) for key in parts} for row in (here, there))
+    return [*_walk("", ours, theirs), *_other_data(here, there)]
+
+
+def large_differences(here: Row, there: Row, run: Run) -> list[Difference]:
+    """The differences that another machine does not explain: see above."""
+    found = [Difference(key, here.get(key), there.get(key)) for key in EXACT if key in there]
+    found = [difference for difference in found if difference.here != difference.there]
+    found += _at_the_beginning(here, there)
+    metrics = {metric.name: tolerance_of(metric) for metric in run.make_task().metrics}
+    for path, ours, theirs in _scores(here, there):
+        for name in sorted({*ours, *theirs}):
+            value, other = ours.get(name), theirs.get(name)
+            close = value == other or (
+                value is not None and other is not None and metrics.get(name, ERROR).allows(value, other)
+            )
+            if not close:
+                found.append(Difference(f"{path}.{name}", value, other))
+    return [*found, *_other_data(here, there)]
+
+
+def _scores(here: Row, there: Row) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """The scores at which a training ends, by path, of both rows."""
+    for rule, part in (("best", "valid"), ("best", "test"), ("last", "test")):
+        ours, theirs = (row.get("scores", {}).get(rule, {}).get(part, {}) for row in (here, there))
+        yield f"scores.{rule}.{part}", ours, theirs
+    ours, theirs = here.get("lengths", {}), there.get("lengths", {})
+    for length in sorted({*ours, *theirs}, key=int):
+        yield f"lengths.{length}", ours.get(length, {}), theirs.get(length, {})
+
+
+def _at_the_beginning(here: Row, there: Row) -> Iterator[Difference]:
+    """The data, the first weights and the first steps, before anything has multiplied a rounding."""
+    ours, theirs = ((row.get("trace") or [[math.inf, None]])[0] for row in (here, there))
+    path = "trace[0]"
+    if ours[0] != theirs[0]:
+        yield Difference(f"{path}[0]", *(None if math.isinf(one[0]) else one[0] for one in (ours, theirs)))
+    elif ours[0] <= BEGINNING_STEPS and not (
+        ours[1] == theirs[1] or (None not in (ours[1], theirs[1]) and _beginning().allows(ours[1], theirs[1]))
+    ):
+        yield Difference(f"{path}[1]", ours[1], theirs[1])
+
+
+def _beginning() -> Tolerance:
+    return Tolerance("relative", BEGINNING)
+
+
+def _other_data(here: Row, there: Row) -> Iterator[Difference]:
+    yield from _walk("provenance.data", here["provenance"]["data"], there["provenance"]["data"])
+
+
+def _untimed(key: str, part: Any) -> Any:
+    if key != "curve" or not isinstance(part, list):
+        return part
+    return [{name: value for name, value in point.items() if name != "seconds"} for point in part]
+
+
+def _walk(path: str, here: Any, there: Any) -> Iterator[Difference]:
+    """The places beneath `path` in which two values of JSON are not equal."""
+    if isinstance(here, dict) and isinstance(there, dict):
+        for key in [*there, *(key for key in here if key not in there)]:
+            yield from _walk(f"{path}.{key}" if path else key, here.get(key), there.get(key))
+    elif isinstance(here, list) and isinstance(there, list):
+        if len(here) != len(there):
+            yield Difference(f"{path} (number of entries)", len(here), len(there))
+        for place, (value, other) in enumerate(zip(here, there, strict=False)):
+            yield from _walk(f"{path}[{place}]", value, other)
+    elif here != there:
+        yield Difference(path, here, there)

@@ -1,0 +1,189 @@
+"""Rows made again: each run is trained from its row alone, and what comes out is compared with what stands there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from . import runs, seeding, sweep
+from .comparing import Difference, differences, elsewhere, large_differences
+from .config import Cell, Experiment
+from .errors import UsageError
+from .planning import Planned
+from .runs import LOOP_VERSION, Run
+from .store import FINISHED, Row, latest, signed, untouched
+
+Outcome = Literal["the same", "within tolerance", "differs", "not verified"]
+OUTCOMES: tuple[Outcome, ...] = ("the same", "within tolerance", "differs", "not verified")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one row.
+
+    elsewhere: why it cannot have the same bits here; empty where it must. differences: what is not the same, or on
+    another machine what rounding does not explain. reason: why it was not verified.
+    """
+
+    row: Row
+    outcome: Outcome
+    elsewhere: tuple[str, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    reason: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Whether the row holds."""
+        return self.outcome in ("the same", "within tolerance")
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The verdicts, in the order of the rows; `exit_code` is that of a sweep that was cut short, else None."""
+
+    verdicts: Sequence[Verdict]
+    exit_code: int | None = None
+
+
+def chosen(rows: Iterable[Row], wanted: Sequence[str] = (), sample: int | None = None, seed: int = 0) -> list[Row]:
+    """The newest row of each run whose id begins with one of the texts, or whose label has it in it; all without any.
+
+    sample: that many of them, drawn from the named stream `verify` of `seed`, in the order of the rows.
+    Raises UsageError for a text that no row has, with what is there.
+    """
+    there = list(latest(rows).values())
+    for text in wanted:
+        if not any(named(row, text) for row in there):
+            listed = "; ".join(f"{row['id']} {row['label']}" for row in there)
+            raise UsageError(f"no row has {text!r} in its label or at the beginning of its id: {listed or 'no rows'}")
+    found = [row for row in there if not wanted or any(named(row, text) for text in wanted)]
+    if sample is None or sample >= len(found):
+        return found
+    places = torch.randperm(len(found), generator=seeding.generator("verify", seed))[:sample]
+    return [found[place] for place in sorted(places.tolist())]
+
+
+def named(row: Row, text: str) -> bool:
+    """Whether a text means this row: the beginning of its id, or a part of its label."""
+    return row["id"].startswith(text) or text in row.get("label", "")
+
+
+class Cannot(Exception):
+    """Why a row cannot be verified."""
+
+
+def verify(folder: Path, rows: Sequence[Row], display: sweep.Display, jobs: int | None = None) -> Verification:
+    """Trains the run of each row again, on the row's class of device, and compares; nothing is written anywhere.
+
+    folder: the experiment's, where a relative path of a user's file is looked for.
+    """
+    verdicts: dict[int, Verdict] = {}
+    again: dict[str, dict[int, Run]] = {}
+    for place, row in enumerate(rows):
+        verdicts[place] = Verdict(row, "not verified", reason="it was stopped before it was done")
+        try:
+            again.setdefault(row["device"], {})[place] = trainable(row, folder)
+        except Cannot as reason:
+            verdicts[place] = Verdict(row, "not verified", reason=str(reason))
+    exit_code = None
+    for device, of_place in again.items():
+        if not of_place or exit_code is not None:
+            continue
+        cells = tuple(Cell(run.task_label, run.model_label, (run,), None, ()) for run in of_place.values())
+        experiment = Experiment(folder, "", "suite", cells)  # what its experiment.yaml says is of no matter
+        planned = [Planned(run, "afresh") for run in of_place.values()]
+        result = sweep.run(experiment, planned, display, device, jobs, keep=False)
+        made = {row["id"]: row for row in result.rows}
+        for place, run in of_place.items():
+            row = rows[place]
+            if run.id in made:
+                verdicts[place] = judged(made[run.id], row, run)
+            elif run.task.name in result.unavailable:
+                verdicts[place] = Verdict(row, "not verified", reason=result.unavailable[run.task.name])
+        if result.exit_code not in (0, 1):
+            exit_code = result.exit_code
+    return Verification([verdicts[place] for place in range(len(rows))], exit_code)
+
+
+def verify_against(folder: Path, rows: Sequence[Row], made: Iterable[Row]) -> Verification:
+    """Compares with rows that were made again already, elsewhere; trains nothing."""
+    others = latest(made)
+    verdicts = []
+    for row in rows:
+        try:
+            run, here = run_of(row, folder), others.get((row["id"], row["device"]))
+            if here is None:
+                raise Cannot("it has not been made again there")
+            verdicts.append(judged(here, row, run))
+        except Cannot as reason:
+            verdicts.append(Verdict(row, "not verified", reason=str(reason)))
+    return Verification(verdicts)
+
+
+def judged(here: Row, row: Row, run: Run) -> Verdict:
+    """The verdict on a row, from the same run as it came out here."""
+    if here["status"] not in FINISHED:
+        return Verdict(row, "not verified", reason=f"{here['status']} here: {here['error']['message']}")
+    reasons = tuple(elsewhere(here, row))
+    found = differences(here, row)
+    if found and reasons:
+        found = large_differences(here, row, run)
+        outcome: Outcome = "differs" if found else "within tolerance"
+    else:
+        outcome = "differs" if found else "the same"
+    if not untouched(row):
+        outcome, found = "differs", [Difference("sum", signed(row)["sum"], row.get("sum")), *found]
+    return Verdict(row, outcome, reasons, tuple(found))
+
+
+def run_of(row: Row, folder: Path) -> Run:
+    """The run of a row, from its configuration alone. Raises Cannot where there is none, or it is another one."""
+    try:
+        run = runs.from_config(row["config"], folder)
+        other = other_versions(row, run)
+    except UsageError as error:
+        raise Cannot(f"its configuration is not known here: {error}") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Cannot(f"its configuration is not whole: {type(error).__name__}: {error}") from error
+    if other:
+        raise Cannot(f"it is of another version: {other}; check out its commit")
+    if run.id != row["id"]:
+        raise Cannot(f"its id is not that of its configuration, {run.id}")
+    return run
+
+
+def trainable(row: Row, folder: Path) -> Run:
+    """The run of a row that can be trained here and compared. Raises Cannot."""
+    run = run_of(row, folder)
+    if row["status"] not in FINISHED:
+        raise Cannot(f"there is no result to compare with: it {row['status']}")
+    if row["device"] == "cuda" and not torch.cuda.is_available():
+        raise Cannot("it was made on a GPU, and torch sees none here")
+    return run
+
+
+def other_versions(row: Row, run: Run) -> str:
+    """The contracts whose version has changed since the row was made; empty where none has."""
+    now = {"task": run.task_class.version, "model": run.model_class.version, "loop": LOOP_VERSION}
+    then = {kind: row["config"][kind]["version"] for kind in ("task", "model")} | {"loop": row["config"]["loop"]}
+    return ", ".join(f"{kind} {then[kind]} in the row, {now[kind]} here" for kind in now if then[kind] != now[kind])
+
+
+def record(verdict: Verdict) -> dict[str, Any]:
+    """A verdict for programs."""
+    row = verdict.row
+    return {
+        "id": row["id"],
+        "run": row["label"],
+        "device": row["device"],
+        "dirty": row["provenance"].get("dirty"),
+        "outcome": verdict.outcome,
+        "to_the_bit": not verdict.elsewhere,
+        "elsewhere": list(verdict.elsewhere),
+        "differences": [{"path": one.path, "here": one.here, "row": one.there} for one in verdict.differences],
+        "reason": verdict.reason or None,
+    }
