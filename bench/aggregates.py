@@ -130,8 +130,8 @@ def bootstrap(
 
     statistic: from one array (R, n) for each stratum, whose lines are resamples of its n runs, to R numbers.
     stream: names of the random stream. None where a stratum has a single run. With few runs a task the interval is
-    too narrow: of six tasks it covers the interquartile mean 79 times in 100 with 2 runs a task, 87 with 3, 92 with 5, 93
-    with 10 (simulated); so the number of runs is to stand beside it.
+    too narrow: over six tasks it covers the interquartile mean 79 times in 100 with 2 runs a task, 87 with 3, 92 with
+    5 and 93 with 10 (simulated); so the number of runs is to stand beside it.
     Raises ValueError where there is no stratum, or one without a run.
     """
     _check(strata)

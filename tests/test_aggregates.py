@@ -60,10 +60,10 @@ def test_the_same_call_gives_the_same_interval_and_another_stream_another_one() 
     assert first == aggregates.interquartile_mean_interval(tasks, "gru")
     assert first != aggregates.interquartile_mean_interval(tasks, "tcn")
     assert np.array_equal(state, np.random.get_state()[1]), "the global random state is not touched"
-    improvement = aggregates.improvement_interval(TASKS, TASKS[::-1], "gru", "tcn")
-    assert improvement == aggregates.improvement_interval(TASKS, TASKS[::-1], "gru", "tcn")
+    improvement = aggregates.improvement_interval(tasks, tasks[::-1], "gru", "tcn")
+    assert improvement == aggregates.improvement_interval(tasks, tasks[::-1], "gru", "tcn")
     assert improvement is not None
-    assert 0 <= improvement.low < aggregates.probability_of_improvement(TASKS, TASKS[::-1]) < improvement.high <= 1
+    assert 0 <= improvement.low < aggregates.probability_of_improvement(tasks, tasks[::-1]) < improvement.high <= 1
 
 
 def test_a_single_run_of_a_task_has_no_interval() -> None:
