@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ...tasks.base import Metric
 from .. import aggregates
 from ..statistics import Interval
 from .grid import Entry, columns, floor_of
@@ -59,8 +60,10 @@ def overall(entries: Sequence[Entry]) -> Overall | None:
         for model in dict.fromkeys(column_of.values())
         if sum(model in of_model for of_model in grid.values()) >= FEWEST_TASKS
     ]
+    if len(models) < FEWEST_MODELS:
+        return None
     scales = {task: scale for task, of_model in grid.items() if (scale := _scale(models, of_model))}
-    if len(scales) < FEWEST_TASKS or len(models) < FEWEST_MODELS:
+    if len(scales) < FEWEST_TASKS:
         return None
     samples = [_normalised(models, grid[task], *scale) for task, scale in scales.items()]
     left_out = [name for name in dict.fromkeys(column_of.values()) if name not in models]
@@ -91,11 +94,11 @@ def _scale(models: Sequence[str], of_model: Mapping[str, Entry]) -> tuple[float,
     floor = floor_of(of_model.values())
     if not metric.better(reference, floor) or not math.isfinite(floor):
         return None
-    return _value(of_model[models[0]], floor), _value(of_model[models[0]], reference)
+    return _value(metric, floor), _value(metric, reference)
 
 
-def _value(entry: Entry, score: float) -> float:
-    return math.log(score) if entry.metric.scale == "exp" else score
+def _value(metric: Metric, score: float) -> float:
+    return math.log(score) if metric.scale == "exp" else score
 
 
 def _normalised(
@@ -103,7 +106,7 @@ def _normalised(
 ) -> dict[str, list[float]]:
     """The normalised scores of a task's runs by model; NaN for those that diverged."""
     return {
-        model: [aggregates.normalised(_value(entry, score), floor, reference) for score in entry.values.values()]
+        model: [aggregates.normalised(_value(entry.metric, score), floor, reference) for score in entry.values.values()]
         + [math.nan] * entry.diverged
         for model, entry in ((model, of_model[model]) for model in models)
     }
