@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from ..models.network import Network
 from ..tasks.base import Task
+from ..tasks.datasets import DataError
 from . import provenance, seeding
 from .checkpoint import Checkpoint
 from .config import Experiment
@@ -20,18 +23,19 @@ DEVICES = ("cpu", "cuda")
 
 
 def chosen(experiment: Experiment, text: str) -> Run:
-    """The experiment's run whose id begins with `text`, or whose label has it in it.
+    """The experiment's run on a text whose id begins with `text`, or whose label has all its words in it.
 
-    Raises UsageError where none or several do, with what is there, and where it is no run on a text.
+    Of runs that differ in their seeds alone it is the first. Raises UsageError, with what is there, where none or
+    several match.
     """
-    runs = {run.id: run for run in experiment.runs}
-    found = [run for run_id, run in runs.items() if run_id.startswith(text) or text in str(run)]
-    if len(found) != 1:
-        there = "; ".join(f"{run.id} {run}" for run in found or runs.values())
-        raise UsageError(f"{'several runs' if found else 'no run'} of {experiment.name} match {text!r}: {there}")
-    if not found[0].task_class.distribution:
-        raise UsageError(f"{found[0]}: only a run on a text can write one")
-    return found[0]
+    runs = [run for run in experiment.runs if run.task_class.distribution]
+    if not runs:
+        raise UsageError(f"{experiment.name} has no run on a text, and only such a one can write")
+    found = [run for run in runs if run.id.startswith(text) or all(word in str(run) for word in text.split())]
+    if len({str(replace(run, seed=0)) for run in found}) != 1:
+        there = "; ".join(f"{run.id} {run}" for run in found or runs)
+        raise UsageError(f"{text!r} matches {'several runs' if found else 'no run'} of {experiment.name}: {there}")
+    return min(found, key=lambda run: run.seed)
 
 
 def trained(experiment: Experiment, run: Run) -> Network:
@@ -63,17 +67,19 @@ def write(
     """The prompt, then `symbols` more, piece by piece as they are drawn, streamed through the network's state.
 
     temperature: the log-probabilities are divided by it before a symbol is drawn; 0 takes the most probable one. The
-    same seed draws the same text. Raises UsageError for a prompt that the vocabulary cannot spell, or an empty one.
+    same seed draws the same text. Raises UsageError for a prompt that the vocabulary cannot spell, or an empty one,
+    and where the text's files cannot be had: they are its vocabulary.
     """
     try:
         ids = task.encode(prompt)
-    except ValueError as error:
+    except (ValueError, DataError) as error:
         raise UsageError(f"prompt: {error}") from error
     if not ids:
         raise UsageError("prompt: at least one symbol is needed")
     stream, state = seeding.generator("sample", seed), None
+    spelled = lru_cache(maxsize=None)(lambda *ids: task.decode(ids))  # to decode is to look into a file
     for _ in range(symbols + 1):
-        yield task.decode(ids)
+        yield spelled(*ids)
         with torch.no_grad():
             distribution, state = network(torch.tensor([ids]), state, 1)
         ids = [_drawn(distribution.log_probabilities()[0, 0], temperature, stream)]

@@ -165,7 +165,11 @@ def sized(
 
 
 def _around(size: Callable[[int], Size], budget: int) -> tuple[Size, Size]:
-    """The widest size not above the budget and the narrowest not below it: counts grow with the width."""
+    """The widest size not above the budget and the narrowest not below it, because counts grow with the width.
+
+    Where a width equals the embedding's a projection falls away, and the count dips there; a search by halves may then
+    miss a size that is nearer, which the tolerance bounds.
+    """
     low = high = size(1)
     while high.parameters < budget and high.width < LARGEST_WIDTH:
         low, high = high, size(2 * high.width)

@@ -93,7 +93,7 @@ def export(
     json: Json = False,
 ) -> None:
     """Writes a task's data for a loop of your own: {train,valid,test}_{x,y} and, where not one step alone is
-    scored, {…}_mask (N, T), true where the answer is scored.
+    scored, {…}_mask (N, T), true where the answer is scored. Of a text: {…}_ids, and `symbols`, what they stand for.
 
     Example: seqbench export 'adding(length=200)' --seed 0 --out adding.npz
     """
@@ -104,7 +104,7 @@ def export(
         raise UsageError(f"--out {out}: a file name that ends in .npz is needed")
     try:
         shapes = export_task(parse(task), seed, out)
-    except DataError as error:
+    except (DataError, ValueError) as error:  # a file, or an option that asks for more than the file has
         raise UsageError(str(error)) from error
     if json:
         show_json({"file": str(out), "shapes": shapes})

@@ -28,8 +28,9 @@ def fetch(
 
     Example: SEQBENCH_MIRROR=/mnt/mirror seqbench fetch sequential-mnist jsb
     """
-    names = [parse(name).name for name in tasks] if tasks else list(registry.listing("task"))
-    remotes = {remote.filename: remote for name in names for remote in registry.find("task", name).remotes}
+    specs = [parse(name) for name in tasks or registry.listing("task")]
+    classes = [registry.resolve("task", spec)[0] for spec in specs]
+    remotes = {remote.filename: remote for cls in classes for remote in cls.remotes}
     found, failed = _fetch_all(list(remotes.values()))
     if json:
         files = {remote.filename: {"path": str(path), "sha256": remote.sha256} for remote, path in found}

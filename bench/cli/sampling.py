@@ -13,7 +13,7 @@ from .facts import Json, show_json
 
 def sample(
     directory: Dir,
-    run: Annotated[str, typer.Argument(help="The beginning of a run's id, or a part of its label.")],
+    run: Annotated[str, typer.Argument(help="The beginning of a run's id, or words of its label.")],
     prompt: Annotated[str, typer.Argument(help="The text to go on from.")],
     tokens: Annotated[int, typer.Option(min=1, help="How many symbols to write: words or characters.")] = 200,
     temperature: Annotated[
