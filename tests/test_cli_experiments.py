@@ -148,11 +148,25 @@ def test_a_table_without_rows_shows_what_is_missing(untouched: Path) -> None:
 
 def test_plot(trained: tuple[Path, Answer], tmp_path: Path) -> None:
     folder, _ = trained
-    answer = seqbench("plot", folder, "--out", tmp_path / "figure")
+    answer = seqbench("plot", folder, "--out", tmp_path / "figures")
     assert answer.code == 0
-    assert answer.out.splitlines() == [f"wrote {tmp_path / 'figure'}.{ending}" for ending in ("png", "svg")]
-    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
-    assert "<svg" in (tmp_path / "figure.svg").read_text(encoding="utf-8")
+    names = [f"{name}.{ending}" for name in ("overview", "scores") for ending in ("png", "svg", "pdf")]
+    assert answer.out.splitlines()[:6] == [f"wrote {tmp_path / 'figures' / name}" for name in names]
+    assert "no learning-epochs: no run has a second epoch" in answer.out
+    assert {path.name for path in (tmp_path / "figures").iterdir()} >= set(names)
+    assert (tmp_path / "figures" / "scores.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_one_figure_is_chosen_by_its_name(trained: tuple[Path, Answer]) -> None:
+    folder, _ = trained
+    answer = seqbench("plot", folder, "--only", "scores")
+    area = folder.parents[1] / "runs" / "tiny"
+    assert answer.out.splitlines() == [f"wrote {area / f'scores.{ending}'}" for ending in ("png", "svg", "pdf")]
+    wrong = seqbench("plot", folder, "--only", "score")
+    assert (wrong.code, wrong.err) == (2, "seqbench: there is no figure 'score': did you mean 'scores'?\n")
+    missing = seqbench("plot", folder, "--only", "lengths")
+    assert missing.code == 2
+    assert "lengths: there is no solvable task at several lengths" in missing.err
 
 
 def test_plot_without_rows(untouched: Path) -> None:

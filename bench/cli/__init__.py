@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from ..errors import UsageError
-from . import evidence, experiments, facts, fetching, sampling
+from . import evidence, experiments, facts, fetching, plotting, sampling
 
 app = typer.Typer(
     name="seqbench",
@@ -28,7 +28,8 @@ VERBS: dict[str, Callable[..., None]] = {
     "status": experiments.status,
     "publish": experiments.publish,
     "table": experiments.table,
-    "plot": experiments.plot,
+    "plot": plotting.plot,
+    "gradients": plotting.gradients,
     "sample": sampling.sample,
     "verify": evidence.verify,
     "reproduce": evidence.reproduce,

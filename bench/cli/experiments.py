@@ -1,10 +1,9 @@
-"""The verbs of experiments: run, status, publish, table, plot."""
+"""The verbs of experiments: run, status, publish, table."""
 
 from __future__ import annotations
 
 import enum
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -256,28 +255,6 @@ def _ledger(directories: list[str] | None, format: str, device: str | None, work
 
     folders = [experiment_folder(directory) for directory in directories] if directories else None
     return ledger(lines(folders, "working" if working else "all", device), format)
-
-
-def plot(
-    directory: Dir,
-    out: Annotated[
-        Path | None, typer.Option(help="Path without ending (default: overview, in the working area).")
-    ] = None,
-    device: DeviceClass = None,
-    working: Annotated[bool, typer.Option("--working", help="Only the rows that are not published yet.")] = False,
-) -> None:
-    """Draws the runs of an experiment: training loss and test score, as PNG and SVG.
-
-    Example: seqbench plot results/quick --out figures/quick
-    """
-    from ..report.figures import overview
-    from ..store import Workplace
-
-    experiment, rows = _rows(directory, working)
-    if not rows:
-        raise UsageError(f"{directory}: there are no rows to draw; seqbench run {shlex.quote(directory)} makes them")
-    for path in overview(experiment, rows, out or Workplace(experiment.folder).area / "overview", device):
-        typer.echo(f"wrote {path}")
 
 
 def _rows(directory: str, working: bool) -> tuple[Experiment, list[dict[str, Any]]]:

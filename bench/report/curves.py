@@ -22,7 +22,6 @@ from .layout import (
     origin,
     scale_scores,
     sheet,
-    title,
     wrapped,
 )
 from .samples import logarithmic
@@ -79,7 +78,7 @@ def draw(evidence: Evidence, against: Against) -> Figure:
         raise NothingToDraw("no run has a second epoch: there is no curve of validation scores")
     page = sheet(len(shown), HEIGHT)
     for axes, (panel, curves) in zip(page.axes, shown, strict=True):
-        title(axes, panel.cells[0].task, page.width)
+        axes.set_title(panel.cells[0].task)
         _draw_panel(axes, panel, curves, evidence, against)
     labels = dict.fromkeys(label for panel, _ in shown for label in panel.labels)
     caption = [CAPTION, *_remarks([one for _, curves in shown for one in curves])]
@@ -160,7 +159,7 @@ def _draw_curves(axes: Axes, curves: Curves, look: Look, on_logs: bool, seconds:
 
 
 def _thin(axes: Axes, x: Sequence[float], points: Sequence[Point], look: Look) -> None:
-    axes.plot(x, [point.score for point in points], color=look.style.colour, linestyle=look.style.line, linewidth=0.5)
+    axes.plot(x, [point.score for point in points], color=look.style.colour, linestyle=look.style.line, linewidth=0.7)
 
 
 def _unit(seconds: Iterable[float]) -> tuple[str, int]:

@@ -13,7 +13,6 @@ import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.lines import Line2D
@@ -23,7 +22,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatt
 from .evidence import Look, Panel, warning_marks, warnings
 from .style import CAPTION_COLOUR, COLUMN, GRID_COLOUR, RC, SMALL, THRESHOLD_COLOUR, WIDTH
 
-PANELS_BESIDE = 4
+PANELS_BESIDE = 3
 """The most panels beside each other."""
 LOG_FROM = 1.5
 """Decades from which on an axis is logarithmic."""
@@ -33,8 +32,10 @@ ABOVE = "sDoPXv^"
 """The marks from the one that lies lowest to the one that lies on top of all."""
 LINE = 0.125
 """Inches from one line of a caption to the next."""
-MARGIN = 0.75
+MARGIN = 1.0
 """Inches beside a panel for the labels of its scale and for the names of thresholds."""
+OVERHANG = 0.4
+"""Inches that a title may be wider than its panel, on each side, where the panel beside leaves room."""
 
 Arguments = ParamSpec("Arguments")
 Drawn = TypeVar("Drawn")
@@ -126,11 +127,6 @@ def origin(panels: Iterable[Panel]) -> list[str]:
     return warnings(entry for panel in panels for entry in panel.entries)
 
 
-def title(axes: Axes, text: str, width: float) -> None:
-    """The name of a panel `width` inches wide, in lines that fit above it."""
-    axes.set_title(wrapped(text, int((width + 0.4) * CHARACTERS)))
-
-
 def spans_decades(values: Sequence[float]) -> bool:
     """Whether values are all positive and so far apart that a linear axis would hide the small ones."""
     return bool(values) and min(values) > 0 and math.log10(max(values) / min(values)) > LOG_FROM
@@ -189,17 +185,37 @@ def draw_thresholds(axes: Axes, thresholds: Mapping[str, float]) -> None:
 
 
 def keep_apart(figure: Figure) -> None:
-    """Moves the names of two thresholds up and down where they overlap, which only the finished layout tells."""
+    """Gives all text a place of its own, which only the finished layout tells.
+
+    Titles are broken into lines, names of models that would touch stand upright, and the names of two thresholds
+    that lie close move up and down.
+    """
     figure.align_ylabels()
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    figure.draw_without_rendering()
     for axes in figure.axes:
-        names = [text for text in axes.texts if isinstance(text, Annotation)]
-        for lower, upper in pairwise(names):
+        axes.set_title(wrapped(axes.get_title(), int(_title_room(figure, axes) * CHARACTERS)))
+        names = [name for name in axes.get_xticklabels() if name.get_text()]
+        boxes = [name.get_window_extent().padded(2) for name in names]
+        if any(one.overlaps(other) for one, other in pairwise(boxes)):
+            texts = [name.get_text().replace("\n", " ") for name in axes.get_xticklabels()]
+            axes.set_xticks(axes.get_xticks(), texts, rotation=90)
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        thresholds = [text for text in axes.texts if isinstance(text, Annotation)]
+        for lower, upper in pairwise(thresholds):
             if lower.get_window_extent().overlaps(upper.get_window_extent()):
                 lower.set_verticalalignment("top")
                 upper.set_verticalalignment("bottom")
-    canvas.draw()
+    figure.draw_without_rendering()
+
+
+def _title_room(figure: Figure, axes: Axes) -> float:
+    """Inches that a title has: its panel, and on each side as much as there is free on the right."""
+    own = axes.get_window_extent()
+    others = [other.get_window_extent() for other in figure.axes]
+    right = min((box.x0 for box in others if box.x0 >= own.x1 and box.y0 < own.y1 and box.y1 > own.y0), default=None)
+    free = (figure.bbox.x1 - own.x1) if right is None else (right - own.x1) / 2
+    return (own.width + 2 * min(free, OVERHANG * figure.dpi)) / figure.dpi
 
 
 def wrapped(label: str, width: int) -> str:

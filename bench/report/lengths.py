@@ -17,15 +17,15 @@ from ..runs import Run
 from ..runs import label as label_of_spec
 from .evidence import Evidence, NothingToDraw, Panel, warnings
 from .grid import Entry
-from .layout import handle, in_house_style, mark_of, sheet, title
+from .layout import handle, in_house_style, mark_of, sheet
 from .style import GRID_COLOUR
 
-HEIGHT = 2.0
+HEIGHT = 1.9
 """Inches: a panel with its title."""
 PROBES = (2, 3)
 """Lengths at which a task is looked at, to find out which of its options is its length."""
-DODGE = 0.16
-"""How far apart the models of one length stand, of the smallest distance between two lengths."""
+SPREAD = 0.16
+"""How far the models of one length are set apart, of the smallest distance between two lengths."""
 CAPTION = (
     "Share of the runs that solved the task, with its 95 % interval (Wilson); a run that diverged did not solve it. "
     "Models are set apart sideways."
@@ -61,7 +61,7 @@ def draw(evidence: Evidence) -> Figure:
         raise NothingToDraw("there is no solvable task at several lengths with runs that have ended")
     page = sheet(len(shown), HEIGHT)
     for axes, series in zip(page.axes, shown, strict=True):
-        title(axes, series.title, page.width)
+        axes.set_title(series.title)
         _draw_panel(axes, series, evidence)
     labels = dict.fromkeys(label for series in shown for label in series.shares)
     caption = [CAPTION, *([ELSEWHERE] if any("trained at" in series.title for series in shown) else [])]
@@ -161,7 +161,7 @@ def _without(run: Run, option: str) -> str:
 def _draw_panel(axes: Axes, series: Series, evidence: Evidence) -> None:
     lengths = sorted({share.length for shares in series.shares.values() for share in shares})
     gap = min((after - before for before, after in pairwise(lengths)), default=lengths[0])
-    step = DODGE * gap / max(1, len(series.shares) - 1) * 2
+    step = SPREAD * gap / max(1, len(series.shares) - 1)
     for rank, (label, shares) in enumerate(series.shares.items()):
         look = evidence.looks[label]
         aside = step * (rank - (len(series.shares) - 1) / 2)
@@ -175,7 +175,7 @@ def _draw_panel(axes: Axes, series: Series, evidence: Evidence) -> None:
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
     axes.set_xticks(lengths, _names(lengths))
     axes.set_xlabel(series.option)
-    axes.set_ylabel("solved")
+    axes.set_ylabel("share solved")
     axes.grid(axis="y", color=GRID_COLOUR, linewidth=0.5)
 
 

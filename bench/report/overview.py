@@ -30,13 +30,14 @@ from .layout import (
     origin,
     scale_scores,
     spans_decades,
-    title,
     wrapped,
 )
 from .style import GRID_COLOUR, WIDTH, styles
 
 POINTS = 60
 """The most points of a training curve that are drawn; neighbours are averaged."""
+TASKS_BESIDE = 4
+"""The most tasks beside each other; where there are more, all have the room that panels have in other figures."""
 BLOCK_HEIGHT = 3.3
 """Inches: the two panels of a task."""
 SPREAD = 0.4
@@ -60,7 +61,7 @@ def draw(evidence: Evidence) -> Figure:
     panels = [_alone(panel) for panel in evidence.panels(_that_tells)]
     names = list(dict.fromkeys(entry.model_name for panel in panels for entry in panel.entries))
     looks = {name: Look(style, "full") for name, style in styles(names).items()}
-    blocks = max(1, math.ceil(len(panels) / PANELS_BESIDE))
+    blocks = 1 if len(panels) <= TASKS_BESIDE else math.ceil(len(panels) / PANELS_BESIDE)
     beside = max(1, math.ceil(len(panels) / blocks))
     figure = Figure(figsize=(WIDTH, BLOCK_HEIGHT * blocks), layout="constrained")
     grid = GridSpec(2 * blocks, beside, figure=figure)
@@ -69,7 +70,7 @@ def draw(evidence: Evidence) -> Figure:
         block, column = divmod(place, beside)
         above = figure.add_subplot(grid[2 * block, column])
         below = figure.add_subplot(grid[2 * block + 1, column])
-        title(above, panel.cells[0].task, width)
+        above.set_title(panel.cells[0].task)
         _draw_losses(above, panel, evidence.rows, looks)
         _draw_scores(below, panel, looks, width)
         if column == 0:

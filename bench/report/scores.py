@@ -25,7 +25,6 @@ from .layout import (
     origin,
     scale_scores,
     sheet,
-    title,
     wrapped,
 )
 from .overview import seeds_beside
@@ -45,9 +44,9 @@ PUBLISHED: dict[str, Any] = {
     "color": "black", "marker": "*", "markersize": 7, "markerfacecolor": "white", "markeredgewidth": 0.7,
     "linestyle": "none",
 }  # fmt: skip
-CAPTION = (
-    "Mean of the test scores (of errors the geometric mean) with its 95 % interval (Student's t); small: the runs."
-)
+CAPTION = "Mean of the test scores (of errors the geometric mean) with its 95 % interval (Student's t)."
+RUNS = "Small marks: the runs."
+UNSOLVED = "Small marks: runs that did not solve the task."
 SINGLE = "A single run has no interval."
 OF_SOLVED = "Of a task that counts as solved: mean of the runs that solved it."
 CUT = "A bar with a triangle goes on beyond the axis."
@@ -74,7 +73,7 @@ def by_model(evidence: Evidence) -> Figure:
     page, remarks = sheet(len(panels), HEIGHT), {CAPTION}
     for axes, panel in zip(page.axes, panels, strict=True):
         places = [float(place) for place in range(len(panel.entries))]
-        remarks |= _draw_panel(axes, panel, evidence, places, page.width)
+        remarks |= _draw_panel(axes, panel, evidence, places)
         for place, entry in zip(places, panel.entries, strict=True):
             published = evidence.published_for(entry)
             if published is not None:
@@ -104,7 +103,7 @@ def by_size(evidence: Evidence, against: Against) -> Figure:
     for axes, panel in zip(page.axes, panels, strict=True):
         sizes = [_size(evidence, panel, place, against) for place in range(len(panel.entries))]
         _join(axes, panel, evidence, sizes)
-        remarks |= _draw_panel(axes, panel, evidence, sizes, page.width, by_size=True)
+        remarks |= _draw_panel(axes, panel, evidence, sizes, by_size=True)
         _scale_sizes(axes, [size for size in sizes if size is not None])
         axes.set_xlabel("parameters" if against == "parameters" else "state (numbers)")
     labels = dict.fromkeys(label for panel in panels for label in panel.labels)
@@ -126,12 +125,11 @@ def _draw_panel(
     panel: Panel,
     evidence: Evidence,
     places: Sequence[float | None],
-    width: float,
     by_size: bool = False,
 ) -> set[str]:
     """Draws means, intervals and runs at these places; what the caption must say of them."""
     metric = panel.entries[0].metric
-    title(axes, panel.cells[0].task, width)
+    axes.set_title(panel.cells[0].task)
     axes.set_ylabel(wrapped(f"test {metric_title(metric)}", 20))
     estimates = [estimate(entry) for entry in panel.entries]
     shown = [score for entry in panel.entries for score in entry.values.values()]
@@ -147,8 +145,11 @@ def _draw_panel(
         if place is None:
             continue
         look = mark_of(evidence.looks[label])
-        for aside, score in seeds_beside(entry, 0.0 if by_size else SPREAD):
-            x = place + aside + (0.0 if by_size else LEFT)
+        for aside, score in seeds_beside(entry, SPREAD):
+            if by_size and (metric.solved_at is None or metric.solved(score)):
+                continue  # it lies on the interval
+            remarks.add(UNSOLVED if by_size else RUNS)
+            x = place if by_size else place + LEFT + aside
             axes.plot([x], [score], linestyle="none", markersize=2.4, alpha=0.6, clip_on=False, **look)
         if one is not None:
             colour = evidence.looks[label].style.colour
@@ -241,4 +242,4 @@ def _scale_sizes(axes: Axes, sizes: Sequence[float]) -> None:
 
 
 def _in_order(remarks: Iterable[str]) -> list[str]:
-    return sorted(remarks, key=(CAPTION, SINGLE, OF_SOLVED, CUT, FAR).index)
+    return sorted(remarks, key=(CAPTION, RUNS, UNSOLVED, SINGLE, OF_SOLVED, CUT, FAR).index)

@@ -1,0 +1,130 @@
+"""The verbs of figures: plot and gradients."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import UsageError
+from .experiments import DeviceClass, Dir, load
+
+if TYPE_CHECKING:
+    from ..config import Experiment
+    from ..gradient_flow import Flow
+    from ..store import Row, Workplace
+
+GRADIENTS = "gradients.csv"
+"""The name of a file of measurements, in an experiment's folder or its working area."""
+
+
+def plot(
+    directories: Annotated[
+        list[str], typer.Argument(metavar="DIR…", help="Folders with an experiment.yaml; several are drawn as one.")
+    ],
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this figure (again for more); see below.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="A folder for the files (default: the working area).")] = None,
+    device: DeviceClass = None,
+    working: Annotated[bool, typer.Option("--working", help="Only the rows that are not published yet.")] = False,
+) -> None:
+    """Draws the figures that the rows of an experiment give, each as PNG, SVG and PDF.
+
+    overview: training loss and test score of every run; scores: with 95 % intervals, and the published numbers;
+    score-parameters, score-state: against what a model costs; learning-epochs, learning-time: validation scores with
+    the band of the seeds; lengths: solved runs against sequence length; gradients: what the verb `gradients` measured.
+
+    Example: seqbench plot results/quick --only scores --out figures
+    """
+    from ..report import figures
+    from ..report.evidence import pooled
+    from ..store import Workplace
+
+    experiments = [load(directory) for directory in directories]
+    if len(experiments) > 1 and out is None:
+        raise UsageError("plot: several folders have no common place for their figures: name one with --out")
+    places = [Workplace(experiment.folder) for experiment in experiments]
+    rows = _rows(places, working)
+    if not rows and only != ["gradients"]:
+        named = " ".join(map(shlex.quote, directories))
+        raise UsageError(f"{named}: there are no rows to draw; seqbench run {named} makes them")
+    experiment = pooled(experiments) if len(experiments) > 1 else experiments[0]
+    drawn = figures.write(
+        experiment, rows, out or places[0].area, device, only or (), _published(experiment), _measured(places)
+    )
+    for path in drawn.written:
+        typer.echo(f"wrote {path}")
+    for name, reason in drawn.left_out.items():
+        typer.echo(f"no {name}: {reason}")
+
+
+def gradients(
+    directory: Dir,
+    task: Annotated[
+        str | None, typer.Option(help="The beginning of a task's label (default: the experiment's first task).")
+    ] = None,
+    seeds: Annotated[str | None, typer.Option(help="These seeds instead of the experiment's: 0,1 or 0-4.")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Train for so many steps, or to the end of the run.")] = 1000,
+    examples: Annotated[int, typer.Option(min=1, help="Test examples that a norm is the mean of.")] = 32,
+    out: Annotated[Path | None, typer.Option(help="A folder for the files (default: the working area).")] = None,
+) -> None:
+    """Measures how far back the loss reaches in each model, at initialisation and after a training, and draws it.
+
+    The runs of the experiment on one task are trained again, for a few steps; their rows are neither needed nor
+    touched. Writes gradients.csv, with its origin in the first line, and the figure.
+
+    Example: seqbench gradients results/quick --task copy --seeds 0
+    """
+    from ...tasks.datasets import DataError
+    from .. import gradient_flow
+    from ..report import figures
+    from ..store import Workplace
+
+    experiment = load(directory, seeds)
+    cells = gradient_flow.cells_of(experiment, task)
+    place = Workplace(experiment.folder)
+    file = (out or place.area) / GRADIENTS
+    started = datetime.now(UTC)
+    try:
+        flows = gradient_flow.measure(cells, steps, examples, _say)
+    except DataError as error:
+        raise UsageError(str(error)) from error
+    gradient_flow.write(file, gradient_flow.origin_of(experiment, cells, started, examples), flows)
+    typer.echo(f"wrote {file}")
+    rows = _rows([place], working=False)
+    for path in figures.write(experiment, rows, file.parent, only=["gradients"], gradients=file).written:
+        typer.echo(f"wrote {path}")
+
+
+def _say(flow: Flow) -> None:
+    when = "at initialisation" if flow.moment == "initialisation" else f"after {flow.steps} steps"
+    typer.echo(f"{flow.run} {when}: {flow.norms[0]:.3g} one step back, {flow.norms[-1]:.3g} {len(flow.norms)} back")
+
+
+def _rows(places: Sequence[Workplace], working: bool) -> list[Row]:
+    return [row for place in places for row in place.rows("working" if working else "all")]
+
+
+def _measured(places: Sequence[Workplace]) -> Path | None:
+    """The newest file of measurements: what is in a working area goes before what is published."""
+    files = [folder / GRADIENTS for place in places for folder in (place.area, place.folder)]
+    return next((file for file in files if file.is_file()), None)
+
+
+def _published(experiment: Experiment) -> dict[tuple[str, str], float]:
+    """(task, model) -> the number that a paper prints for it, in the task's first metric."""
+    from .. import ledger
+    from ..report.ledger import canonical
+
+    first = {cell.task: cell.runs[0].make_task().metrics[0].name for cell in experiment.cells}
+    found: dict[tuple[str, str], float] = {}
+    for number in ledger.read():
+        task = canonical(number.task)
+        if number.judged and number.model and first.get(task) == number.metric:
+            found.setdefault((task, number.model), number.score)
+    return found
