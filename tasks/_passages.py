@@ -1,8 +1,10 @@
-"""Passages whose last word is asked for, each an example of its own; and the novels of LAMBADA."""
+"""Passages whose last word is asked for, each an example of its own; and the novels and spelling of LAMBADA."""
 
 from __future__ import annotations
 
 import io
+import re
+from contextlib import closing
 
 import torch
 from torch import Tensor
@@ -11,6 +13,29 @@ from . import _archives, _text, base
 from .datasets import DataError, Remote, fetch
 
 _NOVELS = "train-novels"
+_SPELLED_OUT = {b"n't": b"not", b"'s": b"is", b"'re": b"are", b"'ve": b"have", b"wo": b"will"}
+"""What the published code (Bai et al. 2018) makes of words that the list of 2016 lacks."""
+_CONTRACTION = re.compile(rb"(?<!\S)(?:n't|'s|'re|'ve|wo)(?!\S)", re.IGNORECASE)
+
+
+def spelled_out(text: bytes) -> bytes:
+    """A text of words between white space, contractions spelled out.
+
+    >>> spelled_out(b"He wo n't go , it 's late")
+    b'He will not go , it is late'
+    """
+    return _CONTRACTION.sub(lambda found: _SPELLED_OUT[found[0].lower()], text)
+
+
+def in_full(source: _text.Source) -> _text.Source:
+    """The same text with contractions spelled out; one part of it is in memory at a time."""
+
+    def parts() -> _text.Parts:
+        with closing(source.parts()) as short:
+            for name, stream in short:
+                yield name, io.BytesIO(spelled_out(stream.read()))
+
+    return _text.Source(source.name, parts)
 
 
 def novels(archive: Remote) -> _text.Source:

@@ -26,12 +26,13 @@ class Task(_language.Words):
     hard, the control set, give `control_perplexity` and `control_accuracy`.
 
     Words are what white space separates, lower-cased; blank lines are passed over and every other line ends with
-    `<eos>`. The vocabulary is the 93,215 words of the list of 2016, `<eos>`, and `<unk>` for all other words: 93,217
-    from the frequent to the rare in the novels, which are joined in the order of their names. (The published code has
-    93,216: it drops words that are not in the list. It also strips punctuation and rewrites contractions, which is not
-    done here.) A passage is a line of its file; the target is its last word, and what comes before is `<eos>` and the
-    words of the passage before it, nothing else. A target that the vocabulary lacks is left out of the perplexity, and
-    is an error in the accuracy.
+    `<eos>`. As in the published code the words "n't", "'s", "'re", "'ve" and "wo", which the list lacks, are "not",
+    "is", "are", "have" and "will". The vocabulary is the 93,215 words of the list of 2016, `<eos>`, and `<unk>` for all
+    other words: 93,217 from the frequent to the rare in the novels, which are joined in the order of their names. (The
+    published code has 93,216: it strips words that are not in the list of their punctuation, and drops them where
+    they are not in it even then.) A passage is a line of its file; the target is its last word, and what comes before
+    is `<eos>` and the words of the passage before it, nothing else. A target that the vocabulary lacks is left out of
+    the perplexity, and is an error in the accuracy.
 
     To train: windows of 50 words of context, then 50 that are scored, as published; the text in streams.
 
@@ -114,9 +115,9 @@ class Task(_language.Words):
                 f"{listed.filename}: vocabulary mismatch: {len(words):,} words, where {self.size - 2:,} are expected; "
                 "it is another list"
             )
-        sources = {"train": _passages.novels(archive)}
+        sources = {"train": _passages.in_full(_passages.novels(archive))}
         for name, part in (("valid", "development"), ("test", "test"), ("control", "control_test_data")):
-            sources[name] = _text.member(archive, f"lambada_{part}_plain_text.txt")
+            sources[name] = _passages.in_full(_text.member(archive, f"lambada_{part}_plain_text.txt"))
         return _text.encode_words(sources, self.size, words, prose=True)
 
     def passages(self, name: str) -> _passages.Passages:
@@ -151,5 +152,5 @@ class Task(_language.Words):
         return totals
 
     def encode(self, text: str) -> list[int]:
-        """As the other texts of words, lower-cased."""
-        return super().encode(text.lower())
+        """As the other texts of words, lower-cased, contractions spelled out."""
+        return super().encode(_passages.spelled_out(text.lower().encode()).decode())
