@@ -24,6 +24,9 @@ class Owned(Exception):
 class Checkpoint:
     """The file `path`, held by this process from `with` on, and due `every` seconds after it was saved last.
 
+    What takes long to save (a large network's is a gigabyte) is due more seldom, so that no more than a twentieth of
+    the time goes into saving; with `every` 0 it is always due.
+
     stamp: the hash of the source that trains; what another source has saved is not gone on with.
     Only tensors, numbers, strings, lists and dicts go in, so that it is read with `weights_only`, which runs no code.
     Raises Owned on entry where another process holds it for longer than `OWNER_PATIENCE`.
@@ -35,6 +38,7 @@ class Checkpoint:
         self.every = every
         self._lock = FileLock(f"{path}.lock")
         self._saved_at = time.monotonic()
+        self._took = 0.0
 
     def __enter__(self) -> Checkpoint:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,12 +55,13 @@ class Checkpoint:
 
     @property
     def due(self) -> bool:
-        """Whether `every` seconds have gone by since the last saving."""
-        return time.monotonic() - self._saved_at >= self.every
+        """Whether enough time has gone by since the last saving."""
+        return time.monotonic() - self._saved_at >= (max(self.every, 20 * self._took) if self.every else 0)
 
     def save(self, content: dict[str, Any]) -> None:
         """Writes `content` under a temporary name, to the disk, and then under the final one."""
         temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
+        started = time.monotonic()
         try:
             whole = io.BytesIO()  # torch's own writer hides why a disk refuses
             torch.save({**content, "stamp": self.stamp}, whole)
@@ -68,6 +73,7 @@ class Checkpoint:
         finally:
             temporary.unlink(missing_ok=True)
         self._saved_at = time.monotonic()
+        self._took = self._saved_at - started
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
         """The content, tensors on `device`; None where there is none for this stamp. A damaged file is set aside."""

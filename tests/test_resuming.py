@@ -171,6 +171,19 @@ def test_due_after_so_many_seconds(file: Path, monkeypatch: pytest.MonkeyPatch) 
     assert not kept.due
 
 
+def test_what_takes_long_to_save_is_due_more_seldom(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(checkpoint.os, "fsync", lambda _: now.__setitem__(0, now[0] + 9))  # nine seconds on the disk
+    kept = Checkpoint(file, every=60.0)
+    file.parent.mkdir()
+    kept.save(CONTENT)
+    now[0] += 179
+    assert not kept.due
+    now[0] += 1
+    assert kept.due
+
+
 @pytest.mark.parametrize("fails", ["torch.save", "os.fsync", "Path.replace"])
 def test_a_failure_to_save_leaves_the_old_file(fails: str, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*arguments: Any) -> None:
