@@ -49,9 +49,9 @@ def table(entries: Sequence[Entry], format: Format = "md", question: str = "") -
     """
     match format:
         case "md":
-            return markdown(_blocks(entries, question))
+            return markdown(blocks(entries, question))
         case "latex":
-            return latex(_blocks(entries, question))
+            return latex(blocks(entries, question))
         case "csv":
             return long_form(entries).to_csv(index=False, lineterminator="\n")
         case "json":
@@ -72,7 +72,10 @@ def compare(entries_here: Iterable[Entry], entries_committed: Iterable[Entry]) -
     return comparisons
 
 
-def _blocks(entries: Sequence[Entry], question: str) -> list[Block]:
+def blocks(entries: Sequence[Entry], question: str = "") -> list[Block]:
+    """The table for people as paragraphs and tables: the question, where the rows come from, the scores, what is said
+    of them, the numbers over all tasks, sizes and time. The first table is that of the scores.
+    """
     heading = [question] if question else []
     if not entries:
         return [*heading, "The experiment has no cells."]
