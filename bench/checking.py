@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..tasks.datasets import sums
-from . import config, provenance, publishing, registry, runs
+from . import config, provenance, publishing, runs
 from .config import Experiment
 from .errors import UsageError
 from .report.cells import STALE
@@ -24,7 +24,7 @@ from .runs import Run
 from .store import FINISHED, Row, Workplace, lacking, untouched
 from .verifying import other_versions
 
-FIGURES = ("*.png", "*.svg", "*.pdf")
+DRAWN = ("*.png", "*.svg", "*.pdf")
 
 
 Kind = Literal["error", "stale", "remark"]
@@ -80,7 +80,7 @@ def check(folder: Path) -> Report:
         answers = [path.name for path in _answers(folder)]
         report.findings += [Finding(name, "there are no rows that it could be made of") for name in answers]
     elif not report.count("error"):  # of rows that are not in order no table can be made
-        report.findings += _of_answers(experiment, rows)
+        report.findings += _of_answers(experiment, rows, stale=bool(report.count("stale")))
     return report
 
 
@@ -143,11 +143,11 @@ def _of_run(row: Row, run: Run, grid: set[str]) -> Iterator[tuple[str, Kind]]:
 
 def _answers(folder: Path) -> list[Path]:
     """The table and the figures that are there."""
-    figures = {path for pattern in FIGURES for path in folder.glob(pattern)}
+    figures = {path for pattern in DRAWN for path in folder.glob(pattern)}
     return sorted(figures | set(folder.glob(publishing.TABLE)))
 
 
-def _of_answers(experiment: Experiment, rows: Sequence[Row]) -> Iterator[Finding]:
+def _of_answers(experiment: Experiment, rows: Sequence[Row], stale: bool) -> Iterator[Finding]:
     devices = sorted({row["device"] for row in rows})
     choices: list[str | None] = [None] if len(devices) == 1 else [*devices]
     path = experiment.folder / publishing.TABLE
@@ -157,11 +157,13 @@ def _of_answers(experiment: Experiment, rows: Sequence[Row]) -> Iterator[Finding
     if shown is None:
         yield Finding(path.name, "not there, though there are rows; seqbench publish makes it")
     elif texts[device] != shown:
-        if any(_unmarked(text) == _unmarked(shown) for text in texts.values()):
+        if stale and any(_unmarked(text) == _unmarked(shown) for text in texts.values()):
             yield Finding(path.name, f"rows have grown stale since; seqbench publish marks them with {STALE}", "stale")
         else:
             yield Finding(path.name, f"not what the rows give: {_first_difference(shown, texts[device])}")
-    yield from _of_figures(experiment, rows, device)
+    yield from _of_figures(experiment, rows)
+    if not stale:  # which figures mark: then they look otherwise in any case
+        yield from _of_looks(experiment, rows, device)
 
 
 def _unmarked(text: str) -> str:
@@ -176,42 +178,50 @@ def _first_difference(shown: str, wanted: str) -> str:
     return "its line ends" if number is None else f"line {number} is another"
 
 
-def _of_figures(experiment: Experiment, rows: Sequence[Row], device: str | None) -> Iterator[Finding]:
-    """Figures must be there, say that they are made of these rows, and look as these rows make them look.
-
-    That they look otherwise is no error: another version of matplotlib draws otherwise too.
-    """
-    expected = digest(rows)
-    with tempfile.TemporaryDirectory() as place:
-        drawn = publishing.write_figures(experiment, rows, Path(place), device)
-        for path in drawn:
-            if not (experiment.folder / path.name).is_file():
-                yield Finding(path.name, "not there, though there are rows; seqbench publish draws it")
-        contents = {path.name: path.read_bytes() for path in drawn}
+def _of_figures(experiment: Experiment, rows: Sequence[Row]) -> Iterator[Finding]:
+    """Figures must be there, and say that they are made of these rows."""
+    for name in publishing.FIGURES:
+        if not (experiment.folder / name).is_file():
+            yield Finding(name, "not there, though there are rows; seqbench publish draws it")
     for path in _answers(experiment.folder):
-        if path.name == publishing.TABLE:
-            continue
-        found = digest_of(path)
-        if found != expected:
+        found = digest_of(path) if path.name != publishing.TABLE else digest(rows)
+        if found != digest(rows):
             what = "does not say of which rows it was made" if found is None else "made of other rows"
             yield Finding(path.name, f"{what}; seqbench publish draws it anew")
-        elif path.name in contents and contents[path.name] != path.read_bytes():
-            what = "looks otherwise when it is drawn here: another version of matplotlib or of the code, or an edit"
-            yield Finding(path.name, what, "remark")
+
+
+def _of_looks(experiment: Experiment, rows: Sequence[Row], device: str | None) -> Iterator[Finding]:
+    """Figures should look as these rows make them look; no error, as other versions of matplotlib draw otherwise."""
+    with tempfile.TemporaryDirectory() as place:
+        for path in publishing.write_figures(experiment, rows, Path(place), device):
+            shown = experiment.folder / path.name
+            if not shown.is_file() or digest_of(shown) != digest_of(path):
+                continue  # which is said already
+            if path.read_bytes() != shown.read_bytes():
+                what = "looks otherwise when it is drawn here: another version of matplotlib or of the code, or an edit"
+                yield Finding(path.name, what, "remark")
 
 
 def summary(report: Report) -> list[str]:
     """A report in lines: each error; what is no error is said once for all rows of which it is true; what was found."""
-    lines = [f"{report.folder}: {finding}" for finding in report.findings if finding.kind == "error"]
+    where = shown(report.folder)
+    lines = [f"{where}: {finding}" for finding in report.findings if finding.kind == "error"]
     others: dict[str, list[str]] = {}
     for finding in report.findings:
         if finding.kind != "error":
             others.setdefault(finding.what, []).append(finding.where)
     for what, places in others.items():
-        lines.append(f"{report.folder}: {places[0] if len(places) == 1 else f'{len(places)} rows'}: {what}")
-    rows = f"{report.rows} rows" if report.rows else "no rows yet"
-    found = [f"{count} {word}" for word in ("error", "stale") if (count := report.count(word))]
-    return [*lines, f"{report.folder}: {rows}, {', '.join(found) or 'all of one piece'}"]
+        lines.append(f"{where}: {places[0] if len(places) == 1 else f'{len(places)} rows'}: {what}")
+    counts = [(report.count("error"), "errors"), (report.count("stale"), "stale"), (report.count("remark"), "remarks")]
+    found = ", ".join(f"{count} {word}" for count, word in counts if count)
+    if not report.rows:
+        return [*lines, f"{where}: no rows yet{', ' if found else ''}{found}"]
+    return [*lines, f"{where}: {report.rows} rows, {found or 'all of one piece'}"]
+
+
+def shown(path: Path) -> str:
+    """A path as a person here would write it."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def record(reports: Iterable[Report]) -> list[dict[str, Any]]:
@@ -226,9 +236,9 @@ def record(reports: Iterable[Report]) -> list[dict[str, Any]]:
     ]
 
 
-def check_ledger() -> list[Report]:
-    """The ledger of all published rows, where there is one, against what the rows give."""
-    path = registry.ROOT / "results" / publishing.LEDGER
+def check_ledger(results: Path) -> list[Report]:
+    """The ledger of the published rows of all experiments in a folder, where there is one: is it what the rows give?"""
+    path = results / publishing.LEDGER
     if not path.is_file():
         return []
     report = Report(path)

@@ -27,4 +27,9 @@ def experiment_folder(named: str | Path) -> Path:
 
 def own_folders() -> list[Path]:
     """The folders of the suite's own experiments, by name."""
-    return sorted(file.parent for file in (ROOT / "results").glob("*/experiment.yaml"))
+    return sorted(file.parent for file in own_results().glob("*/experiment.yaml"))
+
+
+def own_results() -> Path:
+    """Where the suite's own experiments lie."""
+    return ROOT / "results"

@@ -18,6 +18,8 @@ from .report.tables import table
 from .store import FINISHED, Row, Workplace, latest, untouched
 
 TABLE, LEDGER = "table.md", "ledger.md"
+FIGURES = ("overview.png", "overview.svg")
+"""What `write_figures` draws."""
 
 
 @dataclass(frozen=True)

@@ -137,10 +137,10 @@ def _named(row: Row) -> str:
 
 def _check(words: Sequence[str], json: bool) -> int:
     from .. import checking
-    from ..places import experiment_folder, own_folders
+    from ..places import experiment_folder, own_folders, own_results
 
     reports = [checking.check(folder) for folder in ([experiment_folder(word) for word in words] or own_folders())]
-    reports += [] if words else checking.check_ledger()
+    reports += [] if words else checking.check_ledger(own_results())
     if json:
         show_json(checking.record(reports))
     else:
