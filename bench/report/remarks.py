@@ -63,13 +63,11 @@ def _unknown_metrics(runs: Mapping[str, Run], shown: Mapping[str, Row]) -> Itera
     known: dict[str, set[str]] = {}
     unknown: dict[str, None] = {}
     for run_id, row in shown.items():
-        run = runs[run_id]
-        if run.task_label not in known:
-            known[run.task_label] = {metric.name for metric in run.make_task().metrics}
-        for part in row.get("scores", {}).values():
-            unknown |= {
-                f"{name} of {run.task_label}": None for name in part["test"] if name not in known[run.task_label]
-            }
+        run, task = runs[run_id], runs[run_id].task_label
+        if task not in known:
+            known[task] = {metric.name for metric in run.make_task().metrics}
+        names = {name: None for part in row.get("scores", {}).values() for name in part["test"]}
+        unknown |= {f"{name} of {task}": None for name in names if name not in known[task]}
     if unknown:
         yield f"Not shown, because the task has no such metric: {', '.join(unknown)}."
 
