@@ -9,7 +9,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: run test check clean help
 
 run: $(INSTALLED)
-	$(BIN)/seqbench run results/quick --afresh --figure --device cpu
+	$(BIN)/seqbench run results/quick --afresh --figure --device cpu; code=$$?; \
+		$(BIN)/seqbench report results/quick && exit $$code   # the page, even where a run failed
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from ..errors import UsageError
-from . import evidence, experiments, facts, fetching, plotting, sampling
+from . import evidence, experiments, facts, fetching, page, plotting, sampling
 
 app = typer.Typer(
     name="seqbench",
@@ -30,6 +30,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "table": experiments.table,
     "plot": plotting.plot,
     "gradients": plotting.gradients,
+    "report": page.report,
     "sample": sampling.sample,
     "verify": evidence.verify,
     "reproduce": evidence.reproduce,
