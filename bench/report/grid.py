@@ -30,7 +30,8 @@ class Entry:
     values: seed -> test score, of the runs that are done. diverged counts runs whose loss or score is not finite;
     failed those that ended in an error; missing those without a row. So these four make up `expected`, the runs that
     the experiment asks for. dirty: rows made with uncommitted changes; stale: rows whose code has changed since.
-    assumed: settings that the source of the cell does not give. seconds: training and evaluation, median of runs.
+    assumed: settings that the source of the cell does not give. seconds: training and evaluation, median of runs;
+    processor_seconds: what of it the processor worked, which other work on the machine does not lengthen.
     yardsticks: scores of simple answers in this metric, by name, as the rows have them.
     steps: seed -> training steps to solve the task, of the runs that did. edited: rows whose content has not the sum
     that they were written with. remarks: what a table of these rows has to say of them, one line each.
@@ -54,6 +55,7 @@ class Entry:
     budget: int | None
     assumed: tuple[str, ...]
     seconds: float | None
+    processor_seconds: float | None
     commits: tuple[str, ...]
     yardsticks: Mapping[str, float]
     steps: Mapping[int, int] = field(default_factory=dict)
@@ -194,6 +196,7 @@ def _common(cell: Cell, preset: Preset, rows: Mapping[str, Row]) -> dict[str, An
         "budget": cell.budget,
         "assumed": cell.assumed,
         "seconds": median(time["training"] + time["evaluation"] for time in times) if times else None,
+        "processor_seconds": median(time["cpu"] for time in times) if times else None,
         "commits": tuple(sorted({origin["commit"] for origin in origins if origin["commit"]})),
     }
 

@@ -113,6 +113,7 @@ def _record(entry: Entry, line: Standing) -> dict[str, Any]:
         "budget": entry.budget,
         "assumed": ", ".join(entry.assumed),
         "seconds": entry.seconds,
+        "processor_seconds": entry.processor_seconds,
         "dirty": entry.dirty,
         "stale": entry.stale,
         "edited": entry.edited,

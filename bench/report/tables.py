@@ -164,11 +164,12 @@ def _sizes(entries: Sequence[Entry]) -> Table:
             (NOTHING[0] if entry.parameters is None else str(entry.parameters),),
             size_text(entry),
             (seconds_text(entry.seconds),),
+            (seconds_text(entry.processor_seconds),),
         ]
         for (task, model), entry in cells.items()
     ]
-    header = ["Task", "Model", "Parameters", "From budget", "Wall seconds per run"]
-    return Table("Sizes and time", header, "llrrr", texts)
+    header = ["Task", "Model", "Parameters", "From budget", "Wall seconds per run", "Processor seconds per run"]
+    return Table("Sizes and time", header, "llrrrr", texts)
 
 
 def _task_text(label: str) -> Text:
