@@ -71,7 +71,7 @@ def test_working_rows_are_marked_and_can_be_left_out(experiment: Experiment) -> 
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (lambda row: {**row, "seconds": {"training": 1.0, "evaluation": 1.0}}, "1 of 3 edited by hand"),
+        (lambda row: {**row, "seconds": {"training": 1.0, "evaluation": 1.0, "cpu": 9.0}}, "1 of 3 edited by hand"),
         (lambda row: {**row, "sum": None}, "1 of 3 edited by hand"),
     ],
 )

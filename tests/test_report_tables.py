@@ -260,7 +260,7 @@ def test_sizes_and_times_stand_below(tmp_path: Path) -> None:
     text = TEXT.replace("models: [gru(width=4)]", "parameters: 100\n  models: [gru(width=4)]")
     experiment = write(tmp_path, text)
     line = tables.table(grid.collect(experiment, all_rows(experiment))).splitlines()[-1]
-    assert [part.strip() for part in line.strip("|").split("|")] == ["jsb", "gru", "105", "+5.0 %", "4.0"]
+    assert [part.strip() for part in line.strip("|").split("|")] == ["jsb", "gru", "105", "+5.0 %", "4.0", "3.5"]
 
 
 def test_two_sources_are_compared_cell_by_cell(experiment: Experiment) -> None:
