@@ -1,89 +1,19 @@
-"""Figures: every run is there, the files are the same each time, and no text covers another."""
+"""The overview: every run is there; and the looks of models, for all figures."""
 
 from __future__ import annotations
 
 import itertools
-import math
 from pathlib import Path
-from typing import Any
 
-import matplotlib
+import numpy as np
 import pytest
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.text import Text
-from seqbench.bench import config, provenance
-from seqbench.bench.config import Experiment
+from drawing import FEW, MANY, all_rows, assert_readable, caption, made, marks, write
+from matplotlib.colors import to_rgb
 from seqbench.bench.errors import UsageError
-from seqbench.bench.report import figures, style
-from seqbench.bench.runs import Run
+from seqbench.bench.report import figures, overview, style
+from seqbench.bench.report.evidence import looks_of
+from seqbench.bench.store import signed
 from seqbench.tasks.base import Metric
-
-FEW = """
-question: Two tasks
-seeds: 3
-models: [rnn(width=4), lstm(width=4), gru(width=4), "tcn(width=4, kernel=2, levels=2)"]
-training: {epochs: 1, learning_rate: 0.01}
-rows:
-- task: ["adding(length=20, train=22400)", "copy-memory(delay=5, train=20800)"]
-"""
-MANY = """
-question: Six tasks, one of them with variants
-seeds: 5
-models: [rnn(width=4), lstm(width=4), gru(width=4), "tcn(width=4, kernel=2, levels=2)"]
-training: {epochs: 1, learning_rate: 0.01}
-rows:
-- task: [adding(length=20), copy-memory(delay=5), "permuted-mnist(permutation=rs92916)", "copy-memory(delay=6)", jsb]
-- task: sequential-mnist
-  models: ["tcn(width=4, kernel=2, levels=2)", "tcn(width=4, kernel=3, levels=2, dropout=0.05)", lstm(width=4)]
-"""
-
-
-def write(folder: Path, text: str) -> Experiment:
-    (folder / "experiment.yaml").write_text(text, encoding="utf-8")
-    return config.load(folder)
-
-
-def made(run: Run, place: int, status: str = "done") -> dict[str, Any]:
-    """A row whose loss falls over two decades; its score lies between the floor and a solved task."""
-    part = 0.1 + 0.8 * (place * 0.61803 % 1)
-    test = {}
-    for metric in run.make_task().metrics:
-        best = metric.solved_at or (100.0 if metric.direction == "higher" else metric.floor / 10)
-        test[metric.name] = metric.floor * (best / metric.floor) ** part
-    trace: list[list[float | None]] = [[5 * step, 2 * math.exp(-step / (30 + 20 * part))] for step in range(1, 205)]
-    if status == "diverged":
-        trace[50:] = [[255, None]]
-    return {
-        "id": run.id,
-        "status": status,
-        "device": "cpu",
-        "label": str(run),
-        "provenance": {"commit": "c0ffee1234", "dirty": False, "source": provenance.source_hash(run)},
-        "parameters": 105,
-        "scores": {"best": {"test": test}, "last": {"test": test}},
-        "seconds": {"training": 3.0, "evaluation": 1.0},
-        "trace": trace,
-    }
-
-
-def all_rows(experiment: Experiment) -> list[dict[str, Any]]:
-    return [made(run, place) for place, run in enumerate(experiment.runs)]
-
-
-def marks(axes: Axes) -> int:
-    return sum(len(line.get_xdata()) for line in axes.lines if line.get_linestyle() == "None")  # type: ignore[arg-type]
-
-
-def texts(figure: Figure) -> list[Text]:
-    """All that is written; tick labels outside the limits of their axis are not drawn."""
-    found = [*figure.legends[0].get_texts(), figure._supxlabel]  # type: ignore[attr-defined]
-    for axes in figure.axes:
-        found += [axes.title, axes.xaxis.label, axes.yaxis.label, *axes.texts]
-        for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
-            low, high = sorted(limits)
-            found += [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
-    return [text for text in found if text is not None and text.get_text()]
 
 
 @pytest.mark.parametrize("text", [FEW, MANY])
@@ -91,25 +21,13 @@ def test_no_text_covers_another_and_none_is_cut_off(tmp_path: Path, text: str) -
     experiment = write(tmp_path, text)
     rows = all_rows(experiment)
     del rows[3]
-    figure = figures.draw(experiment, rows)
-    boxes = [(written.get_text(), written.get_window_extent()) for written in texts(figure)]
-    assert len(boxes) > 20
-    for (one, box), (other, further) in itertools.combinations(boxes, 2):
-        shared = box.intersection(box, further)
-        touching = shared is not None and shared.width > 0.5 and shared.height > 0.5  # in dots
-        assert not touching, f"{one!r} and {other!r}"
-    page = figure.bbox
-    for one, box in boxes:
-        inside = page.x0 <= box.x0 and page.y0 <= box.y0 and box.x1 <= page.x1 and box.y1 <= page.y1
-        assert inside, f"{one!r} leaves the page"
-    assert figure.get_figwidth() == 7
-    assert min(float(written.get_fontsize()) for written in texts(figure)) >= 7
+    assert_readable(figures.draw(experiment, rows))
 
 
 def test_every_run_is_drawn(tmp_path: Path) -> None:
     experiment = write(tmp_path, FEW)
     loss, score, *_ = figures.draw(experiment, all_rows(experiment)).axes
-    assert len(loss.lines) == marks(score) == 4 * 3
+    assert len(loss.lines) == len(marks(score)) == 4 * 3
     assert loss.get_yscale() == score.get_yscale() == "log"
     assert {len(line.get_xdata()) for line in loss.lines} == {51}  # type: ignore[arg-type]
     assert [label.get_text() for label in score.get_xticklabels()] == ["rnn", "lstm", "gru", "tcn"]
@@ -125,13 +43,26 @@ def test_the_score_shown_says_whether_the_task_is_solved(tmp_path: Path) -> None
 def test_runs_without_a_score_show(tmp_path: Path) -> None:
     experiment = write(tmp_path, FEW)
     rows = [made(run, place, "diverged" if place == 0 else "done") for place, run in enumerate(experiment.runs)]
-    loss, score, *_ = figures.draw(
-        experiment, [row for row in rows if row["id"] != experiment.cells[1].runs[2].id]
-    ).axes
-    assert marks(score) == 12 - 2
+    figure = figures.draw(experiment, [row for row in rows if row["id"] != experiment.cells[1].runs[2].id])
+    loss, score, *_ = figure.axes
+    assert len(marks(score)) == 12 - 2
     assert [label.get_text() for label in score.get_xticklabels()] == ["rnn\n2/3", "lstm\n2/3", "gru", "tcn"]
     crosses = [line for line in loss.lines if line.get_marker() == "x"]
     assert [list(line.get_xdata()) for line in crosses] == [[250]]  # type: ignore[arg-type]
+    assert "a count beneath a model" in caption(figure)
+
+
+def test_rows_that_are_dirty_stale_or_edited_are_marked(tmp_path: Path) -> None:
+    experiment = write(tmp_path, FEW)
+    rows = all_rows(experiment)
+    assert not {"*", "†", "§"} & {*caption(figures.draw(experiment, rows))}
+    rows[0] = signed(rows[0] | {"provenance": rows[0]["provenance"] | {"dirty": True, "source": "old"}})
+    rows[1]["parameters"] = 106
+    figure = figures.draw(experiment, rows)
+    assert [label.get_text() for label in figure.axes[1].get_xticklabels()] == ["rnn\n*†", "lstm\n§", "gru", "tcn"]
+    for words in ("* run with uncommitted changes", "† the code that", "§ edited by hand"):
+        assert words in caption(figure)
+    assert_readable(figure)
 
 
 def test_an_experiment_without_rows_has_a_figure(tmp_path: Path) -> None:
@@ -140,48 +71,68 @@ def test_an_experiment_without_rows_has_a_figure(tmp_path: Path) -> None:
     assert [label.get_text() for label in score.get_xticklabels()] == ["rnn\n0/3", "lstm\n0/3", "gru\n0/3", "tcn\n0/3"]
 
 
-def test_files_are_the_same_each_time_and_settings_are_left_alone(tmp_path: Path) -> None:
-    experiment = write(tmp_path, FEW)
-    before = dict(matplotlib.rcParams)
-    contents = []
-    for folder in ("one", "two"):
-        paths = figures.overview(experiment, all_rows(experiment), tmp_path / folder / "over.view")
-        assert [path.name for path in paths] == ["over.view.png", "over.view.svg"]
-        contents.append([path.read_bytes() for path in paths])
-    assert contents[0] == contents[1]
-    assert contents[0][0].startswith(b"\x89PNG")
-    assert b"<dc:date>" not in contents[0][1]
-    assert dict(matplotlib.rcParams) == before
-
-
 def test_devices_are_never_mixed(tmp_path: Path) -> None:
     experiment = write(tmp_path, FEW)
     rows = all_rows(experiment)
     rows[0]["device"] = "cuda"
     with pytest.raises(UsageError, match="--device"):
         figures.draw(experiment, rows)
-    assert marks(figures.draw(experiment, rows, "cuda").axes[1]) == 1
+    assert len(marks(figures.draw(experiment, rows, "cuda").axes[1])) == 1
 
 
 def test_a_trace_is_thinned_by_weighted_means() -> None:
     trace: list[list[float | None]] = [[2 * step, float(step)] for step in range(1, 121)]
     trace.append([241, 500.0])
-    steps, losses = figures.thinned(trace)
-    assert len(steps) <= figures.POINTS
+    steps, losses = overview.thinned(trace)
+    assert len(steps) <= overview.POINTS
     assert (steps[0], losses[0]) == (6, 2.0)
     assert (steps[-1], losses[-1]) == (241, 500.0)
-    assert figures.thinned([[2, 1.0], [4, None], [6, 1.0]]) == ([2], [1.0])
-    assert figures.thinned([]) == ([], [])
+    assert overview.thinned([[2, 1.0], [4, None], [6, 1.0]]) == ([2], [1.0])
+    assert overview.thinned([]) == ([], [])
 
 
 def test_every_architecture_has_a_look_of_its_own() -> None:
     names = ["tcn", "zeta", "alpha", "rnn", "beta", "lstm", "gru"]
     looks = style.styles(names)
     assert len(set(looks.values())) == len(names)
-    assert len({(look.marker, look.line, look.colour) for look in style.STYLE.values()}) == len(style.STYLE)
     assert style.styles(["zeta"])["zeta"] == style.styles(["lstm", "zeta"])["zeta"]
     assert looks == style.styles(reversed(names))
     assert len(style.styles([f"model{number}" for number in range(20)])) == 20
+
+
+def test_models_of_one_architecture_share_its_colour_and_differ_in_their_fill() -> None:
+    looks = looks_of({"tcn(levels=2)": "tcn", "gru": "gru", "tcn(levels=3)": "tcn"})
+    assert looks["tcn(levels=2)"].style == looks["tcn(levels=3)"].style == style.STYLE["tcn"]
+    assert [looks[label].fill for label in looks] == ["full", "full", "none"]
+
+
+TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+SEEN = {
+    "by most": np.eye(3),
+    "without red": np.array([[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]]),
+    "without green": np.array([[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]]),
+    "without blue": np.array([[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]]),
+}
+"""Linear RGB as seen with each kind of cone missing: Machado, Oliveira & Fernandes 2009, IEEE TVCG 15, severity 1."""
+
+
+def lab(colour: str, seen: np.ndarray) -> np.ndarray:
+    """CIE L*a*b* (D65) of a colour as somebody sees it."""
+    rgb = np.array(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    x, y, z = np.cbrt(np.clip(TO_XYZ @ np.clip(seen @ linear, 0, 1), 1e-4, None) / np.array([0.9505, 1.0, 1.089]))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def test_the_colours_can_be_told_apart_in_grey_and_by_the_colour_blind() -> None:
+    looks = [*style.STYLE.values()]
+    assert len({look.marker for look in looks}) == len({look.line for look in looks}) == len(looks)
+    lightness = sorted(lab(look.colour, SEEN["by most"])[0] for look in looks)
+    assert min(after - before for before, after in itertools.pairwise(lightness)) > 10
+    assert lightness[-1] < 75  # on white paper
+    for seen in SEEN.values():
+        pairs = itertools.combinations((lab(look.colour, seen) for look in looks), 2)
+        assert min(float(np.linalg.norm(one - other)) for one, other in pairs) > 20
 
 
 def test_names_of_close_thresholds_stand_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

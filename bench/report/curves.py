@@ -84,7 +84,7 @@ def draw(evidence: Evidence, against: Against) -> Figure:
     caption = [CAPTION, *_remarks([one for _, curves in shown for one in curves])]
     if against == "time":
         caption.append(CLOCK)
-    left_out = [panel.cells[0].task for panel, curves in panels if not any(_longest(one) > 1 for one in curves)]
+    left_out = [panel.cells[0].task for panel, curves in panels if max(map(_longest, curves)) == 1]
     if left_out:
         caption.append(f"Not shown, because of one epoch: {', '.join(left_out)}.")
     return page.finish(

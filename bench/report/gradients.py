@@ -24,9 +24,9 @@ MARKS = 8
 LEAST = 1e-16
 """The lowest part of the largest norm that is shown."""
 CAPTION = (
-    "Norm of the gradient that the loss at the last scored step T sends to the network's state k steps before "
-    "(all of it: hidden states, cells, past inputs of convolutions); mean of {examples} test examples, then geometric "
-    "mean of the seeds; band: their minimum to maximum."
+    "{task}: norm of the gradient that the loss of the last scored step T sends to the network's state k steps before "
+    "(hidden states, cells, past inputs of convolutions); mean of {examples} test examples, geometric mean of the "
+    "seeds; band: minimum to maximum."
 )
 ENDS = "A line that ends with a bar: nothing at all reaches farther back."
 DIVERGED = "Not shown, since training diverged: {runs}."
@@ -54,12 +54,12 @@ def draw(evidence: Evidence) -> Figure:
         (("initialisation", "at initialisation"), ("trained", f"after {after} steps of training")),
         strict=True,
     ):
-        axes.set_title(f"{origin['task']}, {name}")
+        axes.set_title(name)
         _scale(axes, ends)
         for label, part in table[table["moment"] == moment].groupby("label", sort=False):
             ended |= _draw_model(axes, part, looks[cast(str, label)])
     page.axes[0].set_ylabel("‖∂L / ∂state‖")
-    caption = [CAPTION.format(examples=origin["examples"]), *([ENDS] if ended else [])]
+    caption = [CAPTION.format(**origin), *([ENDS] if ended else [])]
     diverged = trained[trained["norm"].isna()]
     if len(diverged):
         runs = dict.fromkeys(f"{row.label} seed {row.seed}" for row in diverged.itertuples())
@@ -119,8 +119,8 @@ def _warnings(evidence: Evidence, origin: dict[str, object]) -> list[str]:
     """What is not as it should be with these measurements."""
     lines = []
     if cast("dict[str, object]", origin["provenance"])["dirty"]:
-        lines.append(f"{DIRTY} measured with uncommitted changes of the code or of the experiment")
+        lines.append(f"{DIRTY} measured with uncommitted changes of the code or of the experiment.")
     sources = cast("dict[str, str]", origin["sources"])
     if any(sources[run.id] != provenance.source_hash(run) for run in evidence.experiment.runs if run.id in sources):
-        lines.append(f"{STALE} the code that defines the networks or their training has changed since")
+        lines.append(f"{STALE} the code that defines the networks or their training has changed since.")
     return lines

@@ -185,28 +185,36 @@ def draw_thresholds(axes: Axes, thresholds: Mapping[str, float]) -> None:
 
 
 def keep_apart(figure: Figure) -> None:
-    """Gives all text a place of its own, which only the finished layout tells.
+    """Gives all text a place of its own, which only the finished layout tells, and then keeps the layout as it is.
 
     Titles are broken into lines, names of models that would touch stand upright, and the names of two thresholds
     that lie close move up and down.
     """
     figure.align_ylabels()
     figure.draw_without_rendering()
-    for axes in figure.axes:
-        axes.set_title(wrapped(axes.get_title(), int(_title_room(figure, axes) * CHARACTERS)))
-        names = [name for name in axes.get_xticklabels() if name.get_text()]
-        boxes = [name.get_window_extent().padded(2) for name in names]
-        if any(one.overlaps(other) for one, other in pairwise(boxes)):
-            texts = [name.get_text().replace("\n", " ") for name in axes.get_xticklabels()]
-            axes.set_xticks(axes.get_xticks(), texts, rotation=90)
-    figure.draw_without_rendering()
+    changed = [_fit_words(figure, axes) for axes in figure.axes]
+    if any(changed):
+        figure.draw_without_rendering()
     for axes in figure.axes:
         thresholds = [text for text in axes.texts if isinstance(text, Annotation)]
         for lower, upper in pairwise(thresholds):
             if lower.get_window_extent().overlaps(upper.get_window_extent()):
                 lower.set_verticalalignment("top")
                 upper.set_verticalalignment("bottom")
-    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
+def _fit_words(figure: Figure, axes: Axes) -> bool:
+    """Breaks the title of a panel and turns the names beneath it, where they need it; whether they did."""
+    before = axes.get_title()
+    axes.set_title(wrapped(before, int(_title_room(figure, axes) * CHARACTERS)))
+    names = [name for name in axes.get_xticklabels() if name.get_text()]
+    boxes = [name.get_window_extent().padded(2) for name in names]
+    touching = any(one.overlaps(other) for one, other in pairwise(boxes))
+    if touching:
+        texts = [name.get_text().replace("\n", " ") for name in axes.get_xticklabels()]
+        axes.set_xticks(axes.get_xticks(), texts, rotation=90)
+    return touching or axes.get_title() != before
 
 
 def _title_room(figure: Figure, axes: Axes) -> float:
