@@ -53,18 +53,26 @@ def in_house_style(draw: Callable[Arguments, Drawn]) -> Callable[Arguments, Draw
 
 
 class Sheet(NamedTuple):
-    """A figure, its panels in reading order, the width of each, and the height of all, in inches."""
+    """A figure, its panels in reading order, how many stand beside each other, and the size of each in inches."""
 
     figure: Figure
     axes: list[Axes]
+    beside: int
     width: float
     height: float
 
-    def finish(self, handles: Sequence[Artist], caption: Iterable[str]) -> Figure:
-        """The legend above, the caption's sentences below, and all text moved apart; the figure is then done."""
+    def finish(self, handles: Sequence[Artist], caption: Iterable[str], below: Sequence[float] = ()) -> Figure:
+        """The legend above, the caption's sentences below, and all text moved apart; the figure is then done.
+
+        below: inches that each panel needs beneath it, beyond what it has anyway.
+        """
         rows = legend(self.figure, handles)
         lines = footer(self.figure, caption)
-        self.figure.set_figheight(self.height + LINE * (lines + 1.5 * rows) + 0.1)
+        below = below or [0.0] * len(self.axes)
+        panels = sum(
+            self.height + max(below[start : start + self.beside]) for start in range(0, len(below), self.beside)
+        )
+        self.figure.set_figheight(panels + LINE * (lines + 1.5 * rows) + 0.1)
         keep_apart(self.figure)
         return self.figure
 
@@ -77,7 +85,7 @@ def sheet(count: int, height: float) -> Sheet:
     figure = Figure(figsize=(whole, height * rows), layout="constrained")
     grid = GridSpec(rows, beside, figure=figure)
     axes = [figure.add_subplot(grid[divmod(place, beside)]) for place in range(count)]
-    return Sheet(figure, axes, whole / beside - MARGIN, height * rows)
+    return Sheet(figure, axes, beside, whole / beside - MARGIN, height)
 
 
 def legend(figure: Figure, handles: Sequence[Artist]) -> int:
@@ -158,8 +166,11 @@ def counts(axis: Axis, intervals: int = 4, integer: bool = False) -> None:
     axis.set_major_formatter(EngFormatter(sep=""))
 
 
-def label_models(axes: Axes, panel: Panel, width: float) -> None:
-    """Names beneath the marks; beneath them how many runs have a score, if not all, and the signs of warnings."""
+def label_models(axes: Axes, panel: Panel, width: float) -> float:
+    """Names beneath the marks; beneath them how many runs have a score, if not all, and the signs of warnings.
+
+    The inches that they need, beyond a line.
+    """
     scored = ["" if entry.done == entry.expected else f"{entry.done}/{entry.expected}" for entry in panel.entries]
     below = [f"{count}{warning_marks(entry)}" for count, entry in zip(scored, panel.entries, strict=True)]
     room = max(3, round(width * CHARACTERS / len(panel.entries)))
@@ -171,6 +182,8 @@ def label_models(axes: Axes, panel: Panel, width: float) -> None:
     axes.set_xticks(range(len(texts)), texts, rotation=90 if upright else 0)
     axes.tick_params(axis="x", length=0)
     axes.set_xlim(-0.6, len(panel.entries) - 0.4)
+    lines = [line for text in texts for line in text.splitlines()]
+    return max(map(len, lines)) / CHARACTERS if upright else LINE * max(text.count("\n") for text in texts)
 
 
 def draw_thresholds(axes: Axes, thresholds: Mapping[str, float]) -> None:

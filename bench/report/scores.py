@@ -70,7 +70,7 @@ def by_model(evidence: Evidence) -> Figure:
     Raises NothingToDraw where no run has a score.
     """
     panels = _with_scores(evidence)
-    page, remarks = sheet(len(panels), HEIGHT), {CAPTION}
+    page, remarks, below = sheet(len(panels), HEIGHT), {CAPTION}, []
     for axes, panel in zip(page.axes, panels, strict=True):
         places = [float(place) for place in range(len(panel.entries))]
         remarks |= _draw_panel(axes, panel, evidence, places)
@@ -78,13 +78,13 @@ def by_model(evidence: Evidence) -> Figure:
             published = evidence.published_for(entry)
             if published is not None:
                 axes.plot([place + RIGHT], [published], zorder=4, clip_on=False, **PUBLISHED)
-        label_models(axes, panel, page.width)
+        below.append(label_models(axes, panel, page.width))
     entries = [entry for panel in panels for entry in panel.entries]
     handles = []
     if any(evidence.published_for(entry) is not None for entry in entries):
         handles.append(Line2D([], [], label="published", **PUBLISHED))
     counted = [COUNTED] if any(entry.done != entry.expected for entry in entries) else []
-    return page.finish(handles, [*_in_order(remarks), *counted, *origin(panels)])
+    return page.finish(handles, [*_in_order(remarks), *counted, *origin(panels)], below)
 
 
 @in_house_style
