@@ -261,3 +261,38 @@ def test_a_torn_line_is_set_aside_and_said(folder: Path, trained: list[dict[str,
     torn = place.working.path.with_name("runs.jsonl.damaged").read_bytes()
     assert torn.startswith(b"{")
     assert torn.rstrip(b"\n") in content
+
+
+CHORALES = """\
+question: Which one?
+preset: published
+rows:
+- {task: jsb, models: ["tcn(width=4, kernel=2, levels=2)"]}
+"""
+
+
+@pytest.mark.usefixtures("no_figure")
+def test_the_ledger_is_written_anew_by_what_it_judges(tmp_path: Path, trained: list[dict[str, Any]]) -> None:
+    """It stands beside the folders; an experiment by which no published number is judged leaves it alone."""
+    for name, written in [("bai2018-jsb", ["table.md", "ledger.md"]), ("small", ["table.md"])]:
+        folder = write(tmp_path / name / "results" / name, CHORALES)
+        (run,) = config.load(folder).runs
+        scores = {"test": {"nats": 8.5}, "valid": {"nats": 8.4}}
+        changes = {"id": run.id, "label": str(run), "config": run.config, "curve": []}
+        lay_out(
+            folder,
+            [
+                clean(
+                    trained[0],
+                    **changes,
+                    scores={"best": scores | {"epoch": 1}, "last": scores | {"epochs": [1]}},
+                    provenance={"source": provenance.source_hash(run)},
+                )
+            ],
+        )
+        publication = published(folder)
+        assert (len(publication.moved), [path.name for path in publication.written]) == (1, written)
+        ledger = folder.parent / "ledger.md"
+        assert ledger.is_file() == (name != "small")
+    again = published(tmp_path / "bai2018-jsb" / "results" / "bai2018-jsb")
+    assert (len(again.moved), [path.name for path in again.written]) == (0, ["table.md", "ledger.md"])
