@@ -41,6 +41,12 @@ class Panel(NamedTuple):
     labels: Sequence[str]
 
     @property
+    def own_labels(self) -> list[str]:
+        """Labels that tell apart the models of this task alone: elsewhere a name may stand for several."""
+        label_of = columns(self.entries)
+        return [label_of[entry.task, entry.model] for entry in self.entries]
+
+    @property
     def thresholds(self) -> dict[str, float]:
         """The scores to compare with, those that there are: `floor`, and from where on the task is `solved`."""
         solved_at = self.entries[0].metric.solved_at

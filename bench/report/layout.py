@@ -173,17 +173,26 @@ def label_models(axes: Axes, panel: Panel, width: float) -> float:
     """
     scored = ["" if entry.done == entry.expected else f"{entry.done}/{entry.expected}" for entry in panel.entries]
     below = [f"{count}{warning_marks(entry)}" for count, entry in zip(scored, panel.entries, strict=True)]
-    room = max(3, round(width * CHARACTERS / len(panel.entries)))
-    texts = [wrapped(label, room) for label in panel.labels]
+    names = panel.own_labels
+    room = max(3, round(width * CHARACTERS / len(names)))
+    texts = [wrapped(name, room) for name in names]
     upright = any(len(line) > room for text in texts for line in text.splitlines())
-    if upright:  # nothing fits side by side
-        texts = [wrapped(label, 18) for label in panel.labels]
-    texts = [f"{text}\n{remark}".rstrip() for text, remark in zip(texts, below, strict=True)]
+    if upright:  # nothing fits side by side: as many lines as there is room for
+        most = max(1, int(width / len(names) / LINE))
+        texts = [_in_lines(f"{name} {remark}".rstrip(), most) for name, remark in zip(names, below, strict=True)]
+    else:
+        texts = [f"{text}\n{remark}".rstrip() for text, remark in zip(texts, below, strict=True)]
     axes.set_xticks(range(len(texts)), texts, rotation=90 if upright else 0)
     axes.tick_params(axis="x", length=0)
     axes.set_xlim(-0.6, len(panel.entries) - 0.4)
     lines = [line for text in texts for line in text.splitlines()]
     return max(map(len, lines)) / CHARACTERS if upright else LINE * max(text.count("\n") for text in texts)
+
+
+def _in_lines(label: str, most: int) -> str:
+    """A label in at most so many lines, each as short as can be."""
+    texts = (wrapped(label, room) for room in range(1, len(label) + 1))
+    return next(text for text in texts if text.count("\n") < most)
 
 
 def draw_thresholds(axes: Axes, thresholds: Mapping[str, float]) -> None:
@@ -223,7 +232,8 @@ def _fit_words(figure: Figure, axes: Axes) -> bool:
     axes.set_title(wrapped(before, int(_title_room(figure, axes) * CHARACTERS)))
     names = [name for name in axes.get_xticklabels() if name.get_text()]
     boxes = [name.get_window_extent().padded(2) for name in names]
-    touching = any(one.overlaps(other) for one, other in pairwise(boxes))
+    level = all(name.get_rotation() == 0 for name in names)
+    touching = level and any(one.overlaps(other) for one, other in pairwise(boxes))
     if touching:
         texts = [name.get_text().replace("\n", " ") for name in axes.get_xticklabels()]
         axes.set_xticks(axes.get_xticks(), texts, rotation=90)

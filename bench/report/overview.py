@@ -12,7 +12,7 @@ from matplotlib.gridspec import GridSpec
 from ..store import Row
 from .cells import metric_title
 from .evidence import Evidence, Look, Panel
-from .grid import Entry, columns
+from .grid import Entry
 from .layout import (
     LINE,
     MARGIN,
@@ -38,7 +38,7 @@ POINTS = 60
 """The most points of a training curve that are drawn; neighbours are averaged."""
 TASKS_BESIDE = 4
 """The most tasks beside each other; where there are more, all have the room that panels have in other figures."""
-BLOCK_HEIGHT = 3.3
+BLOCK_HEIGHT = 3.2
 """Inches: the two panels of a task."""
 SPREAD = 0.4
 """How far the marks of a model's seeds lie apart, of the room that a model has."""
@@ -58,39 +58,34 @@ def draw(evidence: Evidence) -> Figure:
     The score is the task's first metric, or the last one where that says whether the task is solved. A run without
     a score has no mark; the count beneath its model says so, and a cross ends its line if it diverged.
     """
-    panels = [_alone(panel) for panel in evidence.panels(_that_tells)]
-    names = list(dict.fromkeys(entry.model_name for panel in panels for entry in panel.entries))
-    looks = {name: Look(style, "full") for name, style in styles(names).items()}
+    panels = evidence.panels(_that_tells)
+    models = list(dict.fromkeys(entry.model_name for panel in panels for entry in panel.entries))
+    looks = {name: Look(style, "full") for name, style in styles(models).items()}
     blocks = 1 if len(panels) <= TASKS_BESIDE else math.ceil(len(panels) / PANELS_BESIDE)
     beside = max(1, math.ceil(len(panels) / blocks))
     figure = Figure(figsize=(WIDTH, BLOCK_HEIGHT * blocks), layout="constrained")
     grid = GridSpec(2 * blocks, beside, figure=figure)
     width = WIDTH / beside - MARGIN
+    names = [0.0] * blocks  # inches that the longest names in a block need
     for place, panel in enumerate(panels):
         block, column = divmod(place, beside)
         above = figure.add_subplot(grid[2 * block, column])
         below = figure.add_subplot(grid[2 * block + 1, column])
         above.set_title(panel.cells[0].task)
         _draw_losses(above, panel, evidence.rows, looks)
-        _draw_scores(below, panel, looks, width)
+        names[block] = max(names[block], _draw_scores(below, panel, looks, width))
         if column == 0:
             above.set_ylabel("training loss")
-    legend(figure, [handle(name, looks[name]) for name in names])
+    legend(figure, [handle(name, looks[name]) for name in models])
     counted = any(entry.done != entry.expected for panel in panels for entry in panel.entries)
     lines = footer(figure, [CAPTION[0], f"{CAPTION[1]}{COUNTED if counted else ''}.", *origin(panels)])
-    figure.set_figheight(BLOCK_HEIGHT * blocks + 0.25 + LINE * lines)
+    figure.set_figheight(BLOCK_HEIGHT * blocks + sum(names) + 0.25 + LINE * lines)
     keep_apart(figure)
     return figure
 
 
 def _that_tells(entries: Sequence[Entry]) -> Entry:
     return entries[-1] if entries[-1].metric.solved_at is not None else entries[0]
-
-
-def _alone(panel: Panel) -> Panel:
-    """The panel with labels that tell apart the models of this task: elsewhere a name may stand for several."""
-    label_of = columns(panel.entries)
-    return panel._replace(labels=[label_of[entry.task, entry.model] for entry in panel.entries])
 
 
 def _draw_losses(axes: Axes, panel: Panel, rows: Mapping[str, Row], looks: Mapping[str, Look]) -> None:
@@ -116,7 +111,8 @@ def _draw_losses(axes: Axes, panel: Panel, rows: Mapping[str, Row], looks: Mappi
     axes.grid(axis="y", color=GRID_COLOUR, linewidth=0.5)
 
 
-def _draw_scores(axes: Axes, panel: Panel, looks: Mapping[str, Look], width: float) -> None:
+def _draw_scores(axes: Axes, panel: Panel, looks: Mapping[str, Look], width: float) -> float:
+    """A mark for each run; the inches that the names beneath need."""
     metric = panel.entries[0].metric
     draw_thresholds(axes, panel.thresholds)
     for place, entry in enumerate(panel.entries):
@@ -124,10 +120,11 @@ def _draw_scores(axes: Axes, panel: Panel, looks: Mapping[str, Look], width: flo
             look = mark_of(looks[entry.model_name])
             axes.plot([place + aside], [value], linestyle="none", markersize=5, clip_on=False, **look)
     axes.margins(y=0.08)
-    label_models(axes, panel, width)
+    needed = label_models(axes, panel, width)
     axes.set_ylabel(wrapped(f"test {metric_title(metric)}", 20))
     values = [value for entry in panel.entries for value in entry.values.values()]
     scale_scores(axes, [*values, *panel.thresholds.values()], metric.direction == "lower")
+    return needed
 
 
 def seeds_beside(entry: Entry, spread: float) -> list[tuple[float, float]]:
