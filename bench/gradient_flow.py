@@ -36,7 +36,6 @@ from typing import Any, Literal, NamedTuple, cast
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
 from ..models.base import Model, State
 from ..models.network import Network
@@ -125,7 +124,7 @@ class _Given(nn.Module):
 
 def _norms_of(network: Network, task: Task, group: Sequence[tuple[Batch, int]]) -> Iterator[Tensor]:
     """For each example the norms for k = 1 … last, (last,); examples do not touch each other, so they go together."""
-    inputs = pad_sequence([batch.inputs[0] for batch, _ in group], batch_first=True)  # (B, T, C) or (B, T)
+    inputs = nn.utils.rnn.pad_sequence([batch.inputs[0] for batch, _ in group], batch_first=True)  # (B, T, C) or (B, T)
     if network.embedding is not None:
         inputs = network.embedding(inputs)
     inputs = inputs.detach().requires_grad_()  # what a state keeps of the inputs belongs to it
