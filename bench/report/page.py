@@ -25,7 +25,7 @@ from ..ledger import Number
 from ..places import own_folders
 from ..store import Row, Workplace
 from . import drawn_curves, ledger_table
-from .cells import Text, cell_text, metric_title, number
+from .cells import NOTHING, Text, cell_text, metric_title, number
 from .drawn_curves import Drawing
 from .evidence import Evidence, Look, gather
 from .grid import Entry, collect, columns
@@ -183,14 +183,15 @@ def _scores(table: Table, entries: Sequence[Entry], evidence: Evidence, cells: S
     for line, (texts, of_model) in enumerate(zip(table.lines, grid.values(), strict=True)):
         scores = []
         for column, label in enumerate(table.header[FIRST_SCORE:], FIRST_SCORE):
-            text, bold, entry = texts[column], (line, column) in table.bold, of_model.get(label)
-            if entry is None:
+            text, bold = texts[column], (line, column) in table.bold
+            if label not in of_model:
                 scores.append(Score(text, bold))
                 continue
-            place = places[entry.task, entry.model]
-            seeds = _seeds(entry, cells[place], evidence.rows)
-            what = f"{entry.task}, {metric_title(entry.metric)}, {entry.model}"
-            scores.append(Score(text, bold, _order(entry), seeds, place, what))
+            one = of_model[label]
+            place = places[one.task, one.model]
+            seeds = _seeds(one, cells[place], evidence.rows)
+            what = f"{one.task}, {metric_title(one.metric)}, {one.model}"
+            scores.append(Score(text, bold, _order(one), seeds, place, what))
         found.append(scores)
     return found
 
@@ -227,7 +228,7 @@ def render(sections: Sequence[Section], ledger_lines: Sequence[Line] = (), measu
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"curves": drawn_curves, "dashes": dashes, "shapes": MARKS, "halves": HALVES}
+    environment.globals |= {"curves": drawn_curves, "dashes": dashes, "shapes": MARKS, "halves": HALVES, "nothing": NOTHING}
     environment.filters["breakable"] = _breakable
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     script_sum = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
