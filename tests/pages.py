@@ -183,3 +183,14 @@ def read(path: Path) -> Element:
     reader.close()
     assert len(reader.open) == 1, f"<{reader.open[-1].tag}> has no end"
     return reader.open[0]
+
+
+def cells_of(row: Element) -> list[Element]:
+    """The cells of a table's row, its heading among them."""
+    return [one for one in row.all() if one.tag in ("th", "td")]
+
+
+def lines_of(table: Element) -> list[dict[str, str]]:
+    """The lines of a table: column -> text."""
+    header, *rows = ([cell.line for cell in cells_of(row)] for row in table.all("tr"))
+    return [dict(zip(header, row, strict=True)) for row in rows]

@@ -111,6 +111,7 @@ def test_a_wheel_holds_every_module_and_experiment(tmp_path: Path) -> None:
     wanted = {f"seqbench/{path.relative_to(ROOT).as_posix()}" for path in MODULES}
     wanted |= {f"seqbench/{path.relative_to(ROOT).as_posix()}" for path in ROOT.glob("results/*/experiment.yaml")}
     wanted |= {f"seqbench/{path.relative_to(ROOT).as_posix()}" for path in ROOT.glob("results/*/runs.jsonl")}
+    wanted |= {f"seqbench/{path.relative_to(ROOT).as_posix()}" for path in ROOT.glob("bench/report/templates/*")}
     wanted.add("seqbench/results/published.yaml")
     assert wanted <= held
     assert not any(name.startswith(("bench/", "tasks/", "models/", "tests/")) for name in held)

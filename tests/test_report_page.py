@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import re
-from itertools import zip_longest
 from pathlib import Path
 
 import ledgers
@@ -16,14 +15,9 @@ import pytest
 from command import seqbench
 from pages import HOSTILE, MODEL, Element
 from seqbench.bench.config import Experiment
-from seqbench.bench.errors import UsageError
 from seqbench.bench.report import page
-from seqbench.bench.report.drawn_curves import HEIGHT, LEFT, drawings
-from seqbench.bench.report.evidence import gather
 from seqbench.bench.report.grid import collect
-from seqbench.bench.report.page_colours import CONTRAST, DARK_PAPER, contrast, on_dark
 from seqbench.bench.report.run_facts import commands
-from seqbench.bench.report.style import FURTHER, STYLE
 from seqbench.bench.report.tables import table
 from seqbench.bench.store import Workplace
 
@@ -48,10 +42,6 @@ def written(experiment: Experiment) -> Path:
 @pytest.fixture(scope="module")
 def tree(written: Path) -> Element:
     return pages.read(written)
-
-
-def cells_of(row: Element) -> list[Element]:
-    return [*filter(lambda one: one.tag in ("th", "td"), row.all())]
 
 
 def seen(cell: Element) -> str:
@@ -83,11 +73,11 @@ def test_the_scores_are_those_of_the_markdown_and_so_is_what_is_bold(experiment:
     header, *lines = markdown_lines(table(entries, "md", experiment.question))
     shown = tree.one("table", "scores")
     first, *rows = shown.all("tr")
-    assert [cell.line for cell in cells_of(first)] == header
+    assert [cell.line for cell in pages.cells_of(first)] == header
     assert len(rows) == len(lines) == 4
     bold = 0
     for row, line in zip(rows, lines, strict=True):
-        for cell, text in zip(cells_of(row), line, strict=True):
+        for cell, text in zip(pages.cells_of(row), line, strict=True):
             assert seen(cell) == text.replace("**", "")
             marked = [one.line.removesuffix(",") for one in cell.all(of_class="bold")]
             assert marked == ([text.split("**")[1]] if text.startswith("**") else [])
@@ -124,7 +114,7 @@ def test_the_runs_of_a_cell_say_how_they_ended_where_they_come_from_and_how_to_m
     experiment: Experiment, tree: Element
 ) -> None:
     of_model = {one.one("summary").line.split(" ")[1]: one for one in [*tree.all("details", "cell")][:3]}
-    statuses = {model: [cells_of(row)[1].line for row in one.all("tr")][1:] for model, one in of_model.items()}
+    statuses = {model: [pages.cells_of(row)[1].line for row in one.all("tr")][1:] for model, one in of_model.items()}
     assert statuses == {
         "rnn": ["done*", "done", "done", "done", "done"],
         "lstm": ["done", "done", "done", "diverged", "done"],
@@ -207,47 +197,6 @@ def test_the_same_rows_give_the_same_bytes(experiment: Experiment, written: Path
     assert again.read_bytes() == written.read_bytes()
 
 
-def test_curves_show_each_seed_their_mean_and_where_one_diverged(experiment: Experiment) -> None:
-    adding, copy, jsb = drawings(gather(experiment, pages.rows(experiment)))
-    assert [model.label for model in adding.models] == ["rnn", "lstm", "gru", MODEL]
-    rnn, lstm, _, _ = adding.models
-    assert [path.seed for path in rnn.paths] == [True] * 5 + [False]
-    assert [bool(path.ends) for path in lstm.paths] == [False, False, False, True, False, False]
-    epochs, seconds = (
-        [tuple(map(float, point.split(","))) for point in points.split()] for points in rnn.paths[-1].points
-    )
-    assert len(epochs) == len(seconds) == 12
-    assert [y for _, y in epochs] == sorted(y for _, y in epochs)  # a falling error goes down the screen
-    assert [y for _, y in epochs] == [y for _, y in seconds]
-    assert all(x > LEFT for x, _ in epochs)
-    assert all(0 < y < HEIGHT for _, y in epochs)
-    assert [tick.text for tick in adding.y_ticks] == ["0.001", "0.01", "0.1"]  # decades apart, so logarithmic
-    assert [tick.text for tick in adding.thresholds] == ["floor", "solved"]
-    assert [tick.text for tick in jsb.x_ticks[0]] == ["0", "5", "10"]
-    assert [one["model"] for one in adding.values] == ["rnn", "lstm", "gru", MODEL]
-    assert adding.values[1]["points"][0][3:] == ["0.0120 (8.57e-4 to 0.171, n=4)", 1, "2.5 s"]
-    assert copy.title == "copy-memory(delay=20)"
-
-
-def test_runs_of_one_epoch_have_no_curve_and_a_lone_run_is_its_own_mean(tmp_path: Path) -> None:
-    experiment = made_rows.write(tmp_path / "x", PLAIN)
-    (run,) = experiment.runs
-    assert drawings(gather(experiment, [pages.row(run, epochs=1)])) == []
-    (drawing,) = drawings(gather(experiment, [pages.row(run, epochs=3)]))
-    assert [(path.seed, path.title) for path in drawing.models[0].paths] == [(False, "gru, the only seed")]
-    assert drawing.values[0]["points"][2][3:] == ["4.94e-4", 3, "4.5 s"]
-
-
-def test_colours_are_those_of_the_figures_and_seen_on_black(tree: Element) -> None:
-    for style in (*STYLE.values(), *FURTHER):
-        assert contrast(on_dark(style.colour), DARK_PAPER) >= CONTRAST
-    css = tree.one("style").text
-    for name in ("rnn", "lstm", "gru", "tcn"):
-        light, dark = STYLE[name].colour, on_dark(STYLE[name].colour)
-        (variable,) = set(re.findall(rf"(--colour-\d+):{light};", css.split("@media")[0]))
-        assert css.count(f"{variable}:{dark};") >= 2  # as the system says, and as the button says
-
-
 def test_experiments_without_rows_wait_in_a_place_of_their_own(tmp_path: Path) -> None:
     made = pages.published(tmp_path / "results" / "made", speed=False)
     waiting = made_rows.write(tmp_path / "results" / "waiting", PLAIN.replace("Which one?", "What if?"))
@@ -278,11 +227,8 @@ def test_rows_that_are_not_published_say_so(tmp_path: Path, monkeypatch: pytest.
     place.area.mkdir(parents=True)
     place.working.replace([pages.row(experiment.runs[0])])
     tree = pages.read(page.write(tmp_path / "page.html", [experiment.folder]))
-    header, run = next(tree.all("details", "cell")).all("tr")
-    assert (
-        dict(zip((one.line for one in cells_of(header)), (one.line for one in cells_of(run)), strict=True))["Published"]
-        == "no"
-    )
+    (run,) = pages.lines_of(tree.one("details", "cell").one("table"))
+    assert run["Published"] == "no"
     only = pages.read(page.write(tmp_path / "page.html", [experiment.folder], source="published"))
     assert "not run" in only.one("button", "score").line
 
@@ -298,38 +244,6 @@ def test_the_ledger_is_that_of_the_table(tmp_path: Path) -> None:
     assert "8.45" in place.line
     other = pages.read(page.write(tmp_path / "page.html", [experiment.folder], numbers=numbers[1:]))
     assert not [one for one in other.all("section") if one.attributes.get("id") == "ledger"]
-
-
-def test_speed_is_shown_where_it_was_measured(tree: Element, tmp_path: Path) -> None:
-    place = next(one for one in tree.all("section") if one.attributes.get("id") == "speed")
-    header, *rows = place.all("tr")
-    lines = [
-        dict(zip_longest((one.line for one in cells_of(header)), (one.line for one in cells_of(row)))) for row in rows
-    ]
-    assert lines[0]["Task"] == "adding(length=600)"
-    assert lines[0]["Ours (ms)"] == "12.5"
-    assert lines[1]["Reference, denormals flushed (ms)"] == "–"
-    assert lines[1]["Ratio to reference"] == "0.737"
-    bare = made_rows.write(tmp_path / "x", PLAIN)
-    without = pages.read(page.write(tmp_path / "page.html", [bare.folder]))
-    assert "Speed" not in [one.line for one in without.all("h2")]
-
-
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [
-        ("{", "not JSON"),
-        ("[]", "no list of measurements"),
-        ('{"rows": [1]}', "no list of measurements"),
-        ('{"rows": [{"task": "jsb"}]}', "row 0: no model, ours_ms"),
-    ],
-)
-def test_a_bad_file_of_speed_is_named(tmp_path: Path, content: str, complaint: str) -> None:
-    experiment = made_rows.write(tmp_path / "x", PLAIN)
-    (tmp_path / "speed").mkdir()
-    (tmp_path / "speed" / "bad.json").write_text(content, encoding="utf-8")
-    with pytest.raises(UsageError, match=re.escape("bad.json: ") + ".*" + re.escape(complaint)):
-        page.write(tmp_path / "page.html", [experiment.folder])
 
 
 def test_the_verb_writes_into_the_working_area_or_where_it_is_told(

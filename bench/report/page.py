@@ -228,7 +228,13 @@ def render(sections: Sequence[Section], ledger_lines: Sequence[Line] = (), measu
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"curves": drawn_curves, "dashes": dashes, "shapes": MARKS, "halves": HALVES, "nothing": NOTHING}
+    environment.globals |= {
+        "curves": drawn_curves,
+        "dashes": dashes,
+        "shapes": MARKS,
+        "halves": HALVES,
+        "nothing": NOTHING,
+    }
     environment.filters["breakable"] = _breakable
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     script_sum = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -1,0 +1,105 @@
+"""What the page is made of besides tables: learning curves, colours, and measured speed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import made_rows
+import pages
+import pytest
+from pages import MODEL, Element
+from seqbench.bench.config import Experiment
+from seqbench.bench.errors import UsageError
+from seqbench.bench.report import page
+from seqbench.bench.report.drawn_curves import HEIGHT, LEFT, drawings
+from seqbench.bench.report.evidence import gather
+from seqbench.bench.report.page_colours import CONTRAST, DARK_PAPER, contrast, on_dark
+from seqbench.bench.report.style import FURTHER, STYLE
+
+PLAIN = """
+question: Which one?
+rows:
+- task: adding(length=20)
+  models: [gru(width=4)]
+"""
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    return pages.published(tmp_path_factory.mktemp("parts") / "results" / "x")
+
+
+@pytest.fixture(scope="module")
+def tree(experiment: Experiment) -> Element:
+    return pages.read(page.write(experiment.folder.parent / "page.html", [experiment.folder]))
+
+
+def test_curves_show_each_seed_their_mean_and_where_one_diverged(experiment: Experiment) -> None:
+    adding, copy, jsb = drawings(gather(experiment, pages.rows(experiment)))
+    assert [model.label for model in adding.models] == ["rnn", "lstm", "gru", MODEL]
+    rnn, lstm, _, _ = adding.models
+    assert [path.seed for path in rnn.paths] == [True] * 5 + [False]
+    assert [bool(path.ends) for path in lstm.paths] == [False, False, False, True, False, False]
+    epochs, seconds = (
+        [tuple(map(float, point.split(","))) for point in points.split()] for points in rnn.paths[-1].points
+    )
+    assert len(epochs) == len(seconds) == 12
+    assert [y for _, y in epochs] == sorted(y for _, y in epochs)  # a falling error goes down the screen
+    assert [y for _, y in epochs] == [y for _, y in seconds]
+    assert all(x > LEFT for x, _ in epochs)
+    assert all(0 < y < HEIGHT for _, y in epochs)
+    assert [tick.text for tick in adding.y_ticks] == ["0.001", "0.01", "0.1"]  # decades apart, so logarithmic
+    assert [tick.text for tick in adding.thresholds] == ["floor", "solved"]
+    assert [tick.text for tick in jsb.x_ticks[0]] == ["0", "5", "10"]
+    assert [one["model"] for one in adding.values] == ["rnn", "lstm", "gru", MODEL]
+    assert adding.values[1]["points"][0][3:] == ["0.0120 (8.57e-4 to 0.171, n=4)", 1, "2.5 s"]
+    assert copy.title == "copy-memory(delay=20)"
+
+
+def test_runs_of_one_epoch_have_no_curve_and_a_lone_run_is_its_own_mean(tmp_path: Path) -> None:
+    experiment = made_rows.write(tmp_path / "x", PLAIN)
+    (run,) = experiment.runs
+    assert drawings(gather(experiment, [pages.row(run, epochs=1)])) == []
+    (drawing,) = drawings(gather(experiment, [pages.row(run, epochs=3)]))
+    assert [(path.seed, path.title) for path in drawing.models[0].paths] == [(False, "gru, the only seed")]
+    assert drawing.values[0]["points"][2][3:] == ["4.94e-4", 3, "4.5 s"]
+
+
+def test_colours_are_those_of_the_figures_and_seen_on_black(tree: Element) -> None:
+    for style in (*STYLE.values(), *FURTHER):
+        assert contrast(on_dark(style.colour), DARK_PAPER) >= CONTRAST
+    css = tree.one("style").text
+    for name in ("rnn", "lstm", "gru", "tcn"):
+        light, dark = STYLE[name].colour, on_dark(STYLE[name].colour)
+        (variable,) = set(re.findall(rf"(--colour-\d+):{light};", css.split("@media")[0]))
+        assert css.count(f"{variable}:{dark};") >= 2  # as the system says, and as the button says
+
+
+def test_speed_is_shown_where_it_was_measured(tree: Element, tmp_path: Path) -> None:
+    place = next(one for one in tree.all("section") if one.attributes.get("id") == "speed")
+    lines = pages.lines_of(place.one("table"))
+    assert lines[0]["Task"] == "adding(length=600)"
+    assert lines[0]["Ours (ms)"] == "12.5"
+    assert lines[1]["Reference, denormals flushed (ms)"] == "–"
+    assert lines[1]["Ratio to reference"] == "0.737"
+    bare = made_rows.write(tmp_path / "x", PLAIN)
+    without = pages.read(page.write(tmp_path / "page.html", [bare.folder]))
+    assert "Speed" not in [one.line for one in without.all("h2")]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("{", "not JSON"),
+        ("[]", "no list of measurements"),
+        ('{"rows": [1]}', "no list of measurements"),
+        ('{"rows": [{"task": "jsb"}]}', "row 0: no model, ours_ms"),
+    ],
+)
+def test_a_bad_file_of_speed_is_named(tmp_path: Path, content: str, complaint: str) -> None:
+    experiment = made_rows.write(tmp_path / "x", PLAIN)
+    (tmp_path / "speed").mkdir()
+    (tmp_path / "speed" / "bad.json").write_text(content, encoding="utf-8")
+    with pytest.raises(UsageError, match=re.escape("bad.json: ") + ".*" + re.escape(complaint)):
+        page.write(tmp_path / "page.html", [experiment.folder])
