@@ -143,7 +143,7 @@ def _verdicts(lines: Sequence[Line]) -> Table:
         entry, published = line.entry, line.number
         name = published.name
         if published in several and entry is not None:  # which cell, on which device
-            name = f"{name}: {entry.model} on {entry.device}"
+            name = f"{name}: {entry.model}" + (f" on {entry.device}" if entry.device else "")
         texts.append(
             [
                 _clauses(published.task),
