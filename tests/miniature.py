@@ -100,7 +100,9 @@ def offer(
         path = folder / "mirror" / remote.filename
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(contents[remote.filename])
-        remotes.append(replace(remote, sha256=hashlib.sha256(contents[remote.filename]).hexdigest(), urls=(), size=None))
+        remotes.append(
+            replace(remote, sha256=hashlib.sha256(contents[remote.filename]).hexdigest(), urls=(), size=None)
+        )
     monkeypatch.setattr(task, "remotes", tuple(remotes))
     for name, value in constants.items():
         monkeypatch.setattr(task, name, value)
