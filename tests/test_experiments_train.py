@@ -20,10 +20,10 @@ RUNS = [
 
 
 def in_miniature(run: Run) -> Run:
-    """The same run; of a text, with two streams and no slice, for which the miniature text has room."""
+    """The same run; of a text, in short windows of two streams, for which the miniature text has room."""
     if not run.task_class.distribution:
         return run
-    options = {**run.task.options, "train": None, "held": None}
+    options = {**run.task.options, "context": 8, "scored": 8, "train": None, "held": None}
     return replace(run, task=Spec(run.task.name, options), training=replace(run.training, batch=2))
 
 
