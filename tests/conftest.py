@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # so that a test can import its helpers, which are not installed
+import fingerprints
 import miniature
+from file_server import Server, running
+from seqbench.bench import provenance
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +35,28 @@ def real_data(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     if not os.environ.get("SEQBENCH_MIRROR"):
         pytest.skip("SEQBENCH_MIRROR names no mirror of the real files")
     monkeypatch.setenv("SEQBENCH_DATA", str(tmp_path_factory.getbasetemp() / "real-data"))
+
+
+@pytest.fixture
+def thread() -> Iterator[None]:
+    """One thread, as in training; it is also faster for networks this small."""
+    with fingerprints.one_thread():
+        yield
+
+
+@pytest.fixture
+def forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Hashes are kept for the life of a process; here files change within it. Working areas are beside the folders."""
+    monkeypatch.delenv("SEQBENCH_RUNS", raising=False)
+    provenance._hash_of.cache_clear()
+    yield
+    provenance._hash_of.cache_clear()
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server on the loopback interface, reached whatever proxy is set."""
+    for proxy in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(proxy, raising=False)
+    with running() as server:
+        yield server

@@ -14,11 +14,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 import psutil
+import pytest
 import torch
 from seqbench.bench import config, planning, sweep
+from seqbench.bench.checkpoint import Checkpoint
 from seqbench.bench.runs import Run
 from seqbench.bench.store import Row, Workplace, signed
-from seqbench.bench.training import Outcome, train
+from seqbench.bench.training import Outcome, Stopped, train
 from seqbench.tasks import _language, _text
 
 SMALL = """\
@@ -99,6 +101,23 @@ def write(folder: Path, text: str = SMALL, **files: str) -> Path:
     for name, content in files.items():
         (folder / f"{name}.py").write_text(content, encoding="utf-8")
     return folder
+
+
+def after(steps: int) -> Callable[[], bool]:
+    """Says stop when it is asked for the time after `steps` others."""
+    asked = iter(range(steps + 1))
+    return lambda: next(asked) == steps
+
+
+def in_pieces(run: Run, file: Path, pieces: list[int]) -> Outcome:
+    """Trained with a stop after each piece of so many steps, every time from the file and in a new network."""
+    for steps in pieces:
+        with Checkpoint(file) as kept, pytest.raises(Stopped):
+            train(run, checkpoint=kept, should_stop=after(steps))
+    with Checkpoint(file) as kept:
+        outcome = train(run, checkpoint=kept)
+    assert outcome.progress.resumed == len(pieces)
+    return outcome
 
 
 @dataclass

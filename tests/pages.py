@@ -57,6 +57,13 @@ ORIGIN = {
 SOLVED = {"gru": 5, "lstm": 2}
 """How many runs of a model solve a task."""
 
+PLAIN = """
+question: Which one?
+rows:
+- task: adding(length=20)
+  models: [gru(width=4)]
+"""
+
 
 def write(folder: Path) -> Experiment:
     """The experiment in a folder of its own, with the user's model."""

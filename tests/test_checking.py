@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from command import seqbench
 from experiments import OWN, OWN_MODEL, clean, published_in, rows_of, sweep_in, write
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from seqbench.bench import checking, config, provenance, publishing
+from seqbench.bench import checking, config, publishing
 from seqbench.bench.report.saving import digest
 from seqbench.bench.store import Row, Workplace, signed
 from test_sweep import OWN_TASK
@@ -22,13 +22,7 @@ from test_sweep import OWN_TASK
 HARMLESS = OWN_MODEL.replace("BODY", "inputs = inputs * 1.0")
 
 
-@pytest.fixture(autouse=True)
-def forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Hashes are kept for the life of a process; here files change within it. Working areas are beside the folders."""
-    monkeypatch.delenv("SEQBENCH_RUNS", raising=False)
-    provenance._hash_of.cache_clear()
-    yield
-    provenance._hash_of.cache_clear()
+pytestmark = pytest.mark.usefixtures("forgotten")
 
 
 @pytest.fixture(scope="module")

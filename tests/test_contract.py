@@ -6,7 +6,6 @@ import json
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,13 +24,6 @@ from torch import Tensor
 every_task = pytest.mark.parametrize("task", TASKS)
 every_model = pytest.mark.parametrize("model", MODELS)
 pytestmark = pytest.mark.usefixtures("miniature_data", "thread")
-
-
-@pytest.fixture
-def thread() -> Iterator[None]:
-    """One thread, as in training; it is also faster for networks this small."""
-    with fingerprints.one_thread():
-        yield
 
 
 def random_states() -> list[Any]:

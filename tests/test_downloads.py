@@ -5,21 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from file_server import CONTENT, LONGER, OTHER, PART, SHA256, Handler, Server, everything_in, running
+from file_server import CONTENT, LONGER, OTHER, PART, SHA256, Handler, Server, everything_in
 from seqbench.tasks import _downloads
 from seqbench.tasks.datasets import DataError, Remote, fetch
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    for proxy in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(proxy, raising=False)
-    with running() as server:
-        yield server
 
 
 @pytest.fixture(autouse=True)

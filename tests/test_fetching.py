@@ -7,13 +7,12 @@ import hashlib
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from command import seqbench
 from experiments import SMALL, Recorder, sweep_in, write
-from file_server import CONTENT, OTHER, PART, SHA256, Server, everything_in, running
+from file_server import CONTENT, OTHER, PART, SHA256, Server, everything_in
 from seqbench.tasks import _archives
 from seqbench.tasks.datasets import DataError, Remote, fetch, payload
 from test_archives import FILES, MAKERS
@@ -38,14 +37,6 @@ class Task(adding.Task):
 
     remotes = (datasets.Remote("mine/numbers.bin", "SHA256", ("URL",), SIZE),)
 '''
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    for proxy in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(proxy, raising=False)
-    with running() as server:
-        yield server
 
 
 @pytest.fixture(autouse=True)

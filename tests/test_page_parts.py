@@ -17,13 +17,6 @@ from seqbench.bench.report.evidence import gather
 from seqbench.bench.report.page_colours import CONTRAST, DARK_PAPER, contrast, on_dark
 from seqbench.bench.report.style import FURTHER, STYLE
 
-PLAIN = """
-question: Which one?
-rows:
-- task: adding(length=20)
-  models: [gru(width=4)]
-"""
-
 
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
@@ -58,7 +51,7 @@ def test_curves_show_each_seed_their_mean_and_where_one_diverged(experiment: Exp
 
 
 def test_runs_of_one_epoch_have_no_curve_and_a_lone_run_is_its_own_mean(tmp_path: Path) -> None:
-    experiment = made_rows.write(tmp_path / "x", PLAIN)
+    experiment = made_rows.write(tmp_path / "x", pages.PLAIN)
     (run,) = experiment.runs
     assert drawings(gather(experiment, [pages.row(run, epochs=1)])) == []
     (drawing,) = drawings(gather(experiment, [pages.row(run, epochs=3)]))
@@ -83,7 +76,7 @@ def test_speed_is_shown_where_it_was_measured(tree: Element, tmp_path: Path) -> 
     assert lines[0]["Ours (ms)"] == "12.5"
     assert lines[1]["Reference, denormals flushed (ms)"] == "–"
     assert lines[1]["Ratio to reference"] == "0.737"
-    bare = made_rows.write(tmp_path / "x", PLAIN)
+    bare = made_rows.write(tmp_path / "x", pages.PLAIN)
     without = pages.read(page.write(tmp_path / "page.html", [bare.folder]))
     assert "Speed" not in [one.line for one in without.all("h2")]
 
@@ -98,7 +91,7 @@ def test_speed_is_shown_where_it_was_measured(tree: Element, tmp_path: Path) -> 
     ],
 )
 def test_a_bad_file_of_speed_is_named(tmp_path: Path, content: str, complaint: str) -> None:
-    experiment = made_rows.write(tmp_path / "x", PLAIN)
+    experiment = made_rows.write(tmp_path / "x", pages.PLAIN)
     (tmp_path / "speed").mkdir()
     (tmp_path / "speed" / "bad.json").write_text(content, encoding="utf-8")
     with pytest.raises(UsageError, match=re.escape("bad.json: ") + ".*" + re.escape(complaint)):

@@ -21,13 +21,6 @@ from seqbench.bench.report.run_facts import commands
 from seqbench.bench.report.tables import table
 from seqbench.bench.store import Workplace
 
-PLAIN = """
-question: Which one?
-rows:
-- task: adding(length=20)
-  models: [gru(width=4)]
-"""
-
 
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
@@ -199,7 +192,7 @@ def test_the_same_rows_give_the_same_bytes(experiment: Experiment, written: Path
 
 def test_experiments_without_rows_wait_in_a_place_of_their_own(tmp_path: Path) -> None:
     made = pages.published(tmp_path / "results" / "made", speed=False)
-    waiting = made_rows.write(tmp_path / "results" / "waiting", PLAIN.replace("Which one?", "What if?"))
+    waiting = made_rows.write(tmp_path / "results" / "waiting", pages.PLAIN.replace("Which one?", "What if?"))
     tree = pages.read(page.write(tmp_path / "page.html", [waiting.folder, made.folder]))
     assert [heading.line for heading in tree.all("h2")] == ["made", "Not run yet", "Published numbers"]
     place = next(one for one in tree.all("section") if one.attributes.get("id") == "waiting")
@@ -210,7 +203,7 @@ def test_experiments_without_rows_wait_in_a_place_of_their_own(tmp_path: Path) -
 
 
 def test_rows_of_two_devices_stand_apart(tmp_path: Path) -> None:
-    experiment = made_rows.write(tmp_path / "x", PLAIN)
+    experiment = made_rows.write(tmp_path / "x", pages.PLAIN)
     rows = [pages.row(experiment.runs[0], device=device, place=place) for place, device in enumerate(("cpu", "cuda"))]
     Workplace(experiment.folder).published.replace(rows)
     both = pages.read(page.write(tmp_path / "both.html", [experiment.folder]))
@@ -222,7 +215,7 @@ def test_rows_of_two_devices_stand_apart(tmp_path: Path) -> None:
 
 def test_rows_that_are_not_published_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEQBENCH_RUNS", str(tmp_path / "runs"))
-    experiment = made_rows.write(tmp_path / "x", PLAIN)
+    experiment = made_rows.write(tmp_path / "x", pages.PLAIN)
     place = Workplace(experiment.folder)
     place.area.mkdir(parents=True)
     place.working.replace([pages.row(experiment.runs[0])])
@@ -234,7 +227,7 @@ def test_rows_that_are_not_published_say_so(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_the_ledger_is_that_of_the_table(tmp_path: Path) -> None:
-    experiment = made_rows.write(tmp_path / "x", PLAIN.replace("adding(length=20)", "jsb"))
+    experiment = made_rows.write(tmp_path / "x", pages.PLAIN.replace("adding(length=20)", "jsb"))
     Workplace(experiment.folder).published.replace([pages.row(run) for run in experiment.runs])
     numbers = [ledgers.number("8.45", note=f"said by {HOSTILE}"), ledgers.number("9", task="nottingham")]
     tree = pages.read(page.write(tmp_path / "page.html", [experiment.folder], numbers=numbers))

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from experiments import measured_of
+from experiments import after, in_pieces, measured_of
 from filelock import FileLock
 from seqbench.bench import api, checkpoint
 from seqbench.bench.checkpoint import Checkpoint, Owned
-from seqbench.bench.runs import Run
-from seqbench.bench.training import Outcome, Stopped, train
+from seqbench.bench.training import Stopped, train
 
 CPU = torch.device("cpu")
 CONTENT = {"network": {"weight": torch.arange(6.0).reshape(2, 3)}, "progress": {"curve": [{"epoch": 1}], "step": 0}}
@@ -28,23 +26,6 @@ SETTINGS = {"epochs": 4, "batch": 2}
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "checkpoints" / "run-cpu.pt"
-
-
-def after(steps: int) -> Callable[[], bool]:
-    """Says stop when it is asked for the time after `steps` others."""
-    asked = iter(range(steps + 1))
-    return lambda: next(asked) == steps
-
-
-def in_pieces(run: Run, file: Path, pieces: list[int]) -> Outcome:
-    """Trained with a stop after each piece of so many steps, every time from the file and in a new network."""
-    for steps in pieces:
-        with Checkpoint(file) as kept, pytest.raises(Stopped):
-            train(run, checkpoint=kept, should_stop=after(steps))
-    with Checkpoint(file) as kept:
-        outcome = train(run, checkpoint=kept)
-    assert outcome.progress.resumed == len(pieces)
-    return outcome
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from experiments import measured_of
+from experiments import after, in_pieces, measured_of
 from seqbench.bench import api
 from seqbench.bench.checkpoint import Checkpoint
 from seqbench.bench.evaluation import evaluate
@@ -29,13 +28,7 @@ def make_run(model: str = "lstm(width=6)", **settings: Any) -> Run:
     return api.make_run("experiments:TinyText", model, **{"epochs": 2, "batch": 4, **settings})
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """As in training, so that an evaluation here has the same bits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("thread")  # as in training, so that an evaluation here has the same bits
 
 
 @pytest.fixture
@@ -60,21 +53,6 @@ def is_best(run: Run, outcome: Outcome) -> None:
 def test_the_network_is_that_of_the_best_epoch() -> None:
     run = make_run(**OVERFITTING)
     is_best(run, train(run))
-
-
-def after(steps: int) -> Callable[[], bool]:
-    """Says stop when it is asked for the time after `steps` others."""
-    asked = iter(range(steps + 1))
-    return lambda: next(asked) == steps
-
-
-def in_pieces(run: Run, file: Path, pieces: list[int]) -> Outcome:
-    """Trained with a stop after each piece of so many steps, every time from the file and in a new network."""
-    for steps in pieces:
-        with Checkpoint(file) as kept, pytest.raises(Stopped):
-            train(run, checkpoint=kept, should_stop=after(steps))
-    with Checkpoint(file) as kept:
-        return train(run, checkpoint=kept)
 
 
 @pytest.mark.parametrize("pieces", [[100], [12, 60, 3]], ids=["after the best", "before and after"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +28,7 @@ def make_run(model: str = "lstm(width=6)", task: str = TASK, **settings: Any) ->
     return api.make_run(task, model, **{"epochs": 2, "batch": 4, **settings})
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """As in training, so that an evaluation here has the same bits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("thread")  # as in training, so that an evaluation here has the same bits
 
 
 @pytest.fixture

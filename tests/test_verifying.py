@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +33,7 @@ from seqbench.bench.errors import UsageError
 from seqbench.bench.store import Row, Workplace
 from test_sweep import OWN_TASK
 
-
-@pytest.fixture(autouse=True)
-def forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Hashes are kept for the life of a process; here files change within it. Working areas are beside the folders."""
-    monkeypatch.delenv("SEQBENCH_RUNS", raising=False)
-    provenance._hash_of.cache_clear()
-    yield
-    provenance._hash_of.cache_clear()
+pytestmark = pytest.mark.usefixtures("forgotten")
 
 
 @pytest.fixture(scope="module")
