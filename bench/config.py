@@ -31,14 +31,11 @@ from typing import Any, Literal
 from ..tasks.base import Task
 from . import registry, sizing
 from .errors import UsageError, nearest
-from .marked_yaml import Marked, Path_
+from .marked_yaml import CUT, Marked, Path_
 from .notation import Spec, parse, written
 from .options import Option, coerce, options_of
 from .runs import PRECISIONS, Run, make_task
 from .settings import Training
-
-CUT = "a comma has cut it: write it on a line of its own, or put quotes around it"
-"""YAML reads `[rnn, tcn(kernel=5, levels=4)]` as three items."""
 
 Preset = Literal["suite", "published"]
 
@@ -143,25 +140,9 @@ def load(folder: Path, seeds: list[int] | None = None) -> Experiment:
 
 
 def _checked(marked: Marked, path: Path_, content: Any, known: Mapping[str, Option]) -> dict[str, Any]:
-    """A mapping with all known keys, defaults filled in, values of the right types."""
-    if not isinstance(content, dict):
-        raise marked.error(path, f"a mapping with the keys {', '.join(known)} is needed")
-    for key in content:
-        if key not in known:
-            hint = CUT if ")" in key else nearest(key, known)
-            raise marked.error((*path, key), f"unknown key {key!r}: {hint}")
+    """A mapping with all known keys, its training settings checked too."""
     owner = next((str(part) for part in reversed(path) if isinstance(part, str)), "experiment")
-    values = {}
-    for name, option in known.items():
-        if name in content:
-            try:
-                values[name] = coerce(owner, option, content[name])
-            except UsageError as error:
-                raise marked.error((*path, name), str(error)) from error
-        elif option.required:
-            raise marked.error(path, f"the key {name!r} is missing")
-        else:
-            values[name] = option.default
+    values = marked.checked(path, content, known, owner)
     if "training" in values:
         _check_training(marked, (*path, "training"), values["training"])
     return values

@@ -17,7 +17,7 @@ from . import registry
 from .errors import UsageError, nearest
 from .marked_yaml import Marked, Path_
 from .notation import parse
-from .options import Option, coerce
+from .options import Option
 
 FILE = registry.ROOT / "results" / "published.yaml"
 """The data file of the suite: in a checkout, and in an installed package."""
@@ -184,23 +184,8 @@ def _check_number(marked: Marked, path: Path_, text: str) -> None:
 
 
 def _checked(marked: Marked, path: Path_, content: Any, known: Mapping[str, Option]) -> dict[str, Any]:
-    """A mapping with all known keys, defaults filled in, values of the right types."""
-    if not isinstance(content, dict):
-        raise marked.error(path, f"a mapping with the keys {', '.join(known)} is needed")
-    for key in content:
-        if key not in known:
-            raise marked.error((*path, key), f"unknown key {key!r}: {nearest(key, known)}")
-    values = {}
-    for name, option in known.items():
-        if name in content:
-            if name == "value" and not isinstance(content[name], str):
-                raise marked.error((*path, name), f"value: {content[name]}: put quotes around it, to keep its digits")
-            try:
-                values[name] = coerce("the ledger", option, content[name])
-            except UsageError as error:
-                raise marked.error((*path, name), str(error)) from error
-        elif option.required:
-            raise marked.error(path, f"the key {name!r} is missing")
-        else:
-            values[name] = option.default
-    return values
+    """A mapping with all known keys; its value must be text, whose digits YAML has not rounded."""
+    if isinstance(content, dict) and "value" in known and not isinstance(content.get("value", ""), str):
+        message = f"value: {content['value']}: put quotes around it, to keep its digits"
+        raise marked.error((*path, "value"), message)
+    return marked.checked(path, content, known, "the ledger")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from .errors import UsageError
+from .errors import UsageError, nearest
+from .options import Option, coerce
 
 Path_ = tuple[str | int, ...]
+
+CUT = "a comma has cut it: write it on a line of its own, or put quotes around it"
+"""YAML reads `[rnn, tcn(kernel=5, levels=4)]` as three items."""
 
 
 class Marked:
@@ -43,6 +48,30 @@ class Marked:
         while path and path not in self._lines:
             path = path[:-1]
         return self._lines.get(path, 1)
+
+    def checked(self, path: Path_, content: Any, known: Mapping[str, Option], owner: str) -> dict[str, Any]:
+        """The content at `path`, a mapping, with all known keys: defaults filled in, values of the right types.
+
+        owner: whose values an error speaks of. Raises UsageError with the line for whatever is wrong.
+        """
+        if not isinstance(content, dict):
+            raise self.error(path, f"a mapping with the keys {', '.join(known)} is needed")
+        for key in content:
+            if key not in known:
+                hint = CUT if ")" in key else nearest(key, known)
+                raise self.error((*path, key), f"unknown key {key!r}: {hint}")
+        values = {}
+        for name, option in known.items():
+            if name in content:
+                try:
+                    values[name] = coerce(owner, option, content[name])
+                except UsageError as error:
+                    raise self.error((*path, name), str(error)) from error
+            elif option.required:
+                raise self.error(path, f"the key {name!r} is missing")
+            else:
+                values[name] = option.default
+        return values
 
     def _not_yaml(self, error: Exception) -> UsageError:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or error
