@@ -12,6 +12,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +97,16 @@ def _write(folder: Path, encoded: Encoded) -> bool:
 
 def _read(folder: Path) -> Encoded:
     try:
-        content = json.loads((folder / _VOCABULARY).read_text(encoding="utf-8"))
+        there = (folder / _VOCABULARY).stat()
+        content = _parsed(folder / _VOCABULARY, there.st_mtime_ns, there.st_ino)
         # copy on write: a map that is read only makes torch warn that it could be written to
         texts = {name: np.load(folder / f"{name}.npy", mmap_mode="c", allow_pickle=False) for name in content["files"]}
         return Encoded(content["symbols"], texts, content["files"])
     except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
         raise DataError(f"{folder} is damaged ({error}): delete it") from error
+
+
+@lru_cache(maxsize=8)
+def _parsed(path: Path, modified: int, inode: int) -> Any:
+    """A file of JSON, parsed once as long as it is the same file: the vocabulary is asked for at each symbol shown."""
+    return json.loads(path.read_text(encoding="utf-8"))

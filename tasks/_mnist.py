@@ -83,7 +83,7 @@ class Mnist(base.Task):
         """
 
         def present(pixels: Tensor, labels: Tensor) -> base.Batch:
-            inputs = pixels.float().div(255).sub(MEAN).div(DEVIATION)  # (B, 784)
+            inputs = pixels.float().div_(255).sub_(MEAN).div_(DEVIATION)  # (B, 784), in place: one buffer for all
             return base.Batch(inputs.unflatten(1, (-1, step)), labels.long())
 
         def images(pixels: Remote, labels: Remote) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -100,7 +100,9 @@ class Mnist(base.Task):
         train, valid = shuffle[held_out : held_out + self.train], shuffle[:held_out]
 
         def split(pixels: NDArray[np.uint8], labels: NDArray[np.uint8]) -> base.Split:
-            return base.Examples(torch.tensor(pixels), torch.tensor(labels), present=present)  # copies
+            # rows that were picked are a copy already; those of a file must not be written to, of which torch warns
+            columns = (column if column.flags.writeable else column.copy() for column in (pixels, labels))
+            return base.Examples(*map(torch.from_numpy, columns), present=present)
 
         return base.Splits(
             split(pixels[train], labels[train]), split(pixels[valid], labels[valid]), split(*images(*self.remotes[2:]))

@@ -113,15 +113,19 @@ class Task(base.Task):
 
     def present(self, digits: Tensor) -> base.Batch:
         """The batch of digits (B, 10)."""
-        batch = len(digits)
-        silence = digits.new_zeros((batch, self.delay - 1))
-        symbols = torch.cat((digits, silence, digits.new_full((batch, MEMORY + 1), CUE)), dim=1)  # (B, T)
-        targets = torch.cat((digits.new_zeros((batch, self.delay + MEMORY)), digits), dim=1).long()  # (B, T)
+        targets = digits.new_zeros((len(digits), self.steps), dtype=torch.int64)  # (B, T)
+        targets[:, -MEMORY:] = digits
+        inputs = digits.new_zeros((len(digits), self.steps, self.input.channels), dtype=torch.float32)  # (B, T, C)
         if self.coding == "scalar":
-            return base.Batch(symbols.unsqueeze(2).float(), targets)
-        # a comparison, because F.one_hot looks at the values and so waits for a GPU
-        every = torch.arange(VOCABULARY, dtype=torch.uint8, device=digits.device)
-        return base.Batch((symbols.unsqueeze(2) == every).float(), targets)
+            inputs[:, :MEMORY, 0] = digits
+            inputs[:, -MEMORY - 1 :] = CUE
+        else:
+            # a comparison, because F.one_hot looks at the values and so waits for a GPU
+            every = torch.arange(VOCABULARY, dtype=torch.uint8, device=digits.device)
+            inputs[:, :MEMORY] = digits.unsqueeze(2) == every
+            inputs[:, MEMORY : -MEMORY - 1, 0] = 1
+            inputs[:, -MEMORY - 1 :, CUE] = 1
+        return base.Batch(inputs, targets)
 
     def load(self, seed: int) -> base.Splits:
         def split(name: str, count: int) -> base.Split:

@@ -233,6 +233,17 @@ def test_the_first_adding_example_in_words() -> None:
     assert batch.targets.item() == pytest.approx(0.9339 + 0.3643, abs=1e-4)
 
 
+def test_what_is_shown_equals_the_plain_construction() -> None:
+    task = adding.Task(length=31)
+    values, marks = map(torch.from_numpy, task.examples(0, "train", 0, 40))
+    marked = torch.zeros_like(values).scatter(1, marks.long(), 1.0)
+    shown = task.present(values, marks)
+    assert torch.equal(shown.inputs, torch.stack((values, marked), dim=2))
+    assert shown.inputs.is_contiguous()
+    assert torch.equal(shown.targets, (values * marked).sum(1))
+    assert torch.equal(values, torch.from_numpy(task.examples(0, "train", 0, 40)[0]))  # left as they are
+
+
 @pytest.mark.parametrize("delay", [1, 2, 30])
 def test_copy_memory_in_words(delay: int) -> None:
     batch = copy_memory.Task(delay=delay).load(1).train.batch(torch.tensor([0]))

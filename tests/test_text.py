@@ -164,6 +164,18 @@ def test_what_is_kept_is_mapped_and_not_encoded_again(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["test.npy", "train.npy", "vocabulary.json"]
 
 
+def test_a_vocabulary_is_parsed_once_and_again_where_it_is_another(folder: Path) -> None:
+    _encoded.kept(folder, lambda: words("a b\n", 3))
+    first = _encoded.kept(folder, never).symbols
+    assert _encoded.kept(folder, never).symbols is first
+    (folder / "vocabulary.json").unlink()
+    _encoded.write_json(folder / "vocabulary.json", {"symbols": ["<eos>", "c", "d"], "files": {"train": "other.txt"}})
+    assert _encoded.kept(folder, never).symbols == ["<eos>", "c", "d"]
+    (folder / "vocabulary.json").write_text("{", encoding="utf-8")
+    with pytest.raises(DataError, match="is damaged"):
+        _encoded.kept(folder, never)
+
+
 def test_another_version_sum_or_option_is_another_folder(folder: Path) -> None:
     others = [
         _encoded.folder_of("some-task", 2, {"a.txt": "0123"}, {"eos": "one"}),
