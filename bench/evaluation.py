@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..models.base import State, detached
 from ..models.network import Network
-from ..tasks.base import Batch, Split, Task
+from ..tasks.base import Split, Task
+from .engine.lanes import HostLane, Lane, Turns, finished
+from .engine.steps import EvaluationStep
 
 EVALUATION_STEPS = 1 << 16
 """Time steps of one batch of evaluation: a constant, so that rounding does not depend on anything else."""
@@ -18,42 +19,57 @@ EVALUATION_STEPS = 1 << 16
 Scores = dict[str, float]
 
 
-def answer(network: Network, split: Split, batch: Batch, state: State = None) -> tuple[Any, State]:
-    """The head's answer for a batch of a split, and the state that goes into the batch after it.
+class Evaluation:
+    """The task's metrics of a network on a split that lies on the network's device, as often as they are asked for.
 
-    On a text a model that carries its state goes on from where the windows before have left it, and reads only what
-    they have not shown. Everywhere else each example starts anew: the state is None.
+    Sequences of differing length are batched with their like, so that little is padded. lane: where it is launched;
+    without one each step is executed as it stands, on whatever device.
     """
-    if split.streams is None or not network.body.carries:
-        return network(batch.inputs, None, batch.reads)[0], None
-    inputs = batch.inputs if state is None else batch.inputs[:, split.context :]
-    outputs, state = network(inputs, state, batch.reads)
-    return outputs, detached(state)
+
+    def __init__(self, network: Network, task: Task, split: Split, lane: Lane | None = None) -> None:
+        self.network, self.task, self.lane = network, task, lane or HostLane()
+        self.step = EvaluationStep(task, split, network, lane=self.lane)
+        lengths = split.lengths
+        order = torch.arange(len(split)) if lengths is None else torch.argsort(lengths, stable=True)
+        size = split.streams or max(1, min(1000, EVALUATION_STEPS // task.steps))
+        self.batches: list[tuple[Tensor, int | None]] = [(index, None) for index in order.split(size)]
+        if self.lane.captures:
+            self.batches = [(index.to(self.step.device), self.step.extent(index)) for index, _ in self.batches]
+
+    def prepare_all(self) -> None:
+        """Captures the step for every layout of a pass."""
+        layouts = [(len(index), extent, number == 0) for number, (index, extent) in enumerate(self.batches)]
+        for size, extent, fresh in dict.fromkeys(layouts):
+            self.step.prepare(size, extent, fresh)
+
+    def turns(self) -> Turns:
+        """A pass, one step a turn; it returns the scores."""
+        self.network.eval()
+        self.step.begin()
+        for index, extent in self.batches:
+            self.step.run(index, extent)
+            yield None
+        sums = self.step.sums
+        reading = self.lane.read(torch.stack([*sums.values()]) if sums else torch.empty(0))
+        while not reading.ready():
+            yield reading
+        numbers = iter(reading.values())
+        pairs = {name: (next(numbers), next(numbers)) for name in sums}
+        first = self.task.metrics[0]
+        return {
+            metric.name: metric.value(*pairs[metric.name])
+            for metric in self.task.metrics
+            if metric.name in pairs and (pairs[metric.name][1] or metric == first)
+        }
 
 
 def evaluate(network: Network, task: Task, split: Split, device: torch.device | str = "cpu") -> Scores:
     """The task's metrics of a network on a split that lies on `device`, in evaluation mode; sums in float64.
 
-    Sequences of differing length are batched with their like, so that little is padded. A metric of which the split
-    scores nothing is left out, unless it is the first.
+    A metric of which the split scores nothing is left out, unless it is the first.
     """
-    lengths = split.lengths
-    order = torch.arange(len(split)) if lengths is None else torch.argsort(lengths, stable=True)
-    size = split.streams or max(1, min(1000, EVALUATION_STEPS // task.steps))
-    sums: dict[str, Tensor] = {}
-    state: State = None
-    network.eval()
-    with torch.no_grad():
-        for index in order.split(size):
-            batch = split.batch(index)
-            outputs, state = answer(network, split, batch, state)
-            for name, (total, count) in task.totals(outputs, batch).items():
-                pair = torch.stack(
-                    [torch.as_tensor(part, dtype=torch.float64, device=device) for part in (total, count)]
-                )
-                sums[name] = sums[name] + pair if name in sums else pair
-    pairs = {metric: sums[metric.name].tolist() for metric in task.metrics if metric.name in sums}
-    return {metric.name: metric.value(*pair) for metric, pair in pairs.items() if pair[1] or metric == task.metrics[0]}
+    scores: Scores = finished(Evaluation(network, task, split).turns())
+    return scores
 
 
 def select(task: Task, curve: list[dict[str, Any]]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 import torch
 
@@ -21,27 +22,58 @@ def check_precision(run: Run, device: torch.device) -> None:
 
 
 @contextmanager
-def repeatable(device: torch.device) -> Iterator[None]:
-    """Arithmetic that gives the same bits each time: one thread on a CPU, deterministic algorithms on a GPU.
+def repeatable(device: torch.device, threads: int = 1) -> Iterator[None]:
+    """Arithmetic that gives the same bits each time: so many threads on a CPU, deterministic algorithms on a GPU.
 
     Denormals are flushed to zero on the CPU: vanishing gradients decay into them and slow a step 3 to 7 times.
+    Threads beyond the first flush only if they are born within: with several, begin before anything is computed.
+    On a GPU float32 is float32: the tensor cores' short products (TF32) are off.
     """
-    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    benchmark = torch.backends.cudnn.benchmark
+    before_threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    benchmark, filling = torch.backends.cudnn.benchmark, cast(Any, torch.utils.deterministic)  # its stubs lack it
+    filled = filling.fill_uninitialized_memory
     flushed = torch.tensor(torch.finfo(torch.float32).tiny).div(2).item() == 0  # torch has no question for it
     if device.type == "cpu":
-        torch.set_num_threads(1)
-        torch.set_flush_denormal(True)
+        torch.set_flush_denormal(True)  # first: the threads take it over from this one
+        torch.set_num_threads(threads)
     else:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic products need it
         torch.use_deterministic_algorithms(True)
+        filling.fill_uninitialized_memory = False  # nothing of ours reads what it has not written
         torch.backends.cudnn.benchmark = False
     try:
-        yield
+        if device.type == "cpu":
+            yield
+        else:
+            with products_in("float32"):
+                yield
     finally:
         if device.type == "cpu":
-            torch.set_num_threads(threads)
+            torch.set_num_threads(before_threads)
             torch.set_flush_denormal(flushed)
         else:
             torch.use_deterministic_algorithms(deterministic)
+            filling.fill_uninitialized_memory = filled
             torch.backends.cudnn.benchmark = benchmark
+
+
+@contextmanager
+def products_in(precision: str) -> Iterator[None]:
+    """Within it products of float32 matrices on a GPU are exact, or with `tf32` of 10 bits: cuBLAS's and cuDNN's."""
+    before = [(owner, name, getattr(owner, name)) for owner, name in _switches()]
+    for owner, name, _ in before:
+        short = precision == "tf32"
+        setattr(owner, name, short if name == "allow_tf32" else "tf32" if short else "ieee")
+    try:
+        yield
+    finally:
+        for owner, name, value in before:
+            setattr(owner, name, value)
+
+
+def _switches() -> list[tuple[Any, str]]:
+    """Where it is switched; torch 2.9 has renamed it, and refuses those who use both names."""
+    matmul, cudnn = torch.backends.cuda.matmul, cast(Any, torch.backends.cudnn)  # the stubs lack the new names
+    if hasattr(cudnn, "rnn"):
+        return [(part, "fp32_precision") for part in (matmul, cudnn.conv, cudnn.rnn)]
+    return [(matmul, "allow_tf32"), (cudnn, "allow_tf32")]

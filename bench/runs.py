@@ -25,14 +25,15 @@ LOOP_VERSION = 1
 """Counts changes of the training loop that alter results."""
 
 DEFAULT_TRAINING = Training()
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "tf32", "bfloat16")
 
 
 @dataclass(frozen=True)
 class Run:
     """Everything that defines one training. `task.options` and `model.options` are complete, width included.
 
-    precision: "float32", or "bfloat16" for mixed precision on a GPU: weights, loss and evaluation stay in float32.
+    precision: "float32"; on a GPU also "tf32", whose matrix products in training have 10 bits, or "bfloat16" for mixed
+    precision. Weights, loss and evaluation are always in float32.
     folder: where a relative path of a user's file is looked for; it is not part of the identity.
     """
 

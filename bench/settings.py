@@ -48,9 +48,25 @@ class Training:
             raise UsageError(f"training: momentum is an option of sgd and rmsprop, not of {self.optimizer}")
         make_schedule(self.schedule)
 
-    def make_optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """The optimizer with PyTorch's defaults where these settings are silent (RMSprop: alpha 0.99)."""
-        rate, decay = self.learning_rate, self.weight_decay
+    def make_optimizer(self, parameters: Iterable[nn.Parameter], in_graph: bool = False) -> torch.optim.Optimizer:
+        """The optimizer with PyTorch's defaults where these settings are silent (RMSprop: alpha 0.99).
+
+        in_graph: in the form that can be captured, with a learning rate that is a tensor beside the parameters.
+        Adagrad has none: its rate is a number, which a graph takes in, and its count of steps is not used.
+        """
+        rate, decay, parameters = self.learning_rate, self.weight_decay, [*parameters]
+        if in_graph:
+            tensor = torch.tensor(rate, device=parameters[0].device)
+            match self.optimizer:
+                case "adam":
+                    return torch.optim.Adam(parameters, lr=tensor, weight_decay=decay, fused=True, capturable=True)
+                case "rmsprop":
+                    # one by one it would ask the tensor for its number
+                    options = {"weight_decay": decay, "momentum": self.momentum, "foreach": True, "capturable": True}
+                    return torch.optim.RMSprop(parameters, lr=tensor, **options)
+                case "sgd":
+                    options = {"weight_decay": decay, "momentum": self.momentum, "fused": True}
+                    return torch.optim.SGD(parameters, lr=tensor, **options)
         match self.optimizer:
             case "adam":
                 return torch.optim.Adam(parameters, lr=rate, weight_decay=decay)

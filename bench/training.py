@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..models.base import State
 from ..models.network import Network
 from ..tasks.base import Splits
 from . import seeding
 from .checkpoint import Checkpoint
-from .evaluation import Scores, answer, best_of, evaluate, select
+from .engine.lanes import Lane, Moment, Turns, device_of, finished
+from .engine.steps import TrainingStep
+from .evaluation import Evaluation, Scores, best_of, evaluate, select
 from .repeatable import check_precision, repeatable
 from .runs import Run
 from .settings import make_schedule
@@ -55,7 +56,8 @@ class Outcome:
     """What a training gave: `status` is `done`, or `diverged` where the loss was not finite any more.
 
     `network` has the parameters of the epoch that is best on validation; `lengths` are its scores at other lengths,
-    `yardsticks` those of simple answers (see `Task.yardsticks`).
+    `yardsticks` those of simple answers (see `Task.yardsticks`). uncaptured: why its steps were not captured, on a
+    GPU; empty where they were.
     """
 
     status: str
@@ -64,109 +66,126 @@ class Outcome:
     lengths: dict[str, Scores]
     yardsticks: dict[str, Scores]
     network: Network
+    uncaptured: str = ""
+
+
+def never() -> bool:
+    """Says that a run need not stop."""
+    return False
+
+
+def say_nothing(progress: Progress, steps: int) -> None:
+    """Reports to no one."""
 
 
 def train(
     run: Run,
     device: torch.device | str = "cpu",
     checkpoint: Checkpoint | None = None,
-    should_stop: Callable[[], bool] = lambda: False,
-    report: Callable[[Progress, int], None] = lambda progress, steps: None,
+    should_stop: Callable[[], bool] = never,
+    report: Callable[[Progress, int], None] = say_nothing,
+    threads: int = 1,
 ) -> Outcome:
     """Trains a run and evaluates it after every epoch.
 
     checkpoint: saved as it falls due and after every epoch, and read at the start where there is one. should_stop is
-    asked before every step. report: called now and then with the progress and the number of steps in all.
+    asked before every step. report: called now and then with the progress and the number of steps in all. threads:
+    of a CPU; with several the bits are others, and they are the same each time in a new process.
     Raises Stopped after saving, where it was asked to stop; `datasets.DataError` where a file cannot be had;
     UsageError where the device cannot do the run's precision.
     """
     device = torch.device(device)
     check_precision(run, device)
-    with repeatable(device):
-        return _Loop(run, device, checkpoint, should_stop, report).run_through()
+    with repeatable(device, threads), device_of(device).lane() as lane:
+        try:
+            loop = Loop(run, device, lane, checkpoint, should_stop, report, threads=threads)
+            outcome: Outcome = finished(loop.turns())
+        finally:
+            lane.close()
+    return outcome
 
 
-class _Loop:
+class Loop:
+    """One training, from its data to its outcome, in turns of one step each, so that several can take turns.
+
+    All that it needs on the device is there once it is made, graphs included. lane: where its steps are launched; the
+    loop is made and takes its turns within. load: gives the run's splits on the device. Other arguments and errors as
+    of `train`.
+    """
+
     def __init__(
         self,
         run: Run,
         device: torch.device,
-        checkpoint: Checkpoint | None,
-        should_stop: Callable[[], bool],
-        report: Callable[[Progress, int], None],
+        lane: Lane,
+        checkpoint: Checkpoint | None = None,
+        should_stop: Callable[[], bool] = never,
+        report: Callable[[Progress, int], None] = say_nothing,
+        load: Callable[[Run, torch.device], Splits] | None = None,
+        threads: int = 1,
     ) -> None:
-        self.run, self.device, self.checkpoint = run, device, checkpoint
-        self.should_stop, self.report = should_stop, report
+        self.run, self.device, self.lane, self.checkpoint = run, device, lane, checkpoint
+        self.should_stop, self.report, self.threads = should_stop, report, threads
         self.task = run.make_task()
-        splits = self.task.load(run.seed)
-        splits = splits._replace(train=splits.train.in_streams(run.training.batch))
-        self.splits = Splits(*(split.to(device) for split in splits))
+        splits = (load or loaded)(run, device)
+        self.splits = splits._replace(train=splits.train.in_streams(run.training.batch))
+        self.yardsticks = self.task.yardsticks()  # first: a failure after the last epoch would lose the run
         self.network = run.make_network(self.task).to(device)
         self.dropout = seeding.generator("dropout", run.seed, device=device)
         self.network.seed_dropout(self.dropout)
-        self.optimizer = run.training.make_optimizer(self.network.parameters())
+        self.optimizer = run.training.make_optimizer(self.network.parameters(), in_graph=lane.captures)
         self.schedule = make_schedule(run.training.schedule)
         self.progress = Progress()
         self.epoch_steps = math.ceil(len(self.splits.train) / run.training.batch)
         self.all_steps = self.epoch_steps * run.training.epochs
         self.trace_every = max(1, self.all_steps // TRACE_POINTS)
-        self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)  # since the last entry of the trace
-        self.state: State = None  # of a text, where the model carries it over to the next step
+        self.step = TrainingStep(run, self.task, self.splits.train, self.network, self.optimizer, device, lane)
+        self.evaluations = [
+            Evaluation(self.network, self.task, split, lane) for split in (self.splits.valid, self.splits.test)
+        ]
+        self.rate = run.training.learning_rate
         self.best: dict[str, Tensor] = {}  # the parameters of the epoch that is best on validation
-
-    def run_through(self) -> Outcome:
         self._restore()
-        self.wall, self.cpu = time.perf_counter(), time.process_time()
+        self.step.prepare_all()
+        for evaluation in self.evaluations:
+            evaluation.prepare_all()
+
+    def turns(self) -> Turns:
+        """The training, one step a turn; it returns the Outcome. Raises Stopped as `train` does."""
+        self.wall, self.cpu = time.perf_counter(), self.lane.cpu_seconds()
         while self.progress.epoch < self.run.training.epochs and not self._out_of_patience():
-            if not (self._train_epoch() and self._finish_epoch()):
+            if not ((yield from self._epoch()) and (yield from self._finish_epoch())):
                 return self._outcome("diverged")
             self.report(self.progress, self.all_steps)
             self._save()
         return self._outcome("done")
 
-    def _train_epoch(self) -> bool:
+    def _epoch(self) -> Generator[Moment | None, None, bool]:
         """The steps of this epoch that are still to do; False as soon as the loss is not finite."""
-        progress, settings = self.progress, self.run.training
+        progress = self.progress
         self._check_threads()
-        rate = settings.learning_rate * self.schedule.factor(self._history())
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        order = self._order()
-        if self.splits.train.lengths is None:  # else the host must know the lengths of a batch to lay it out
-            order = order.to(self.device)
-        if progress.step == 0:
-            self.state = None
+        self.rate = self.run.training.learning_rate * self.schedule.factor(self._history())
+        self.step.set_rate(self.rate)
+        self.step.begin(self._order(), fresh=progress.step == 0)
         self.network.train()
         for step in range(progress.step, self.epoch_steps):
             if self.should_stop():
                 self._lap("training_seconds")
                 self._save()
                 raise Stopped(str(self.run))
-            index = order[step * settings.batch : (step + 1) * settings.batch]
-            self._step(index)
+            count = self.step.take(step)
             progress.step, progress.total_steps = step + 1, progress.total_steps + 1
-            progress.untraced += len(index)
+            progress.untraced += count
             if progress.total_steps % self.trace_every == 0 or progress.step == self.epoch_steps:
-                if not self._trace():
+                if not (yield from self._trace()):
                     return False
                 self.report(progress, self.all_steps)
             if self.checkpoint is not None and self.checkpoint.due:
                 self._lap("training_seconds")
                 self._save()
+            yield None
         self._lap("training_seconds")
         return True
-
-    def _step(self, index: Tensor) -> None:
-        batch = self.splits.train.batch(index)
-        self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.run.precision == "bfloat16"):
-            outputs, self.state = answer(self.network, self.splits.train, batch, self.state)  # (B, R, O)
-            loss = self.task.loss(outputs, batch)
-        loss.backward()
-        if self.run.training.clip is not None:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.run.training.clip)
-        self.optimizer.step()
-        self.loss_sum += loss.detach().double() * len(index)
 
     def _order(self) -> Tensor:
         """In which order this epoch shows the examples (N,): a text as it stands, everything else shuffled."""
@@ -175,27 +194,29 @@ class _Loop:
             return torch.arange(count)
         return seeding.order(self.run.seed, self.progress.epoch, count)
 
-    def _trace(self) -> bool:
-        """Records the loss since the last entry: only here does the host wait for the device."""
-        progress, loss = self.progress, self.loss_sum.item()
-        self.loss_sum.zero_()
+    def _trace(self) -> Generator[Moment | None, None, bool]:
+        """Records the loss since the last entry: only here is the device waited for."""
+        progress, reading = self.progress, self.lane.read(self.step.loss_sum)
+        while not reading.ready():
+            yield reading
+        (loss,) = reading.values()
+        self.step.loss_sum.zero_()
         progress.trace.append([progress.total_steps, loss / progress.untraced])
         progress.epoch_loss += loss
         progress.untraced = 0
         return math.isfinite(loss)
 
-    def _finish_epoch(self) -> bool:
+    def _finish_epoch(self) -> Generator[Moment | None, None, bool]:
         """Evaluates and adds a point to the curve; False where the answers are not finite any more."""
         progress = self.progress
-        valid = evaluate(self.network, self.task, self.splits.valid, self.device)
-        test = evaluate(self.network, self.task, self.splits.test, self.device)
+        valid, test = yield from self._evaluated()
         self._lap("evaluation_seconds")
         progress.epoch, progress.step = progress.epoch + 1, 0
         progress.curve.append(
             {
                 "epoch": progress.epoch,
                 "steps": progress.total_steps,
-                "learning_rate": self.optimizer.param_groups[0]["lr"],
+                "learning_rate": self.rate,
                 "train_loss": progress.epoch_loss / len(self.splits.train),
                 "valid": valid,
                 "test": test,
@@ -204,8 +225,22 @@ class _Loop:
         )
         progress.epoch_loss = 0.0
         if best_of(self.task, progress.curve)["epoch"] == progress.epoch:
-            self.best = {name: part.detach().clone() for name, part in self.network.state_dict().items()}
+            self._keep_as_best()
         return all(math.isfinite(score) for score in (*valid.values(), *test.values()))
+
+    def _evaluated(self) -> Generator[Moment | None, None, list[Scores]]:
+        scores = []
+        for evaluation in self.evaluations:
+            scores.append((yield from evaluation.turns()))
+        return scores
+
+    def _keep_as_best(self) -> None:
+        """Copies the parameters; a matrix that two parts share is copied once."""
+        copies: dict[int, Tensor] = {}
+        for name, part in self.network.state_dict().items():
+            if part.data_ptr() not in copies:
+                copies[part.data_ptr()] = part.detach().clone()
+            self.best[name] = copies[part.data_ptr()]
 
     def _history(self) -> list[float]:
         """The selecting metric on validation after each epoch, signed so that lower is better."""
@@ -227,16 +262,19 @@ class _Loop:
                 split = task.load(self.run.seed).test.to(self.device)
                 lengths[str(length)] = evaluate(self.network, task, split, self.device)
         scores = select(self.task, self.progress.curve)
-        return Outcome(status, self.progress, scores, lengths, self.task.yardsticks(), self.network)
+        steps = (self.step, *(evaluation.step for evaluation in self.evaluations))
+        uncaptured = next((step.uncaptured for step in steps if step.uncaptured), "")
+        return Outcome(status, self.progress, scores, lengths, self.yardsticks, self.network, uncaptured)
 
     def _check_threads(self) -> None:
         # A parallel Numba call silently gives torch all cores back (numba issue 9387), which changes gradients' bits.
-        if self.device.type == "cpu" and torch.get_num_threads() != 1:
-            raise RuntimeError(f"torch has {torch.get_num_threads()} threads where one was set; the bits would differ")
+        if self.device.type == "cpu" and torch.get_num_threads() != self.threads:
+            wanted = "one was" if self.threads == 1 else f"{self.threads} were"
+            raise RuntimeError(f"torch has {torch.get_num_threads()} threads where {wanted} set; the bits would differ")
 
     def _lap(self, name: str) -> None:
         """Adds the time since the last lap to the progress; saving does not count."""
-        wall, cpu = time.perf_counter(), time.process_time()
+        wall, cpu = time.perf_counter(), self.lane.cpu_seconds()
         setattr(self.progress, name, getattr(self.progress, name) + wall - self.wall)
         self.progress.cpu_seconds += cpu - self.cpu
         self.wall, self.cpu = wall, cpu
@@ -249,13 +287,13 @@ class _Loop:
                 "network": self.network.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "dropout": self.dropout.get_state(),
-                "loss_sum": self.loss_sum,
-                "state": self.state,
+                "loss_sum": self.step.loss_sum,
+                "state": self.step.state,
                 "best": self.best,
                 "progress": asdict(self.progress),
             }
         )
-        self.wall, self.cpu = time.perf_counter(), time.process_time()
+        self.wall, self.cpu = time.perf_counter(), self.lane.cpu_seconds()
 
     def _restore(self) -> None:
         saved = self.checkpoint.load(self.device) if self.checkpoint is not None else None
@@ -264,7 +302,12 @@ class _Loop:
         self.network.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.dropout.set_state(saved["dropout"].cpu())
-        self.loss_sum.copy_(saved["loss_sum"])
-        self.state, self.best = saved["state"], saved["best"]
+        self.step.loss_sum.copy_(saved["loss_sum"])
+        self.step.state, self.best = saved["state"], saved["best"]
         self.progress = Progress(**saved["progress"])
         self.progress.resumed += 1
+
+
+def loaded(run: Run, device: torch.device) -> Splits:
+    """The splits of a run's task, on the device."""
+    return Splits(*(split.to(device) for split in run.make_task().load(run.seed)))

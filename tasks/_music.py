@@ -38,6 +38,7 @@ class Rolls(base.Split):
         self.frames = frames
         self.frames_of = frames_of
         self.begins = (frames_of.cumsum(0) - frames_of).to(frames.device)
+        self.steps_of = (frames_of - 1).to(frames.device)
 
     def __len__(self) -> int:
         return len(self.frames_of)
@@ -56,11 +57,13 @@ class Rolls(base.Split):
         T is the length of the longest piece of the batch; shorter ones are silent to the end and not scored there.
         An `index` on the CPU costs no synchronisation with a GPU.
         """
-        device = self.frames.device
-        lengths = self.lengths[index.cpu()]  # (B,)
-        step = torch.arange(int(lengths.max()), device=device)  # (T,)
-        mask = step < lengths.to(device).unsqueeze(1)  # (B, T)
-        place = torch.where(mask, self.begins[index.to(device)].unsqueeze(1) + step, 0)  # (B, T)
+        return self.laid_out(index.to(self.frames.device), self.extent(index))
+
+    def laid_out(self, index: Tensor, extent: int | None) -> base.Batch:
+        assert extent is not None  # the pieces differ
+        step = torch.arange(extent, device=self.frames.device)  # (T,)
+        mask = step < self.steps_of[index].unsqueeze(1)  # (B, T)
+        place = torch.where(mask, self.begins[index].unsqueeze(1) + step, 0)  # (B, T)
         sounding = mask.unsqueeze(2)
         return base.Batch((self.frames[place] * sounding).float(), (self.frames[place + 1] * sounding).float(), mask)
 

@@ -69,6 +69,7 @@ class Passages(base.Split):
         self.ids = ids
         self.begins = begins
         self.words = words
+        self.steps_of = words.to(ids.device)
         self.group = group
         self.unknown = unknown
 
@@ -105,10 +106,12 @@ class Passages(base.Split):
 
         An `index` on the CPU costs no synchronisation with a GPU.
         """
-        device = self.ids.device
-        words = self.words[index.cpu()]  # (B,)
-        step = torch.arange(int(words.max()), device=device)  # (T,)
-        index, words = index.to(device), words.to(device).unsqueeze(1)
+        return self.laid_out(index.to(self.ids.device), self.extent(index))
+
+    def laid_out(self, index: Tensor, extent: int | None) -> base.Batch:
+        assert extent is not None  # the passages differ
+        step = torch.arange(extent, device=self.ids.device)  # (T,)
+        words = self.steps_of[index].unsqueeze(1)  # (B, 1)
         begins = self.begins[index].unsqueeze(1)  # (B, 1)
         inputs = self.ids[torch.where(step < words, begins + step, 0)].long()  # (B, T)
         targets = self.ids[begins + words].long()  # (B, 1)

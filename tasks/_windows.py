@@ -98,20 +98,28 @@ class Windows(base.Split):
 
     def batch(self, index: Tensor) -> base.Batch:
         """The windows at `index`. To train, an `index` on the split's device costs no synchronisation with it."""
+        return self.laid_out(index.to(self.ids.device), self.extent(index))
+
+    def extent(self, index: Tensor) -> int | None:
+        """R, how many targets are asked for: all where a window of the first step is among them. None to train."""
+        if not self.whole:
+            return None
+        return self.context + self.scored if bool((index < self.streams).any()) else self.scored
+
+    def laid_out(self, index: Tensor, extent: int | None) -> base.Batch:
         device = self.ids.device
-        first = self.whole and bool((index < self.streams).any())  # a window of the first step is among them
-        index = index.to(device).unsqueeze(1)  # (B, 1)
+        index = index.unsqueeze(1)  # (B, 1)
         stream, step = index % self.streams, torch.div(index, self.streams, rounding_mode="floor")
         begin = stream * self.chunk + step * self.scored  # (B, 1), the position of the first input
         place = begin + torch.arange(self.context + self.scored + 1, device=device)  # (B, T + 1)
         if not self.whole:
             window = self.ids[place].long()
             return base.Batch(window[:, :-1], window[:, self.context + 1 :])
+        assert extent is not None  # how many are asked for, R
         window = self.ids[place.clamp(max=len(self.ids) - 1)].long()
-        reads = self.context + self.scored if first else self.scored
-        position = place[:, -1 - reads : -1]  # (B, R), of what is asked for
+        position = place[:, -1 - extent : -1]  # (B, R), of what is asked for
         begins = torch.where(index == 0, 0, begin + self.context)  # only the very first window counts its context
         ends = (self.context + (stream + 1) * self.chunk).clamp(max=len(self.ids) - 1)
         mask = (position >= begins) & (position < ends)
         group = (position >= self.context).to(torch.int8)
-        return base.Batch(window[:, :-1], window[:, -reads:], mask, reads, group)
+        return base.Batch(window[:, :-1], window[:, -extent:], mask, extent, group)

@@ -125,6 +125,23 @@ class Split(ABC):
     def batch(self, index: Tensor) -> Batch:
         """The examples at `index`, (B,) int64 on the CPU or on the split's own device, ready for a network."""
 
+    def extent(self, index: Tensor) -> int | None:
+        """What the host must know of the examples at `index` to lay out their batch; None where it is always one.
+
+        It waits for the device where `index` is not on the CPU and there is something to know.
+        """
+        return None if self.lengths is None else int(self.lengths[index.cpu()].max())
+
+    def laid_out(self, index: Tensor, extent: int | None) -> Batch:
+        """The examples at `index`, (B,) int64 on the split's device, in the layout of an extent.
+
+        A pure function of tensors on that device, and all shapes follow from B and `extent`, so that it can be
+        captured on a GPU. Where examples differ in length, `extent` is the T to which they are padded, unscored; it
+        may be longer than all of them. A split without it is shown by `batch`, for which the host may have to wait.
+        Raises NotImplementedError there.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not lay batches out on the device")
+
     @property
     def text(self) -> Tensor | None:
         """All N ids of a text with the one that stands before it, (N + 1,), where the examples are its windows."""
@@ -156,7 +173,9 @@ class Examples(Split):
         return Examples(*(column.to(device) for column in self.columns), present=self.present)
 
     def batch(self, index: Tensor) -> Batch:
-        index = index.to(self.columns[0].device)
+        return self.laid_out(index.to(self.columns[0].device), None)
+
+    def laid_out(self, index: Tensor, extent: int | None) -> Batch:
         return self.present(*(column[index] for column in self.columns))
 
 

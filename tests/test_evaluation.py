@@ -15,7 +15,7 @@ from experiments import TinyText
 from seqbench.bench import api, evaluation
 from seqbench.bench.evaluation import best_of, evaluate, select
 from seqbench.models.network import Network
-from seqbench.tasks import _text, copy_memory, jsb, lambada, sequential_mnist
+from seqbench.tasks import _text, adding, jsb, lambada, sequential_mnist
 from seqbench.tasks.base import Batch, Split, Task, Totals
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -101,8 +101,8 @@ def test_dropout_is_off_and_the_network_has_no_gradients() -> None:
 @pytest.mark.parametrize("steps", [1, 5, 10_000_000])
 def test_the_size_of_its_batches_is_bounded(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    task = copy_memory.Task(delay=1, train=1, valid=1, test=2_100)
-    network = api.make_run("copy-memory(delay=1, train=1, valid=1, test=2100)", "rnn(width=2)").make_network(task)
+    task = adding.Task(length=2, train=1, valid=1, test=2_100)
+    network = api.make_run("adding(length=2, train=1, valid=1, test=2100)", "rnn(width=2)").make_network(task)
     forward = Network.forward
 
     def watched(self: Network, inputs: torch.Tensor, *more: Any) -> Any:
@@ -110,7 +110,7 @@ def test_the_size_of_its_batches_is_bounded(steps: int, monkeypatch: pytest.Monk
         return forward(self, inputs, *more)
 
     monkeypatch.setattr(Network, "forward", watched)
-    monkeypatch.setattr(copy_memory.Task, "steps", steps)
+    monkeypatch.setattr(adding.Task, "steps", steps)
     monkeypatch.setattr(evaluation, "EVALUATION_STEPS", 5_000)
     split = task.load(0).test
     evaluate(network, task, split if steps < 6 else _First(split, 3))

@@ -10,7 +10,8 @@ import torch
 from experiments import after, in_pieces, measured_of
 from seqbench.bench import api
 from seqbench.bench.checkpoint import Checkpoint
-from seqbench.bench.evaluation import evaluate
+from seqbench.bench.engine.lanes import Turns
+from seqbench.bench.evaluation import Evaluation, evaluate
 from seqbench.bench.runs import Run
 from seqbench.bench.training import Outcome, Stopped, train
 
@@ -82,8 +83,13 @@ def test_patience_ends_a_run_early_and_survives_a_stop(file: Path) -> None:
 
 def test_patience_counts_from_the_best_on_validation(monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([5.0, 4.0, 4.0, 3.0, 3.5, 3.0, 3.1, 1.0])
-    monkeypatch.setattr("seqbench.bench.training.evaluate", lambda network, task, split, device: {"bpc": next(both)})
     both = (score for score in scores for _ in range(2))
+
+    def turns(self: Evaluation) -> Turns:
+        yield None
+        return {"bpc": next(both)}
+
+    monkeypatch.setattr(Evaluation, "turns", turns)
     outcome = train(make_run(epochs=8, patience=3))
     assert [point["valid"]["bpc"] for point in outcome.progress.curve] == [5.0, 4.0, 4.0, 3.0, 3.5, 3.0, 3.1]
     assert outcome.scores["best"]["epoch"] == 4, "the first of equals"
