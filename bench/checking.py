@@ -20,11 +20,14 @@ from .report.ledger import of_results
 from .report.ledger_table import ledger
 from .report.saving import digest, digest_of
 from .report.tables import table
+from .row_shape import DEVICES, lacking, misshapen
 from .runs import Run
-from .store import FINISHED, Row, Workplace, lacking, untouched
+from .store import FINISHED, Row, Workplace, untouched
 from .verifying import other_versions
 
 DRAWN = ("*.png", "*.svg", "*.pdf")
+SHOWN = 3
+"""So many of the things that are wrong with the shape of a row are named."""
 
 
 Kind = Literal["error", "stale", "remark"]
@@ -63,7 +66,7 @@ def check(folder: Path) -> Report:
     report = Report(folder)
     try:
         experiment = config.load(folder)
-        rows = Workplace(folder).published.read()
+        rows = Workplace(folder).published.read(whole=False)
     except UsageError as error:
         report.findings.append(Finding("experiment", str(error)))
         return report
@@ -93,32 +96,46 @@ def _of_row(row: Row, folder: Path, grid: set[str]) -> Iterator[Finding]:
     where = f"{row['id']} {row.get('label', '')}".strip()
     if not untouched(row):
         yield Finding(where, "edited by hand: its content has not the sum that it was written with")
-    try:
+    shape = [*_of_shape(row)]
+    yield from (Finding(where, what, kind) for what, kind in shape)
+    if all(kind == "remark" for _, kind in shape):
         yield from (Finding(where, what, kind) for what, kind in _of_content(row, folder, grid))
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        yield Finding(where, f"not whole: {type(error).__name__}: {error}")
+
+
+def _of_shape(row: Row) -> Iterator[tuple[str, Kind]]:
+    """What is to be known of a row whatever it is of, and of which kind it is."""
+    if missing := lacking(row, later=False):
+        yield f"does not say where it comes from: {', '.join(missing)}", "error"
+    elif later := lacking(row):
+        yield f"made before rows had {', '.join(later)}", "remark"
+    if row["status"] not in FINISHED:
+        yield f"published, though no result: {row['status']}", "error"
+        return
+    if row.get("device") not in DEVICES:
+        yield f"of an unknown class of device: {row.get('device')}", "error"
+        return
+    wrong = [text for text in misshapen(row) if text.partition(":")[0] not in missing]
+    if wrong:
+        more = f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+        yield f"not as rows are: {'; '.join(wrong[:SHOWN])}{more}", "error"
 
 
 def _of_content(row: Row, folder: Path, grid: set[str]) -> Iterator[tuple[str, Kind]]:
-    """What is to be known of a row, and of which kind it is."""
-    if missing := lacking(row, later=False):
-        yield f"does not say where it comes from: {', '.join(missing)}", "error"
-    elif missing := lacking(row):
-        yield f"made before rows had {', '.join(missing)}", "remark"
-    if row["status"] not in FINISHED:
-        yield f"published, though no result: {row['status']}", "error"
-    if row["device"] not in ("cpu", "cuda"):
-        yield f"of an unknown class of device: {row['device']}", "error"
+    """What is to be known of a row that is whole, and of which kind it is."""
     if row["provenance"]["commit"] is None:
         yield "published, though of no commit", "error"
     if row["provenance"]["dirty"]:
         yield "published, though dirty: the sources differed from the commit when it was made", "error"
     try:
         run = runs.from_config(row["config"], folder)
+        other = other_versions(row, run)
     except UsageError as error:
         yield f"its configuration is not known any more: {error}", "error"
         return
-    if other := other_versions(row, run):
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        yield f"its configuration is not whole: {type(error).__name__}: {error}", "error"
+        return
+    if other:
         yield f"stale: of another version: {other}", "stale"
     else:
         yield from _of_run(row, run, grid)
@@ -212,11 +229,15 @@ def summary(report: Report) -> list[str]:
             others.setdefault(finding.what, []).append(finding.where)
     for what, places in others.items():
         lines.append(f"{where}: {places[0] if len(places) == 1 else f'{len(places)} rows'}: {what}")
-    counts = [(report.count("error"), "errors"), (report.count("stale"), "stale"), (report.count("remark"), "remarks")]
-    found = ", ".join(f"{count} {word}" for count, word in counts if count)
+    words = {"error": ("error", "errors"), "stale": ("stale", "stale"), "remark": ("remark", "remarks")}
+    counts = [(report.count(kind), of_one, of_several) for kind, (of_one, of_several) in words.items()]
+    found = ", ".join(
+        f"{count} {of_one if count == 1 else of_several}" for count, of_one, of_several in counts if count
+    )
     if not report.rows:
         return [*lines, f"{where}: no rows yet{', ' if found else ''}{found}"]
-    return [*lines, f"{where}: {report.rows} rows, {found or 'all of one piece'}"]
+    rows = f"{report.rows} row{'' if report.rows == 1 else 's'}"
+    return [*lines, f"{where}: {rows}, {found or 'all of one piece'}"]
 
 
 def shown(path: Path) -> str:

@@ -10,7 +10,8 @@ from typing import Literal
 from .comparing import Difference, differences
 from .config import Experiment
 from .errors import UsageError
-from .store import FINISHED, Row, RowFile, Workplace, lacking, latest, untouched
+from .row_shape import lacking, misshapen
+from .store import FINISHED, Row, RowFile, Workplace, latest, untouched
 from .verifying import Cannot, run_of
 
 Prefer = Literal["here", "there", "newer"]
@@ -84,7 +85,7 @@ def _check(file: Path, place: Workplace) -> None:
 
 def _fit(file: Path, experiment: Experiment, merger: Merger) -> Iterable[Row]:
     """The rows of a file that may come in, the newest of each run; the others are named."""
-    rows = RowFile(file).read()
+    rows = RowFile(file).read(whole=False)
     if not file.read_bytes().endswith(b"\n") and file.stat().st_size:
         merger.refused.append(f"{file}: the end of the last line is missing; if it is torn, its row is not taken")
     grid = {run.id for run in experiment.runs}
@@ -107,6 +108,8 @@ def _why_not(row: Row, grid: set[str], folder: Path) -> str | None:
         return f"no result: it {row['status']}"
     if missing := lacking(row):
         return f"it lacks {', '.join(missing)}"
+    if wrong := misshapen(row):
+        return f"not as rows are: {'; '.join(wrong)}"
     try:
         run = run_of(row, folder)
     except Cannot as reason:

@@ -10,15 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import provenance, registry
+from . import naming, provenance, registry
 from .errors import UsageError
 from .places import own_folders
 from .provenance import COMPUTE
 from .store import Row, Workplace, latest
-from .verifying import Cannot, named, run_of
-
-PLACEHOLDER = "REPOSITORY"
-"""What stands for the address of the repository where nothing here knows it."""
+from .verifying import Cannot, run_of
 
 
 @dataclass(frozen=True)
@@ -31,21 +28,20 @@ class Found:
 
 
 def find(text: str, folder: Path | None = None, device: str | None = None) -> Found:
-    """The one row whose id begins with a text or whose label has it in it, in a folder or in all of the suite.
+    """The one row that a text means (`naming.means`), in a folder or in all of the suite.
 
     device: cpu or cuda, where there are rows of both. Raises UsageError where no row fits or several do.
     """
     folders = own_folders() if folder is None else [folder]
-    found = [one for place in folders for one in _rows(place) if named(one.row, text)]
+    found = [one for place in folders for one in _rows(place) if naming.means(text, one.row["id"], one.row["label"])]
     found = [one for one in found if device in (None, one.row["device"])]
     if len(found) == 1:
         return found[0]
     where = f"{folder}" if folder else "the experiments of the suite"
     if not found:
         raise UsageError(f"no row in {where} has {text!r} in its label or at the beginning of its id")
-    listed = "; ".join(f"{one.folder} {one.row['id']} {one.row['label']} ({one.row['device']})" for one in found[:8])
-    more = f"; and {len(found) - 8} more" if len(found) > 8 else ""
-    raise UsageError(f"{len(found)} rows in {where} fit {text!r}: {listed}{more}; name one, with its folder")
+    there = naming.listed([(f"{one.folder} {one.row['id']}", _named(one.row)) for one in found])
+    raise UsageError(f"{len(found)} rows in {where} fit {text!r}: {there}; name one, with its folder")
 
 
 def _rows(folder: Path) -> Iterator[Found]:
@@ -61,7 +57,7 @@ def commands(found: Found) -> list[str]:
     Raises UsageError for a row of no commit: no one else can have the sources that made it.
     """
     row, origin = found.row, found.row["provenance"]
-    what = f"{row['id']} {row['label']} ({row['device']})"
+    what = f"{row['id']} {_named(row)}"
     if not origin["commit"]:
         raise UsageError(f"{what} is of no commit (it was made outside a git checkout): its sources are not known")
     try:
@@ -79,13 +75,11 @@ def commands(found: Found) -> list[str]:
     lines = [f"# {what}, a row of {where}"]
     if origin["dirty"]:
         lines.append("# * the row is dirty: its sources differed from the commit, which these commands train as it is")
-    if url == PLACEHOLDER:
-        lines.append(f"# {PLACEHOLDER} stands for the address of the suite's repository: nothing here names it")
-    lines += [
-        _line("git", "clone", url, target),
-        _line("cd", target),
-        _line("git", "checkout", "--quiet", "--detach", origin["commit"]),
-    ]
+    if url is None:
+        lines.append("# begin inside a fresh clone of this repository, from wherever you have it")
+    else:
+        lines += [_line("git", "clone", url, target), _line("cd", target)]
+    lines.append(_line("git", "checkout", "--quiet", "--detach", origin["commit"]))
     if copied:
         lines += ["# the experiment is none of the suite's own", _line("cp", "-R", str(found.folder.resolve()), where)]
     lines += [f"# the row was made with Python {versions['python']}", _line(f"python{python}", "-m", "venv", ".venv")]
@@ -111,6 +105,10 @@ def commands(found: Found) -> list[str]:
     ]
 
 
+def _named(row: Row) -> str:
+    return f"{row['label']} ({row['device']})"
+
+
 def _line(*words: str) -> str:
     return shlex.join(words)
 
@@ -132,10 +130,10 @@ def _place(folder: Path) -> tuple[str, bool]:
     return f"results/{absolute.name}", True
 
 
-def address() -> str:
-    """Where the suite is cloned from: as pyproject.toml says, else as git knows it, else `PLACEHOLDER`."""
+def address() -> str | None:
+    """Where the suite is cloned from: as pyproject.toml says, else as git knows it; None where neither does."""
     candidates = [*_from_project(_urls()), provenance.remote()]
-    return next((_without_secrets(url) for url in candidates if url), PLACEHOLDER)
+    return next((_without_secrets(url) for url in candidates if url), None)
 
 
 def _urls() -> Mapping[str, str]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..models.network import Network
 from ..tasks.base import Task
 from ..tasks.datasets import DataError
-from . import provenance, seeding
+from . import naming, provenance, seeding
 from .checkpoint import Checkpoint
 from .config import Experiment
 from .errors import UsageError
@@ -23,7 +23,7 @@ DEVICES = ("cpu", "cuda")
 
 
 def chosen(experiment: Experiment, text: str) -> Run:
-    """The experiment's run on a text whose id begins with `text`, or whose label has all its words in it.
+    """The experiment's run on a text that `text` means (`naming.means`).
 
     Of runs that differ in their seeds alone it is the first. Raises UsageError, with what is there, where none or
     several match.
@@ -31,10 +31,10 @@ def chosen(experiment: Experiment, text: str) -> Run:
     runs = [run for run in experiment.runs if run.task_class.distribution]
     if not runs:
         raise UsageError(f"{experiment.name} has no run on a text, and only such a one can write")
-    found = [run for run in runs if run.id.startswith(text) or all(word in str(run) for word in text.split())]
+    found = [run for run in runs if naming.means(text, run.id, str(run))]
     if len({str(replace(run, seed=0)) for run in found}) != 1:
-        there = "; ".join(f"{run.id} {run}" for run in found or runs)
-        raise UsageError(f"{text!r} matches {'several runs' if found else 'no run'} of {experiment.name}: {there}")
+        there = naming.listed([(run.id, str(run)) for run in found or runs])
+        raise UsageError(f"{text!r} means {'several runs' if found else 'no run'} of {experiment.name}: {there}")
     return min(found, key=lambda run: run.seed)
 
 

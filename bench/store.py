@@ -3,7 +3,7 @@
 A row's keys: `id`, `status` (done, diverged, failed, died), `device` (cpu or cuda), `label`, `config`, `parameters`,
 `state_size`, `receptive_field`, `scores`, `lengths`, `curve`, `trace`, `yardsticks`, `resumed` (how many times it was
 gone on with), `seconds` (training and evaluation of wall time; cpu), `peak_memory_mb`, `provenance` (its keys stand
-there), `error`, `sum`.
+there), `error`, `sum`. `row_shape` says what stands in each.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from . import row_shape
 from .errors import UsageError
-from .provenance import COMPUTE, LATER, MAY_BE_NONE, REQUIRED
 
 Row = dict[str, Any]
 
-FINISHED = ("done", "diverged")
+FINISHED = row_shape.FINISHED
 """What is a result; `failed` and `died` are tried again by the next run."""
 
 
@@ -47,38 +47,6 @@ def untouched(row: Row) -> bool:
     return row.get("sum") == _sum(row)
 
 
-def lacking(row: Row, later: bool = True) -> list[str]:
-    """What a row does not say of its origin, as paths: provenance, and of a result its seed, times and memory.
-
-    later: also what is asked for only since rows were first published.
-
-    >>> origin = dict.fromkeys(REQUIRED, "known") | {"versions": dict.fromkeys(COMPUTE, "1.0"), "data": None}
-    >>> lacking({"status": "died", "provenance": origin})
-    ['provenance.data']
-    """
-    wanted = [f"provenance.{key}" for key in REQUIRED if later or key not in LATER]
-    if _at(row, "provenance.versions") is not _NOWHERE:
-        wanted += [f"provenance.versions.{name}" for name in COMPUTE]
-    if row.get("status") in FINISHED:
-        wanted += ["config.seed", "seconds.training", "seconds.evaluation", "seconds.cpu", "peak_memory_mb"]
-    may_be_none = {f"provenance.{key}" for key in MAY_BE_NONE}
-    if _at(row, "provenance.dirty"):
-        may_be_none.remove("provenance.diff")
-    return [path for path in wanted if _at(row, path, path not in may_be_none) is _NOWHERE]
-
-
-_NOWHERE = object()
-
-
-def _at(row: Any, path: str, not_none: bool = True) -> Any:
-    """What stands at a path of keys; _NOWHERE where nothing does, or None where that is not enough."""
-    for key in path.split("."):
-        if not isinstance(row, dict) or key not in row:
-            return _NOWHERE
-        row = row[key]
-    return _NOWHERE if row is None and not_none else row
-
-
 def _sum(row: Row) -> str:
     content = {key: value for key, value in row.items() if key != "sum"}
     return hashlib.sha256(_line(content).encode()).hexdigest()[:16]
@@ -97,10 +65,10 @@ class RowFile:
     def append(self, row: Row) -> Row:
         """Signs the row and writes it to the disk; the signed row is returned.
 
-        Raises ValueError for a row that does not say where it comes from (see `lacking`), OSError where the disk
+        Raises ValueError for a row that does not say where it comes from (see `row_shape.lacking`), OSError where the disk
         refuses; then what was written of the line is taken back, so that the file stays whole.
         """
-        if missing := lacking(row):
+        if missing := row_shape.lacking(row):
             raise ValueError(f"row {row.get('id')} lacks {', '.join(missing)}")
         row = signed(finite(row))
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -138,8 +106,11 @@ class RowFile:
             file.write(b"\n")
         return f"{self.path}: the end of the last line was missing; it is there now"
 
-    def read(self) -> list[Row]:
-        """All rows. Raises UsageError naming file and line where one is not a row; a torn last line is passed over."""
+    def read(self, whole: bool = True) -> list[Row]:
+        """All rows. Raises UsageError naming file, line and key where one is not a row; a torn last line is passed over.
+
+        whole: False gives rows of any shape that have an id and a status, to those who say what is wrong with them.
+        """
         if not self.path.is_file():
             return []
         rows = []
@@ -148,13 +119,16 @@ class RowFile:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
-                if not isinstance(row, dict) or "id" not in row or "status" not in row:
+                row = json.loads(line, parse_constant=_no_number)
+                if not isinstance(row, dict) or not isinstance(row.get("id"), str) or "status" not in row:
                     raise ValueError("no id or status")
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 if number == len(lines):
                     continue
-                raise UsageError(f"{self.path}:{number}: not a row: {error}") from error
+                raise UsageError(f"{self.path}:{number}: not a row: {error}{_REMEDY}") from error
+            if whole and (wrong := row_shape.misshapen(row)):
+                more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+                raise UsageError(f"{self.path}:{number}: row {row['id']}: {wrong[0]}{more}{_REMEDY}")
             rows.append(row)
         return rows
 
@@ -170,6 +144,13 @@ class RowFile:
             temporary.replace(self.path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+_REMEDY = "; take the line out, and seqbench run makes the row again"
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def latest(rows: Iterable[Row]) -> dict[tuple[str, str], Row]:

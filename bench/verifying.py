@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 
-from . import runs, seeding, sweep
+from . import naming, runs, seeding, sweep
 from .comparing import Difference, differences, elsewhere, large_differences
 from .config import Cell, Experiment
 from .errors import UsageError
@@ -50,26 +50,20 @@ class Verification:
 
 
 def chosen(rows: Iterable[Row], wanted: Sequence[str] = (), sample: int | None = None, seed: int = 0) -> list[Row]:
-    """The newest row of each run whose id begins with one of the texts, or whose label has it in it; all without any.
+    """The newest row of each run that one of the texts means (`naming.means`); all without any.
 
     sample: that many of them, drawn from the named stream `verify` of `seed`, in the order of the rows.
     Raises UsageError for a text that no row has, with what is there.
     """
     there = list(latest(rows).values())
-    for text in wanted:
-        if not any(named(row, text) for row in there):
-            listed = "; ".join(f"{row['id']} {row['label']}" for row in there)
-            raise UsageError(f"no row has {text!r} in its label or at the beginning of its id: {listed or 'no rows'}")
-    found = [row for row in there if not wanted or any(named(row, text) for text in wanted)]
+    runs = [(row["id"], row["label"]) for row in there]
+    if (text := naming.unmet(wanted, runs)) is not None:
+        raise UsageError(f"no row has {text!r} in its label or at the beginning of its id: {naming.listed(runs)}")
+    found = [row for row in there if not wanted or any(naming.means(text, row["id"], row["label"]) for text in wanted)]
     if sample is None or sample >= len(found):
         return found
     places = torch.randperm(len(found), generator=seeding.generator("verify", seed))[:sample]
     return [found[place] for place in sorted(places.tolist())]
-
-
-def named(row: Row, text: str) -> bool:
-    """Whether a text means this row: the beginning of its id, or a part of its label."""
-    return row["id"].startswith(text) or text in row.get("label", "")
 
 
 class Cannot(Exception):

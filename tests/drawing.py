@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
-from seqbench.bench import config, provenance
+from made_rows import origin
+from seqbench.bench import config
 from seqbench.bench.config import Experiment
 from seqbench.bench.runs import Run
 from seqbench.bench.store import Row, signed
@@ -66,12 +67,14 @@ def made(run: Run, place: int, status: str = "done", epochs: int = 1, **more: An
         "device": "cpu",
         "label": str(run),
         "config": run.config,
-        "provenance": {"commit": "c0ffee1234", "dirty": False, "source": provenance.source_hash(run)},
+        "provenance": origin(run),
         "parameters": 105,
         "state_size": 8,
-        "scores": {"best": {"test": last}, "last": {"test": last}},
+        "scores": {"best": {"epoch": epochs, "valid": last, "test": last}, "last": {"test": last}},
         "lengths": {},
         "seconds": {"training": 3.0, "evaluation": 1.0, "cpu": 3.5},
+        "peak_memory_mb": 400.5,
+        "error": None if status in ("done", "diverged") else {"message": "out of memory"},
         "curve": curve,
         "trace": trace,
     }

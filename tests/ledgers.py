@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from seqbench.bench import config, provenance
+from made_rows import origin
+from seqbench.bench import config
 from seqbench.bench.config import Experiment
 from seqbench.bench.ledger import Number
 from seqbench.bench.runs import Run
@@ -61,7 +62,6 @@ def made(run: Run, score: float | None = 8.1, status: str = "done", **changes: A
     """A clean row of a run, signed; its test score is the same by both rules. A score of None has diverged."""
     status = "diverged" if score is None and status == "done" else status
     test = {metric.name: score for metric in run.make_task().metrics}
-    origin = {"commit": "c0ffee1234", "dirty": False, "source": provenance.source_hash(run)}
     row: Row = {
         "id": run.id,
         "status": status,
@@ -69,12 +69,14 @@ def made(run: Run, score: float | None = 8.1, status: str = "done", **changes: A
         "label": str(run),
         "config": run.config,
         "error": None if status in ("done", "diverged") else {"message": "out of memory"},
-        "provenance": origin | changes.pop("provenance", {}),
+        "provenance": origin(run, **changes.pop("provenance", {})),
     }
     if status in ("done", "diverged"):
         row |= {
             "parameters": 105,
-            "scores": {"best": {"test": {**test}}, "last": {"test": {**test}}},
+            "scores": {"best": {"epoch": 1, "valid": {**test}, "test": {**test}}, "last": {"test": {**test}}},
             "seconds": {"training": 3.0, "evaluation": 1.0, "cpu": 3.5},
+            "peak_memory_mb": 400.5,
+            "curve": [],
         }
     return signed(row | changes)

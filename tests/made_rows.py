@@ -11,12 +11,36 @@ from seqbench.bench.config import Experiment
 from seqbench.bench.runs import Run
 from seqbench.bench.store import Row, signed
 
-VERSIONS = {"python": "3.11.7", "torch": "2.13.0", "seqbench": "0.1.0"}
+VERSIONS = {
+    "python": "3.11.7", "torch": "2.13.0", "numpy": "2.3.5", "numba": "0.63.1", "scipy": "1.16.3", "seqbench": "0.1.0",
+}  # fmt: skip
+
+
+def origin(run: Run, **changes: Any) -> dict[str, Any]:
+    """The provenance of a clean row of the run."""
+    return {
+        "commit": "c0ffee1234",
+        "dirty": False,
+        "diff": None,
+        "source": provenance.source_hash(run),
+        "versions": VERSIONS,
+        "platform": "Linux-6.1-x86_64",
+        "processor": "a processor, 2 cores",
+        "instructions": "AVX2",
+        "device": "cpu",
+        "driver": None,
+        "threads": 1,
+        "data": {},
+        "command": ["run", "results/x"],
+        "started": "2026-11-01T10:00:00+00:00",
+        "finished": "2026-11-01T10:05:00+00:00",
+        **changes,
+    }
 
 
 def write(folder: Path, text: str) -> Experiment:
     """The experiment of a folder whose `experiment.yaml` has this text."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "experiment.yaml").write_text(text, encoding="utf-8")
     return config.load(folder)
 
@@ -33,22 +57,24 @@ def made(run: Run, score: float | None = 0.5, status: str = "done", curve: Seque
         "device": "cpu",
         "label": str(run),
         "config": run.config,
-        "error": None,
-        "provenance": {
-            "commit": "c0ffee1234",
-            "dirty": False,
-            "source": provenance.source_hash(run),
-            "versions": VERSIONS,
-        },
+        "error": None if status in ("done", "diverged") else {"message": "out of memory"},
+        "provenance": origin(run),
     }
     if status in ("done", "diverged"):
         last = None if score is None else 10 * score
         points = [dict.fromkeys(names, value) for value in curve or [score]]
         row |= {
             "parameters": 105,
-            "scores": {"best": {"test": dict.fromkeys(names, score)}, "last": {"test": dict.fromkeys(names, last)}},
+            "scores": {
+                "best": {"epoch": 1, "valid": dict.fromkeys(names, score), "test": dict.fromkeys(names, score)},
+                "last": {"test": dict.fromkeys(names, last)},
+            },
             "seconds": {"training": 3.0, "evaluation": 1.0, "cpu": 3.5},
-            "curve": [{"epoch": epoch, "steps": 100 * epoch, "test": test} for epoch, test in enumerate(points, 1)],
+            "peak_memory_mb": 400.5,
+            "curve": [
+                {"epoch": epoch, "steps": 100 * epoch, "seconds": 1.5 * epoch, "valid": test, "test": test}
+                for epoch, test in enumerate(points, 1)
+            ],
         }
     return signed(row | changes)
 

@@ -144,7 +144,11 @@ ERRORS: dict[str, tuple[Any, ...]] = {
         lambda row: origin(row, data={"a.bin": "5" * 64}),
         "made with other data: a.bin has sha256 555555555555… in the row, none… in the task",
     ),
-    "torn": (lambda row: resigned(row, config={"seed": 0}), "not whole: KeyError: 'task'"),
+    "torn": (lambda row: resigned(row, config={"seed": 0}), "not as rows are: config.task: is missing; config.model: "),
+    "settings": (
+        lambda row: resigned(row, config={key: row["config"][key] for key in row["config"] if key != "training"}),
+        "its configuration is not whole: KeyError: 'training'",
+    ),
     "model": (
         lambda row: resigned(row, config=row["config"] | {"model": row["config"]["model"] | {"name": "gruu"}}),
         "its configuration is not known any more: unknown model 'gruu'",
@@ -181,7 +185,7 @@ def test_a_line_that_is_no_row(folder: Path) -> None:
     (folder / "runs.jsonl").write_bytes(b"{}\n" + content)
     code, findings = answered(folder)
     assert code == 1
-    assert re.fullmatch(r".+runs\.jsonl:1: not a row: no id or status", findings[0]["what"])
+    assert re.fullmatch(r".+runs\.jsonl:1: not a row: no id or status; take the line out, .+", findings[0]["what"])
 
 
 def test_an_experiment_that_cannot_be_read(folder: Path) -> None:

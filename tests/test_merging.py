@@ -188,7 +188,10 @@ REFUSED: dict[str, tuple[Callable[[Row], Row], str]] = {
     "device": (lambda row: clean(row, device="tpu"), "of an unknown class of device: tpu"),
     "origin": (lambda row: clean(row, provenance={"platform": None}), "it lacks provenance.platform"),
     "time": (lambda row: clean(row, seconds={}), "it lacks seconds.training, seconds.evaluation, seconds.cpu"),
-    "torn": (lambda row: clean(row, config={"seed": 0}), "its configuration is not whole: KeyError: 'task'"),
+    "torn": (
+        lambda row: clean(row, config={"seed": 0}),
+        "not as rows are: config.task: is missing; config.model: is missing",
+    ),
 }
 
 

@@ -8,17 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import made_rows
 import pytest
 from command import Answer, seqbench
 from experiments import SMALL, clean, published_in, write
 from seqbench.bench import config, registry, reproducing
 from seqbench.bench.errors import UsageError
-from seqbench.bench.provenance import COMPUTE, REQUIRED
+from seqbench.bench.provenance import COMPUTE
 from seqbench.bench.store import Row, RowFile, Workplace, latest
 from test_sweep import OWN_TASK
 
 QUICK = registry.ROOT / "results" / "quick"
 ROWS = RowFile(QUICK / "runs.jsonl").read()
+ADDRESS = reproducing.address
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +28,7 @@ def beside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Working areas are beside the folders, and the suite's own holds nothing."""
     monkeypatch.delenv("SEQBENCH_RUNS", raising=False)
     monkeypatch.chdir(registry.ROOT)
+    monkeypatch.setattr(reproducing, "address", lambda: "https://example.org/seqbench.git")
 
 
 def words_of(answer: Answer) -> list[list[str]]:
@@ -77,11 +80,8 @@ def made_up(folder: Path, place: int = 0, **changes: Any) -> Row:
     """A row of a run of the folder's experiment; what it measured is of no matter."""
     run = config.load(folder).runs[place]
     versions = {"python": "3.12.4", "torch": "2.9.0", "numpy": "2.1.0", "numba": "0.61.0", "scipy": "1.15.1"}
-    row = {
-        "id": run.id, "label": str(run), "config": run.config, "status": "done", "device": "cpu", "curve": [],
-        "seconds": {"training": 4.0, "evaluation": 1.0, "cpu": 5.0}, "peak_memory_mb": 300.0,
-        "provenance": dict.fromkeys(REQUIRED, "known") | {"versions": versions, "data": {}},
-    }  # fmt: skip
+    row = made_rows.made(run, seconds={"training": 4.0, "evaluation": 1.0, "cpu": 5.0})
+    row["provenance"] |= {"versions": versions, "processor": "known", "platform": "known"}
     return clean(row, **changes)
 
 
@@ -227,28 +227,34 @@ Repository = "https://user:secret@example.org/seqbench.git"
 
 
 def test_where_the_suite_is_cloned_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reproducing, "address", ADDRESS)
     monkeypatch.setattr(registry, "ROOT", tmp_path)
     (tmp_path / "pyproject.toml").write_text(PROJECT, encoding="utf-8")
     assert reproducing.address() == "https://example.org/seqbench.git", "without the password"
     (tmp_path / "pyproject.toml").write_text(PROJECT.partition("Repository")[0], encoding="utf-8")
     assert reproducing.address() == "https://example.org/home"
     (tmp_path / "pyproject.toml").write_text(PROJECT.partition("[project.urls]")[0], encoding="utf-8")
-    assert reproducing.address() == reproducing.PLACEHOLDER == "REPOSITORY"
+    assert reproducing.address() is None
     git(tmp_path, "init", "-q")
-    assert reproducing.address() == reproducing.PLACEHOLDER
+    assert reproducing.address() is None
     git(tmp_path, "remote", "add", "origin", "git@example.org:seqbench.git")
     assert reproducing.address() == "git@example.org:seqbench.git"
 
 
-def test_a_placeholder_is_named_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_address_is_known_it_says_in_words_what_to_begin_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = write(tmp_path / "small", SMALL)
     found = reproducing.Found(made_up(folder), folder, True)
-    monkeypatch.setattr(reproducing, "address", lambda: reproducing.PLACEHOLDER)
+    monkeypatch.setattr(reproducing, "address", lambda: None)
     lines = reproducing.commands(found)
-    assert "# REPOSITORY stands for the address of the suite's repository: nothing here names it" in lines
-    assert any(line.startswith("git clone REPOSITORY ") for line in lines)
+    begin = lines.index("# begin inside a fresh clone of this repository, from wherever you have it")
+    assert lines[begin + 1].startswith("git checkout --quiet --detach ")
+    assert not any(line.startswith(("git clone", "cd ")) for line in lines)
     monkeypatch.setattr(reproducing, "address", lambda: "https://example.org/seqbench.git")
-    assert not any("REPOSITORY" in line for line in reproducing.commands(found))
+    lines = reproducing.commands(found)
+    assert any(line.startswith("git clone https://example.org/seqbench.git ") for line in lines)
+    assert not any("begin inside" in line for line in lines)
 
 
 def test_the_folder_must_be_named_where_a_run_stands_in_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

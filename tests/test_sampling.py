@@ -110,9 +110,9 @@ def test_the_command_prints_the_text(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("Tiny", "a"), "'Tiny' matches several runs of tiny"),
-        (("nothing", "a"), "'nothing' matches no run of tiny"),
-        (("adding", "a"), "'adding' matches no run of tiny: "),
+        (("Tiny", "a"), "'Tiny' means several runs of tiny"),
+        (("nothing", "a"), "'nothing' means no run of tiny"),
+        (("adding", "a"), "'adding' means no run of tiny: "),
         (("TinyText gru", ""), "prompt: at least one symbol is needed"),
         (("TinyText gru", "\N{SNOWMAN}"), "'\N{SNOWMAN}' is not in the vocabulary"),
         (("TinyText gru", "a", "--temperature", "-1"), "Invalid value for '--temperature'"),

@@ -13,11 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import made_rows
 import pytest
 from seqbench.bench import store
 from seqbench.bench.errors import UsageError
 from seqbench.bench.provenance import COMPUTE, LATER, REQUIRED
-from seqbench.bench.store import RowFile, Workplace, finite, lacking, latest, signed, untouched
+from seqbench.bench.row_shape import lacking
+from seqbench.bench.store import RowFile, Workplace, finite, latest, signed, untouched
 
 ORIGIN = dict.fromkeys(REQUIRED, "known") | {"versions": dict.fromkeys(COMPUTE, "1.0")}
 MEASURED = {
@@ -47,13 +49,13 @@ def small_disk() -> Iterator[Any]:
 
 
 def test_there_and_back(file: RowFile) -> None:
-    assert file.read() == []
+    assert file.read(whole=False) == []
     scores = {"third": 1 / 3, "tiny": 5e-324, "big": 1.7976931348623157e308, "text": "ß\n\u2028", "list": [1, [2.5]]}
     written = [file.append(row(1, scores=scores)), file.append(row(2))]
-    assert file.read() == written
-    assert file.read()[0]["scores"] == scores, "to the bit"
+    assert file.read(whole=False) == written
+    assert file.read(whole=False)[0]["scores"] == scores, "to the bit"
     assert file.path.read_bytes().count(b"\n") == 2
-    assert all(untouched(one) for one in file.read())
+    assert all(untouched(one) for one in file.read(whole=False))
 
 
 def test_what_json_cannot_say_is_null(file: RowFile) -> None:
@@ -61,13 +63,13 @@ def test_what_json_cannot_say_is_null(file: RowFile) -> None:
     assert finite(odd) == {"a": None, "b": [None, 1.0], "c": [None, {"d": None}], "e": True, "f": None}
     file.append(row(scores=odd))
     assert "NaN" not in file.path.read_text(encoding="utf-8")
-    assert untouched(file.read()[0])
+    assert untouched(file.read(whole=False)[0])
 
 
 @pytest.mark.parametrize("change", [{"status": "diverged"}, {"scores": {"mse": 0.02}}, {"more": 1}])
 def test_a_row_edited_by_hand_is_found_out(change: dict[str, Any], file: RowFile) -> None:
     file.append(row(scores={"mse": 0.01}))
-    edited = file.read()[0] | change
+    edited = file.read(whole=False)[0] | change
     assert not untouched(edited)
     assert untouched(signed(edited))
     del edited["sum"]
@@ -108,7 +110,7 @@ def test_all_that_is_missing_is_named(file: RowFile) -> None:
 
 def test_what_failed_has_measured_nothing(file: RowFile) -> None:
     file.append({"id": "x", "status": "failed", "device": "cpu", "provenance": ORIGIN})
-    assert [one["id"] for one in file.read()] == ["x"]
+    assert [one["id"] for one in file.read(whole=False)] == ["x"]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +140,7 @@ def test_a_half_written_last_line_is_set_aside(left: int, file: RowFile) -> None
     whole = file.path.read_bytes()
     torn = whole.splitlines(keepends=True)[0][:left]
     file.path.write_bytes(whole + torn)
-    assert file.read() == kept, "reading passes over it"
+    assert file.read(whole=False) == kept, "reading passes over it"
     said = file.repair()
     assert said == f"{file.path}: the last line was half-written ({left} bytes); it is now in runs.jsonl.damaged"
     assert file.path.read_bytes() == whole
@@ -151,14 +153,14 @@ def test_a_row_is_never_appended_to_a_torn_line(file: RowFile) -> None:
     with file.path.open("ab") as torn:
         torn.write(b'{"id":"2","sta')
     file.append(row(3))
-    assert [one["id"] for one in file.read()] == [row(1)["id"], row(3)["id"]]
+    assert [one["id"] for one in file.read(whole=False)] == [row(1)["id"], row(3)["id"]]
 
 
 def test_a_lost_line_end_is_put_back(file: RowFile) -> None:
     file.append(row(1))
     whole = file.path.read_bytes()
     file.path.write_bytes(whole.rstrip(b"\n"))
-    assert len(file.read()) == 1
+    assert len(file.read(whole=False)) == 1
     assert file.repair() == f"{file.path}: the end of the last line was missing; it is there now"
     assert file.path.read_bytes() == whole
 
@@ -169,10 +171,10 @@ def test_a_damaged_line_in_the_middle_is_named(line: str, file: RowFile) -> None
     with file.path.open("ab") as middle:
         middle.write(line.encode().decode("unicode_escape").encode("latin-1") + b"\n")
     with pytest.raises(UsageError, match=r"runs\.jsonl:2: not a row: "):
-        file.read()
+        file.read(whole=False)
     file.append(row(2))
     with pytest.raises(UsageError, match=r"runs\.jsonl:2: not a row: "):
-        file.read()
+        file.read(whole=False)
 
 
 @pytest.mark.parametrize("room", [0, 1, 100, 5_000])
@@ -185,9 +187,9 @@ def test_a_full_disk_leaves_the_file_whole(room: int, file: RowFile, small_disk:
         file.append(row(2, trace=list(range(10_000))))
     assert file.path.read_bytes() == whole
     small_disk(resource.RLIM_INFINITY)
-    assert file.read() == [kept]
+    assert file.read(whole=False) == [kept]
     file.append(row(3))
-    assert len(file.read()) == 2
+    assert len(file.read(whole=False)) == 2
 
 
 def test_what_does_not_reach_the_disk_is_taken_back(file: RowFile, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,9 +212,9 @@ def test_replace(file: RowFile) -> None:
     file.append(row(1))
     two = file.append(row(2))
     file.replace([two])
-    assert file.read() == [two]
+    assert file.read(whole=False) == [two]
     file.replace([])
-    assert file.read() == []
+    assert file.read(whole=False) == []
 
 
 def test_the_latest_row_of_a_run_counts() -> None:
@@ -251,9 +253,11 @@ def test_where_rows_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_published_rows_come_before_newer_ones(tmp_path: Path) -> None:
-    place = Workplace(tmp_path / "results" / "quick")
-    place.working.append(row(1, n="new"))
-    place.published.append(row(1, n="old"))
+    folder = tmp_path / "results" / "quick"
+    run = made_rows.write(folder, "question: Which?\nrows: [{task: adding(length=20), models: [gru(width=4)]}]").runs[0]
+    place = Workplace(folder)
+    place.working.append(made_rows.made(run, n="new"))
+    place.published.append(made_rows.made(run, n="old"))
     assert [one["n"] for one in place.rows()] == ["old", "new"]
     assert [one["n"] for one in place.rows("published")] == ["old"]
     assert [one["n"] for one in place.rows("working")] == ["new"]
