@@ -11,6 +11,7 @@ from multiprocessing import resource_tracker
 from typing import Any
 
 from . import worker
+from .engine.packing import MOST
 
 
 def worker_context(device: str) -> Any:
@@ -23,15 +24,13 @@ def worker_context(device: str) -> Any:
 
 
 @contextmanager
-def one_thread_in_children() -> Iterator[None]:
-    """Within it new processes get one thread a library: several runs share the cores, and bits must not differ."""
-    wanted = {
-        "OMP_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "NUMBA_NUM_THREADS": "1",
-        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-    }
+def threads_in_children(count: int = 1) -> Iterator[None]:
+    """Within it new processes get so many threads a library: several runs share the cores, and bits must not differ.
+
+    Those of a fork server get what it was started with.
+    """
+    libraries = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+    wanted = {**dict.fromkeys(libraries, str(count)), "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:
@@ -70,8 +69,11 @@ def how_it_ended(exit_code: int | None) -> str:
     return f"ended with exit code {exit_code} before it sent its row"
 
 
-def default_jobs(device: str) -> int:
-    """One run a core on a CPU, one on a GPU."""
-    if device != "cpu":
-        return 1
+def cores() -> int:
+    """Those that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def default_jobs(device: str, threads: int = 1) -> int:
+    """How many runs at a time: on a CPU as many as have a core for each thread, on a GPU as many as pay there."""
+    return max(1, cores() // threads) if device == "cpu" else MOST

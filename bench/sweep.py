@@ -1,4 +1,7 @@
-"""Runs -> workers -> rows: which runs are to do, a process for each, interruption, one writer."""
+"""Runs -> workers -> rows: which runs are to do, the processes that do them, interruption, one writer.
+
+On a CPU each run has a process of its own; on a GPU one process has them all, in turn (`engine.packing`).
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from . import provenance, worker
 from .config import Experiment
 from .errors import UsageError
 from .planning import Planned
-from .processes import default_jobs, how_it_ended, one_thread_in_children, signals_held_back, worker_context
+from .processes import cores, default_jobs, how_it_ended, signals_held_back, threads_in_children, worker_context
 from .repeatable import check_precision
 from .runs import Run
 from .store import FINISHED, Row, Workplace, finite, signed
@@ -68,9 +71,13 @@ def run(
     minutes: float | None = None,
     checkpoint_every: float = 60.0,
     keep: bool = True,
+    threads: int = 1,
+    packed: bool | None = None,
 ) -> Result:
     """Trains what is planned, `jobs` at a time, into the working area; returns when all is done or it is cut short.
 
+    jobs: None for as many as suit the device. threads: of each run, on a CPU. packed: whether one process has all
+    runs; None: where they share a GPU.
     keep: False writes nothing anywhere, no row and no checkpoint; the result alone has the rows.
     Raises UsageError where another process runs this experiment, the working area cannot be written, or the device
     cannot do the experiment's precision.
@@ -81,16 +88,29 @@ def run(
     with workplace.held() if keep else nullcontext():
         if keep and (repaired := workplace.working.repair()):
             display.say(repaired)
-        sweep = _Sweep(experiment, workplace if keep else None, display, device, minutes, checkpoint_every)
-        return sweep.run_through(planned, jobs or default_jobs(device))
+        jobs = jobs or default_jobs(device, threads)
+        if device == "cpu" and jobs * threads > cores():
+            display.say(f"{jobs} runs at a time with {threads} threads each share {cores()} cores")
+        packed = device != "cpu" and jobs > 1 if packed is None else packed
+        kept = workplace if keep else None
+        return _Sweep(experiment, kept, display, device, minutes, checkpoint_every, threads, packed).run_through(
+            planned, jobs
+        )
 
 
 @dataclass
 class _Worker:
-    run: Run
+    """items: the runs of its job that have not ended, by id. begun: those of them that it has begun.
+
+    fruitful: whether a run has ended in it. A worker that dies without any is not given its runs again.
+    """
+
+    items: dict[str, Planned]
     process: Any
     pipe: connection.Connection
     started_at: float = field(default_factory=time.monotonic)
+    begun: set[str] = field(default_factory=set)
+    fruitful: bool = False
     ready: bool = False
     asked_to_stop_at: float | None = None
 
@@ -104,28 +124,32 @@ class _Sweep:
         device: str,
         minutes: float | None,
         checkpoint_every: float,
+        threads: int,
+        packed: bool,
     ) -> None:
         self.experiment, self.workplace, self.display, self.device = experiment, workplace, display, device
-        self.checkpoint_every = checkpoint_every
+        self.checkpoint_every, self.threads, self.packed = checkpoint_every, threads, packed
         self.deadline = time.monotonic() + 60 * minutes if minutes is not None else None
         self.origin = provenance.of_sweep(experiment.folder, experiment.runs)
         self.result = Result()
+        self.waiting: deque[Planned] = deque()
         self.workers: list[_Worker] = []
         self.stop_code: int | None = None
         self.context = worker_context(device)
 
     def run_through(self, planned: Sequence[Planned], jobs: int) -> Result:
-        waiting = deque(self._with_data(planned))
-        self.display.begin(len(waiting), sum(not item.to_do for item in planned))
-        if self.result.unavailable and not waiting and all(item.to_do for item in planned):
+        self.waiting.extend(self._with_data(planned))
+        self.display.begin(len(self.waiting), sum(not item.to_do for item in planned))
+        if self.result.unavailable and not self.waiting and all(item.to_do for item in planned):
             self.result.exit_code = 1
         with self._signals():
             try:
-                while waiting or self.workers:
+                while self.waiting or self.workers:
                     if self.deadline is not None and time.monotonic() > self.deadline:
                         self.stop_code = self.stop_code or OUT_OF_TIME
-                    while waiting and len(self.workers) < jobs and self.stop_code is None:
-                        self._start(waiting.popleft())
+                    while self.waiting and len(self.workers) < (1 if self.packed else jobs) and self.stop_code is None:
+                        items = [self.waiting.popleft() for _ in range(len(self.waiting) if self.packed else 1)]
+                        self._start(items, jobs if self.packed else 1)
                     if self.stop_code is not None:
                         self._ask_to_stop()
                         if not self.workers:
@@ -161,27 +185,30 @@ class _Sweep:
             if item.to_do and reasons[name] is None:
                 yield item
 
-    def _start(self, item: Planned) -> None:
+    def _start(self, items: list[Planned], most: int) -> None:
+        job = worker.Job(
+            tuple(self._assignment(item) for item in items),
+            self.experiment.folder.resolve(),
+            self.device,
+            self.checkpoint_every,
+            self.origin,
+            self.threads,
+            most,
+        )
+        pipe, theirs = self.context.Pipe()
+        process = self.context.Process(target=worker.main, args=(theirs, job), daemon=True)
+        with threads_in_children(self.threads), signals_held_back():
+            process.start()
+            self.workers.append(_Worker({item.run.id: item for item in items}, process, pipe))
+        theirs.close()
+
+    def _assignment(self, item: Planned) -> worker.Assignment:
         run, place = item.run, (item.run.id, torch.device(self.device).type)
         checkpoint = self.workplace.checkpoint(*place) if self.workplace else None
         if checkpoint and item.reason in ("afresh", "stale"):
             checkpoint.unlink(missing_ok=True)
-        job = worker.Job(
-            run.config,
-            self.experiment.folder.resolve(),
-            self.device,
-            checkpoint,
-            self.workplace.trained(*place) if self.workplace else None,
-            self.checkpoint_every,
-            self.origin,
-            provenance.source_hash(run),
-        )
-        pipe, theirs = self.context.Pipe()
-        process = self.context.Process(target=worker.main, args=(theirs, job), daemon=True)
-        with one_thread_in_children(), signals_held_back():
-            process.start()
-            self.workers.append(_Worker(run, process, pipe))
-        theirs.close()
+        trained = self.workplace.trained(*place) if self.workplace else None
+        return worker.Assignment(run.config, provenance.source_hash(run), checkpoint, trained)
 
     def _listen(self) -> None:
         by_handle: dict[Any, _Worker] = {}
@@ -196,32 +223,48 @@ class _Sweep:
             if late or deaf:
                 one.process.kill()
                 one.process.join()
-                self._died(one, "did not start in time" if late else "did not stop when asked to")
+                self._gone(one, "did not start in time" if late else "did not stop when asked to")
 
     def _hear(self, one: _Worker) -> None:
+        alive = one.process.is_alive()  # asked first: what it sent before its end is read below
         try:
             while one.pipe.poll():
                 kind, *content = one.pipe.recv()
                 if kind == "started":
                     one.ready = True
+                    continue
+                run, *rest = content
+                if kind == "begun":
+                    one.begun.add(run)
                 elif kind == "progress":
-                    self.display.progress(one.run, *content)
+                    self.display.progress(one.items[run].run, *rest)
                 else:
-                    self._ended(one, content[0] if kind == "row" else None)
-                    return
+                    self._ended(one, run, rest[0] if kind == "row" else None)
         except (EOFError, OSError):
             pass
-        if one.process.exitcode is not None or not one.process.is_alive():
-            self._died(one, how_it_ended(one.process.exitcode))
+        if not one.items or not alive:
+            one.process.join()
+            self._gone(one, how_it_ended(one.process.exitcode))
 
-    def _ended(self, one: _Worker, row: Row | None) -> None:
+    def _gone(self, one: _Worker, how: str) -> None:
+        """A worker is no more. What it has begun has died with it; what it has not goes to another."""
         self.workers.remove(one)
-        one.process.join()
         one.pipe.close()
+        in_order = one.asked_to_stop_at is not None and one.process.exitcode == 0
+        lost = one.begun if one.begun or one.fruitful or in_order else one.items
+        for run in [run for run in one.items if run in lost]:
+            self._died(one, run, how)
+        if self.stop_code is None:
+            self.waiting.extendleft(reversed(one.items.values()))
+
+    def _ended(self, one: _Worker, run: str, row: Row | None) -> None:
+        ended = one.items.pop(run).run
+        one.begun.discard(run)
+        one.fruitful = True
         if row is not None:
             row = self._kept(row, self.workplace) if self.workplace else signed(finite(row))
             self.result.rows.append(row)
-        self.display.end(one.run, row)
+        self.display.end(ended, row)
 
     def _kept(self, row: Row, workplace: Workplace) -> Row:
         try:
@@ -235,20 +278,21 @@ class _Sweep:
             workplace.checkpoint(row["id"], row["device"]).unlink(missing_ok=True)
         return row
 
-    def _died(self, one: _Worker, how: str) -> None:
+    def _died(self, one: _Worker, run: str, how: str) -> None:
         device = torch.device(self.device)
         now = datetime.now(UTC).isoformat(timespec="seconds")
+        dead = one.items[run].run
         origin = {
             **self.origin,
             **provenance.of_process(device),
-            "threads": 1,
-            "source": provenance.source_hash(one.run),
-            "data": sums(one.run.task_class.remotes),
+            "threads": self.threads,
+            "source": provenance.source_hash(dead),
+            "data": sums(dead.task_class.remotes),
             "started": now,
             "finished": now,
         }
         error = {"message": f"the worker {how}", "traceback": ""}
-        self._ended(one, worker.make_row(one.run, self.device, origin, error=error, status="died"))
+        self._ended(one, run, worker.make_row(dead, self.device, origin, error=error, status="died"))
 
     def _ask_to_stop(self) -> None:
         for one in self.workers:

@@ -127,8 +127,7 @@ class Loop:
         self.run, self.device, self.lane, self.checkpoint = run, device, lane, checkpoint
         self.should_stop, self.report, self.threads = should_stop, report, threads
         self.task = run.make_task()
-        splits = (load or loaded)(run, device)
-        self.splits = splits._replace(train=splits.train.in_streams(run.training.batch))
+        self.splits = (load or loaded)(run, device)
         self.yardsticks = self.task.yardsticks()  # first: a failure after the last epoch would lose the run
         self.network = run.make_network(self.task).to(device)
         self.dropout = seeding.generator("dropout", run.seed, device=device)
@@ -309,5 +308,7 @@ class Loop:
 
 
 def loaded(run: Run, device: torch.device) -> Splits:
-    """The splits of a run's task, on the device."""
-    return Splits(*(split.to(device) for split in run.make_task().load(run.seed)))
+    """The splits of a run's task, on the device; a text in as many streams as the run trains on."""
+    splits = run.make_task().load(run.seed)
+    splits = splits._replace(train=splits.train.in_streams(run.training.batch))
+    return Splits(*(split.to(device) for split in splits))

@@ -1,13 +1,15 @@
-"""One run in a process of its own: what a worker does from its first line to the row that it sends home."""
+"""Runs in a process of their own: what a worker does from its first line to the rows that it sends home."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
 import time
 import traceback
-from contextlib import nullcontext
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from multiprocessing import connection, parent_process
@@ -16,11 +18,15 @@ from typing import Any
 
 import torch
 
+from ..tasks.base import Splits
 from ..tasks.datasets import sums
 from . import provenance, runs
 from .checkpoint import Checkpoint
+from .engine.lanes import Lane, Turns, device_of
+from .engine.packing import Packing, Shelf
+from .repeatable import check_precision, repeatable
 from .runs import Run
-from .training import Outcome, Progress, Stopped, train
+from .training import Loop, Outcome, Progress, Stopped, loaded, never
 
 PRELOAD = ["torch", "torch._dynamo", "numba", "numba.np.arraymath", "numpy", "scipy.io", __name__]
 """What the fork server imports, so that a worker need not: it makes a worker ready at once. torch imports `_dynamo`
@@ -32,24 +38,37 @@ REPORT_EVERY = 0.2
 
 
 @dataclass(frozen=True)
-class Job:
-    """What a worker is told: all of it small and made of plain types.
+class Assignment:
+    """One run of a job. source: the hash of what defines its result, as the parent has read it.
 
     checkpoint, trained: the files for going on and for what a language model has learned; None where nothing is kept.
     """
 
     config: dict[str, Any]
-    folder: Path
-    device: str
+    source: str
     checkpoint: Path | None
     trained: Path | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker is told: all of it small and made of plain types.
+
+    most: how many of the runs are in work at the same time, in turn.
+    """
+
+    runs: tuple[Assignment, ...]
+    folder: Path
+    device: str
     checkpoint_every: float
     sweep: dict[str, Any]
-    source: str
+    threads: int = 1
+    most: int = 1
 
 
 def main(pipe: connection.Connection, job: Job) -> None:
-    """Trains the job's run and sends `("row", row)`, after `("progress", …)` now and then; `("stopped",)` if asked to.
+    """Trains the job's runs and sends, with the run's id, `("begun", id)`, now and then `("progress", id, …)`, and
+    `("row", id, row)`, or `("stopped", id)` where it was asked to.
 
     The process ends at once when its parent is gone.
     """
@@ -57,37 +76,92 @@ def main(pipe: connection.Connection, job: Job) -> None:
     stop = threading.Event()
     threading.Thread(target=_watch, args=(pipe, stop), daemon=True).start()
     pipe.send(("started", os.getpid()))
-    reporter = _Reporter(pipe)
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    run = runs.from_config(job.config, job.folder)
-    device = torch.device(job.device)
-    outcome, error = None, None
-    try:
-        if provenance.source_hash(run) != job.source:
+    device, shelf = torch.device(job.device), Shelf(loaded)
+    members = [_Member(assignment, job, pipe, stop.is_set, shelf) for assignment in job.runs]
+    with repeatable(device, job.threads):
+        # one run alone is begun whatever was said, and stops by itself: the parent waits to hear of it
+        Packing(device_of(device), job.most).run(members, stop.is_set if len(members) > 1 else never)
+
+
+class _Member:
+    """One run of a job, for `Packing`: from its assignment to its row."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        job: Job,
+        pipe: connection.Connection,
+        should_stop: Callable[[], bool],
+        load: Callable[[Run, torch.device], Splits],
+    ) -> None:
+        self.assignment, self.job, self.pipe, self.should_stop, self.load = assignment, job, pipe, should_stop, load
+        self.run = runs.from_config(assignment.config, job.folder)
+        self.device = torch.device(job.device)
+        self.kind = json.dumps({**assignment.config, "seed": None}, sort_keys=True)
+        self.held = ExitStack()
+        self.lane: Lane | None = None
+
+    def begin(self, lane: Lane) -> Turns:
+        self.lane, self.started = lane, _now()
+        self.pipe.send(("begun", self.run.id))
+        check_precision(self.run, self.device)
+        if provenance.source_hash(self.run) != self.assignment.source:
             raise RuntimeError("the source has changed since the sweep started; the next run trains with the new one")
-        held = Checkpoint(job.checkpoint, job.source, job.checkpoint_every) if job.checkpoint else nullcontext()
-        with held as checkpoint:
-            outcome = train(run, device, checkpoint, stop.is_set, reporter)
-        if job.trained and run.task_class.distribution:  # a person will want to see what it writes
-            with Checkpoint(job.trained) as trained:
-                trained.save({"network": outcome.network.state_dict()})
-    except Stopped:
-        pipe.send(("stopped",))
-        return
-    except Exception as failure:  # whatever a task or a model does wrong becomes a row; the sweep goes on
-        error = {"message": f"{type(failure).__name__}: {failure}", "traceback": traceback.format_exc()}
-    origin = {
-        **job.sweep,
-        **provenance.of_process(device),
-        "threads": 1,
-        "source": job.source,
-        "data": sums(run.task_class.remotes),
-        "started": started,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    row = make_row(run, job.device, origin, outcome, error)
-    row["peak_memory_mb"] = round(provenance.peak_memory_mb(device), 1)
-    pipe.send(("row", row))
+        report = _Reporter(self.pipe, self.run.id)
+        with ExitStack() as held:  # given back where the run cannot begin
+            checkpoint = None
+            if self.assignment.checkpoint:
+                kept = Checkpoint(self.assignment.checkpoint, self.assignment.source, self.job.checkpoint_every)
+                checkpoint = held.enter_context(kept)
+            arguments = (checkpoint, self.should_stop, report, self.load, self.job.threads)
+            loop = Loop(self.run, self.device, lane, *arguments)
+            self.held = held.pop_all()
+        return loop.turns()
+
+    def end(self, outcome: Outcome) -> None:
+        self.held.close()
+        try:
+            if self.assignment.trained and self.run.task_class.distribution:  # a person will want to see what it writes
+                with Checkpoint(self.assignment.trained) as trained:
+                    trained.save({"network": outcome.network.state_dict()})
+        except Exception as error:
+            self._send(None, error)
+        else:
+            self._send(outcome, None)
+
+    def fail(self, error: Exception) -> None:
+        self.held.close()
+        if isinstance(error, Stopped):
+            self.pipe.send(("stopped", self.run.id))
+        else:  # whatever a task or a model does wrong becomes a row; the others go on
+            self._send(None, error)
+
+    def _send(self, outcome: Outcome | None, error: Exception | None) -> None:
+        origin = {
+            **self.job.sweep,
+            **provenance.of_process(self.device),
+            "threads": self.job.threads,
+            "source": self.assignment.source,
+            "data": sums(self.run.task_class.remotes),
+            "started": self.started,
+            "finished": _now(),
+        }
+        memory = provenance.peak_memory_mb(self.device)
+        if self.lane is not None and self.lane.beside > 1:  # the process's peak is that of all together
+            origin["beside"], memory = self.lane.beside - 1, self.lane.memory / 2**20
+        if outcome is not None and outcome.uncaptured:
+            origin["uncaptured"] = outcome.uncaptured
+        failure = None
+        if error is not None:
+            trace = "".join(traceback.format_exception(error))
+            failure = {"message": f"{type(error).__name__}: {error}", "traceback": trace}
+        row = make_row(self.run, self.job.device, origin, outcome, failure)
+        row["peak_memory_mb"] = round(memory, 1)
+        self.pipe.send(("row", self.run.id, row))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def make_row(
@@ -130,14 +204,14 @@ def make_row(
 
 
 class _Reporter:
-    def __init__(self, pipe: connection.Connection) -> None:
-        self.pipe, self.reported_at = pipe, 0.0
+    def __init__(self, pipe: connection.Connection, run: str) -> None:
+        self.pipe, self.run, self.reported_at = pipe, run, 0.0
 
     def __call__(self, progress: Progress, steps: int) -> None:
         if time.monotonic() - self.reported_at >= REPORT_EVERY:
             self.reported_at = time.monotonic()
             last = progress.curve[-1]["valid"] if progress.curve else {}
-            self.pipe.send(("progress", progress.total_steps, steps, progress.epoch, last))
+            self.pipe.send(("progress", self.run, progress.total_steps, steps, progress.epoch, last))
 
 
 def _watch(pipe: connection.Connection, stop: threading.Event) -> None:

@@ -32,7 +32,7 @@ def workers() -> Iterator[Any]:
     def start(target: Any, job: Any = None) -> Any:
         pipe, theirs = context.Pipe()
         process = context.Process(target=target, args=(theirs, job), daemon=True)
-        with processes.one_thread_in_children():
+        with processes.threads_in_children():
             process.start()
         theirs.close()
         started.append(process)
@@ -65,14 +65,15 @@ def test_a_worker_has_one_thread_a_library(workers: Any) -> None:
 def test_the_environment_here_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    with processes.one_thread_in_children():
+    with processes.threads_in_children():
         assert (processes.os.environ["OMP_NUM_THREADS"], processes.os.environ["MKL_NUM_THREADS"]) == ("1", "1")
     assert processes.os.environ["OMP_NUM_THREADS"] == "7"
     assert "MKL_NUM_THREADS" not in processes.os.environ
 
 
 def job_of(run: Run, file: Path) -> worker.Job:
-    return worker.Job(run.config, file.parent, "cpu", file, None, 60.0, {}, provenance.source_hash(run))
+    assignment = worker.Assignment(run.config, provenance.source_hash(run), file, None)
+    return worker.Job((assignment,), file.parent, "cpu", 60.0, {})
 
 
 def row_from(pipe: Any) -> dict[str, Any]:
@@ -80,9 +81,9 @@ def row_from(pipe: Any) -> dict[str, Any]:
     while True:
         kind, *content = pipe.recv()
         if kind == "row":
-            row: dict[str, Any] = content[0]
+            row: dict[str, Any] = content[1]
             return row
-        assert kind in ("started", "progress")
+        assert kind in ("started", "begun", "progress")
 
 
 @pytest.mark.parametrize("model", ["gru(width=4)", "tcn(width=4, kernel=2, levels=2, dropout=0.2)"])

@@ -58,7 +58,8 @@ def _numbers(seeds: str) -> list[int]:
     return list(dict.fromkeys(numbers))
 
 
-def _device(name: str) -> str:
+def device_named(name: str) -> str:
+    """cpu or cuda, as `--device` has it. Raises UsageError for another name, or where there is no such device."""
     import torch
 
     if name == "auto":
@@ -73,7 +74,10 @@ def _device(name: str) -> str:
 def run(
     directory: Dir,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda where there is one.")] = "auto",
-    jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time (default: one a core; one on a GPU).")] = None,
+    jobs: Annotated[
+        str, typer.Option(help="Runs at a time, or auto: one a core, or on a GPU as many as pay there.")
+    ] = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="Threads of each run, on a CPU.")] = 1,
     only: Annotated[list[str] | None, typer.Option(help="Only runs whose label or id has this text in it.")] = None,
     seeds: Annotated[str | None, typer.Option(help="These seeds instead of the experiment's: 0,1 or 0-4.")] = None,
     afresh: Annotated[bool, typer.Option("--afresh", help="Train all runs, whatever is there already.")] = False,
@@ -94,7 +98,7 @@ def run(
     """
     from .. import planning, sweep
 
-    experiment, chosen = load(directory, seeds), _device(device)
+    experiment, chosen, at_a_time = load(directory, seeds), device_named(device), _jobs(jobs)
     from ..store import Workplace
 
     workplace = Workplace(experiment.folder)
@@ -117,11 +121,20 @@ def run(
     from .live import Live
 
     with Live(out) as live:
-        result = sweep.run(experiment, planned, live, chosen, jobs, minutes)
+        result = sweep.run(experiment, planned, live, chosen, at_a_time, minutes, threads=threads)
     _answer(experiment, workplace, chosen, out, figure)
     if result.exit_code in (sweep.OUT_OF_TIME, sweep.INTERRUPTED, sweep.TERMINATED):
         out.print(f"not done yet; go on with: seqbench run {shlex.quote(directory)}", style="yellow")
     raise typer.Exit(result.exit_code)
+
+
+def _jobs(text: str) -> int | None:
+    """How many runs at a time; None for auto."""
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"--jobs {text}: a number of at least 1 is needed, or auto")
+    return int(text)
 
 
 def _answer(experiment: Experiment, workplace: Any, device: str, out: Console, figure: bool) -> None:
