@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import typer
 
 from ..errors import UsageError
-from . import evidence, experiments, facts, fetching, page, plotting, sampling
+from . import evidence, experiments, facts, fetching, page, plotting, sampling, speed
 
 app = typer.Typer(
     name="seqbench",
@@ -35,6 +37,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "verify": evidence.verify,
     "reproduce": evidence.reproduce,
     "merge": evidence.merge,
+    "speed": speed.speed,
 }
 for name, verb in VERBS.items():
     app.command(name)(verb)
@@ -46,6 +49,7 @@ CommandError: type[Any] = typer.BadParameter.__bases__[0]
 
 def main() -> None:
     """The entry point: what a user did wrong is one line on standard error and exit code 2."""
+    atexit.register(gc.freeze)  # else the interpreter searches all of torch for rubbish once more as it ends: 0.3 s
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)

@@ -10,22 +10,55 @@ from typing import Any
 
 from ..errors import UsageError
 from .cells import NOTHING, Text, number
-from .writers import Table
+from .writers import Block, Table
 
 COLUMNS = {
     "task": "Task",
     "model": "Model",
     "parameters": "Parameters",
+    "batch": "B",
+    "steps": "T",
     "ours_ms": "Ours (ms)",
+    "evaluation_ms": "Evaluation (ms)",
     "reference_ms": "Reference (ms)",
     "flushed_ms": "Reference, denormals flushed (ms)",
     "ratio_defaults": "Ratio to reference",
     "ratio_flushed": "Ratio to flushed",
+    "steps_per_second": "Sequence steps a second",
     "floor_ms": "Floor (ms)",
+    "ratio_floor": "Times the floor",
     "peak_mb": "Peak (MiB)",
+    "reference_peak_mb": "Peak of the reference (MiB)",
     "spread": "Spread",
 }
 """Key of a row -> its column; other keys of a file follow with their own names."""
+BEHIND = ("run", "gflop", "reference_spread", "repeats")
+"""Keys that stand in the file for those who compute with it, and in no table."""
+SHORT = {
+    "task": "Task",
+    "model": "Model",
+    "ours_ms": "Ours (ms)",
+    "reference_ms": "Reference",
+    "flushed_ms": "Flushed",
+    "ratio_defaults": "Ratio",
+    "ratio_flushed": "Ratio, flushed",
+    "floor_ms": "Floor",
+    "evaluation_ms": "Evaluation",
+    "peak_mb": "Peak (MiB)",
+    "reference_peak_mb": "Of reference",
+    "spread": "Spread",
+}
+"""The columns that fit a page, under names that `NOTES` explains."""
+NOTES = (
+    "One training step of the engine (ours) and of what a user would write (reference: torch.nn and the published TCN "
+    "block, PyTorch's defaults; flushed: with denormals flushed to zero), all at initialisation, in ms: medians of "
+    "turns that the processes took one after the other. Ratio: reference / ours, above 1 where ours is faster. Floor: "
+    "the arithmetic and the bytes of the plain step at the rates of this machine's large matrix product and memory "
+    "copy, whichever takes longer; an implementation that leaves out what nobody reads may come below it. Evaluation: "
+    "of as many sequence steps. Peak: memory of a step beyond what was held before. Spread: interquartile range / "
+    "median of ours."
+)
+RATES = {"matrix_product_gflops": ("matrix product", "GFLOP/s"), "memory_copy_gbps": ("memory copy", "GB/s")}
 NEEDED = ("task", "model", "ours_ms")
 
 
@@ -65,10 +98,80 @@ def _read(file: Path) -> Speed:
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
     present = dict.fromkeys(key for row in rows for key in row)
-    keys = [key for key in COLUMNS if key in present] + [key for key in present if key not in COLUMNS]
+    keys = [key for key in COLUMNS if key in present]
+    keys += [key for key in present if key not in COLUMNS and key not in BEHIND]
     alignment = "".join("l" if any(isinstance(row.get(key), str) for row in rows) else "r" for key in keys)
     lines = [[_text(key, row.get(key)) for key in keys] for row in rows]
     return Table("", [COLUMNS.get(key, key) for key in keys], alignment, lines, wide=True)
+
+
+def blocks(content: Mapping[str, Any]) -> list[Block]:
+    """What was measured on a machine as short tables with their notes: rows, sweep, lengths, whatever is there.
+
+    content: of a file as `seqbench speed` writes it.
+    """
+    made: list[Block] = [_machine(content.get("machine", {}))]
+    if rows := content.get("rows"):
+        made += [_short(rows), NOTES]
+        made += [f"{row['task']} {row['model']}: {row['error']}" for row in rows if "error" in row]
+    if left_out := content.get("left_out"):
+        reasons = dict.fromkeys(f"{row['task']} ({row['reason']})" for row in left_out)
+        made.append(f"Left out: {', '.join(reasons)}.")
+    if sweep := content.get("sweep"):
+        made += _sweep(sweep)
+    if lengths := content.get("lengths"):
+        made += _lengths(lengths)
+    return made
+
+
+def _machine(machine: Mapping[str, Any]) -> str:
+    """The machine in a sentence; where it was shared that comes first."""
+    parts = [
+        *(str(machine[key]) for key in ("processor", "device", "dtype", "instructions") if machine.get(key)),
+        *(f"{machine[key]} {key}" for key in ("threads",) if machine.get(key)),
+        *(f"{key} {machine[key]}" for key in ("torch", "numba", "numpy", "python") if machine.get(key)),
+        *(f"{name} {machine[key]} {unit}" for key, (name, unit) in RATES.items() if machine.get(key)),
+        *(f"{key.replace('_', ' ')} {machine[key]}" for key in ("load_before", "load_after") if key in machine),
+        *([f"others used {machine['others']:.1%} of the cores"] if "others" in machine else []),
+        *([str(machine["date"])[:10]] if machine.get("date") else []),
+        *([f"commit {str(machine['commit'])[:10]}"] if machine.get("commit") else []),
+    ]
+    changed = ", with changes that are in no commit" if machine.get("dirty") else ""
+    warning = "SHARED with other work, so no measure of speed. " if machine.get("shared") else ""
+    return f"{warning}{machine.get('name', 'A machine')}: {', '.join(parts)}{changed}."
+
+
+def _short(rows: Sequence[Mapping[str, Any]]) -> Table:
+    keys = [key for key in SHORT if any(row.get(key) is not None for row in rows)]
+    alignment = "".join("l" if key in ("task", "model") else "r" for key in keys)
+    before = [None, *(row.get("task") for row in rows)]
+    lines = [
+        [() if key == "task" and row.get("task") == task else _text(key, row.get(key)) for key in keys]
+        for task, row in zip(before, rows, strict=False)
+    ]
+    return Table("", [SHORT[key] for key in keys], alignment, lines)
+
+
+def _sweep(sweep: Mapping[str, Any]) -> list[Block]:
+    lines = [
+        [(name,), *((_plain(sweep[key][part]),) for part in ("jobs", "threads", "seconds", "runs_per_hour"))]
+        for name, key in (("side by side", "side_by_side"), ("in turn", "in_turn"))
+    ]
+    title = f"The same sweep of {sweep['runs']} runs"
+    return [
+        Table(title, ["Runs", "At a time", "Threads each", "Seconds", "Runs an hour"], "lrrrr", lines),
+        f"Ratio: {number(sweep['ratio'])}. Start-up and evaluation are in it.",
+    ]
+
+
+def _lengths(lengths: Mapping[str, Any]) -> list[Block]:
+    lines = [[(row["model"],), (number(row["steps"]),), (number(row["batch"]),)] for row in lengths["exponents"]]
+    title = f"{lengths['task']}: cost of a step against T and against B"
+    return [
+        Table(title, ["Model", "Exponent of T", "Exponent of B"], "lrr", lines),
+        "Exponents of power laws fitted to all lengths and batches: 1 is in proportion, less where small steps have "
+        "costs of their own.",
+    ]
 
 
 def _text(key: str, value: Any) -> Text:
@@ -77,7 +180,7 @@ def _text(key: str, value: Any) -> Text:
     if key == "task" or key == "model":
         return tuple(str(value).split(", "))
     if isinstance(value, float):
-        return (number(value),)
+        return (f"{value:.1%}" if key == "spread" else number(value),)
     return (_plain(value),)
 
 

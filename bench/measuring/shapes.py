@@ -1,0 +1,84 @@
+"""Which shapes are measured: the rows of the experiments that re-run the paper's table, a run for each model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import config
+from ..errors import UsageError, nearest
+from ..places import own_folders
+from ..registry import short
+from ..runs import Run
+
+PREFIX = "bai2018-"
+"""The experiments whose rows are measured."""
+LARGEST = 20_000_000
+"""Parameters of the largest networks that are measured unasked."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A run of an experiment, whose training step is measured."""
+
+    run: Run
+    folder: Path
+    large: bool
+
+    @property
+    def task(self) -> str:
+        """The task as tables name it."""
+        return self.run.task_label
+
+    @property
+    def model(self) -> str:
+        """The model's short name: an experiment has each once a task."""
+        return short(self.run.model.name)
+
+
+def cases(tasks: Sequence[str] = (), models: Sequence[str] = (), folders: Sequence[Path] | None = None) -> list[Case]:
+    """The cases whose task has one of `tasks` in its label, and whose model one of `models`; a run's id fits too.
+
+    Without `tasks`: no very large networks, and of a task at several lengths the default one. folders: of the
+    experiments, in place of all that re-run the paper. Raises UsageError, with the nearest known one, for a text that
+    fits nothing.
+    """
+    found = list(_all(folders))
+    if not found:
+        raise UsageError(f"there is no experiment results/{PREFIX}* whose rows could be measured")
+    names = {"task": {case.task for case in found}, "model": {case.model for case in found}}
+    for option, texts in (("task", tasks), ("model", models)):
+        for text in texts:
+            if not any(text in getattr(case, option) or text in case.run.id for case in found):
+                hint = nearest(text, names[option])
+                raise UsageError(
+                    f"--{option} {text}: no row of results/{PREFIX}* has that in its {option} or id; {hint}"
+                )
+    usual = [case for case in found if not case.large and _stands_for_its_family(case, found)]
+    chosen = [
+        case
+        for case in (found if tasks else usual)
+        if (not tasks or any(_fits(text, case.task, case) for text in tasks))
+        and (not models or any(_fits(text, case.model, case) for text in models))
+    ]
+    if not chosen:
+        raise UsageError(f"--task {' '.join(tasks)} --model {' '.join(models)}: no row has both")
+    return chosen
+
+
+def _stands_for_its_family(case: Case, found: Sequence[Case]) -> bool:
+    """Whether its task is the only one of its name, or has the default options."""
+    family = {other.task for other in found if other.run.task.name == case.run.task.name}
+    return len(family) == 1 or case.run.make_task() == case.run.task_class()
+
+
+def _fits(text: str, label: str, case: Case) -> bool:
+    return text in label or text in case.run.id
+
+
+def _all(folders: Sequence[Path] | None) -> Iterator[Case]:
+    chosen = [folder for folder in own_folders() if folder.name.startswith(PREFIX)] if folders is None else folders
+    for folder in chosen:
+        for cell in config.load(folder, [0]).cells:
+            yield Case(cell.runs[0], folder, (cell.budget or 0) > LARGEST)

@@ -1,0 +1,73 @@
+"""Runs per hour of a small sweep: one thread a run and a run on every core, and one run after the other on all of them.
+
+Both are the command `seqbench run` in a process of its own, start-up included, as a user would have it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError
+from . import machine
+
+SWEEP = """\
+question: How many runs an hour?
+seeds: {seeds}
+training: {{epochs: 1, batch: 32, learning_rate: 2.0e-3, clip: 1.0}}
+rows:
+- task: adding(length=200, train=4000, valid=64, test=64)
+  parameters: 20000
+  tolerance: 0.03
+  models: [rnn, lstm, gru, "tcn(kernel=7, levels=6)"]
+"""
+MODELS, LIMIT = 4, 1800.0
+
+
+def measure(threads: int, device: str, say: Callable[[str], None]) -> dict[str, Any]:
+    """Runs per hour in both ways, and their ratio. `side_by_side`: jobs = threads, one thread each; `in_turn`: one job.
+
+    Raises UsageError where a sweep fails.
+    """
+    seeds = max(2, -(-2 * threads // MODELS))
+    runs = MODELS * seeds
+    found = {}
+    for name, jobs, each in (("side_by_side", threads, 1), ("in_turn", 1, threads)):
+        seconds = _seconds(SWEEP.format(seeds=seeds), jobs, each, device)
+        found[name] = {
+            "jobs": jobs,
+            "threads": each,
+            "seconds": round(seconds, 1),
+            "runs_per_hour": round(3600 * runs / seconds),
+        }
+        say(f"{runs} runs, {jobs} at a time, {each} thread{'s' * (each > 1)} each: {seconds:.1f} s")
+    ratio = found["side_by_side"]["runs_per_hour"] / found["in_turn"]["runs_per_hour"]
+    return {"runs": runs, "experiment": SWEEP.format(seeds=seeds), **found, "ratio": round(ratio, 3)}
+
+
+def _seconds(experiment: str, jobs: int, threads: int, device: str) -> float:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "sweep"
+        folder.mkdir()
+        (folder / "experiment.yaml").write_text(experiment, encoding="utf-8")
+        words = ["run", str(folder), "--afresh", "--device", device, "--jobs", str(jobs), "--threads", str(threads)]
+        begin = time.perf_counter()
+        ended = subprocess.run(
+            [sys.executable, "-m", f"{machine.__package__.rpartition('.')[0]}.cli", *words],
+            env={**os.environ, "SEQBENCH_RUNS": str(Path(place) / "runs")},
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+        )
+        seconds = time.perf_counter() - begin
+        rows = (Path(place) / "runs" / "sweep" / "runs.jsonl").read_text(encoding="utf-8").splitlines()
+        if ended.returncode or not all(json.loads(row)["status"] == "done" for row in rows):
+            raise UsageError(f"--sweep: seqbench {' '.join(words)} failed: {ended.stderr.strip()[-500:]}")
+        return seconds

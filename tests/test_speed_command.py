@@ -1,0 +1,140 @@
+"""`seqbench speed` as a command, and what it keeps and shows: the file, the tables, the figure."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from seqbench.bench import cli
+from seqbench.bench.errors import UsageError
+from seqbench.bench.measuring import lengths, machine, record, shapes
+from seqbench.bench.report import speed_lengths, speed_table, writers
+
+ROWS = ("task", "model", "run", "parameters", "ours_ms", "reference_ms", "flushed_ms", "ratio_defaults", "spread")
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "seqbench.bench.cli", "speed", *words]
+
+
+def test_ctrl_c_ends_all_helpers() -> None:
+    words = command("--task", "adding(length=600)", "--model", "lstm", "--repeat", "1000")
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        me, deadline = psutil.Process(process.pid), time.monotonic() + 60
+        while (
+            len(found := me.children(recursive=True)) < 4 and time.monotonic() < deadline
+        ):  # with the resource tracker
+            time.sleep(0.1)
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        said = process.stderr.read()
+        assert process.wait(30) == 130, said
+    assert len(found) >= 4
+    assert "stopped" in said
+    assert "Traceback" not in said
+    assert not psutil.wait_procs(found, timeout=5)[1]
+
+
+def test_mistakes_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.json"
+    other.write_text("[]", encoding="utf-8")
+    for words, complaint in (
+        (["--task", "jbs"], "did you mean 'jsb'"),
+        (["--device", "tpu"], "--device tpu"),
+        (["--threads", "1000", "--task", "jsb"], "--threads 1000: this machine has"),
+        (["--lengths", "--task", "jsb"], "--lengths: the length of these sequences is given by the data"),
+        (["--lengths", "--task", "adding"], "--lengths: one task is needed"),
+        (["--out", "x.txt"], "--out x.txt: a file name that ends in .json"),
+        (["--read", str(tmp_path / "none.json")], "there is no such file"),
+        (["--task", "jsb", "--out", str(other)], "not a file of measurements"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["seqbench", "speed", *words])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr().err
+        assert (ended.value.code, len(said.strip().splitlines())) == (2, 1), said
+        assert complaint in said
+
+
+def facts(**changes: Any) -> dict[str, Any]:
+    return {**machine.facts(torch.device("cpu"), 2, "made-up"), "shared": False, **changes}
+
+
+def made(task: str, model: str, ours: float | None) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys([*ROWS, "batch", "steps", "run", "repeats"])
+    return {**row, "task": task, "model": model, "ours_ms": ours, "spread": 0.0125}
+
+
+def test_a_file_keeps_what_is_not_measured_anew(tmp_path: Path) -> None:
+    path = tmp_path / "made-up.json"
+    first = {"machine": facts(), "rows": [made("jsb", "gru", 1.0), made("jsb", "tcn", 2.0)], "left_out": []}
+    record.write(path, first)
+    second = {"machine": facts(), "rows": [made("jsb", "tcn", 3.0)], "sweep": {"ratio": 1.5}, "left_out": []}
+    record.write(path, record.merged(record.read(path), second))
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert [(row["model"], row["ours_ms"]) for row in content["rows"]] == [("gru", 1.0), ("tcn", 3.0)]
+    assert content["sweep"] == {"ratio": 1.5}
+    assert not content["machine"]["shared"]
+    third = record.merged({**content, "machine": facts(shared=True)}, {"machine": facts(), "rows": [], "left_out": []})
+    assert third["machine"]["shared"], "once shared, always shared"
+    record.check(path, facts())
+    for key in ("commit", "processor", "threads"):
+        with pytest.raises(UsageError, match=re.escape(f"{path}: measured with {key} ")):
+            record.check(path, facts(**{key: "another"}))
+
+
+def test_lengths_and_their_exponents(tmp_path: Path) -> None:
+    run = shapes.cases(["copy-memory(delay=1000)"], ["tcn"])[0].run
+    longer = lengths.at(run, 300, 16)
+    assert (longer.make_task().steps, longer.training.batch) == (300, 16)
+    assert len(longer.make_task().load(0).train) == 32
+    points = [
+        {"model": "tcn", "steps": steps, "batch": batch, "ms": 0.01 * steps**0.9 * batch**1.1, "spread": 0.0}
+        for steps, batch in [(steps, 8) for steps in (100, 300, 1000)] + [(300, batch) for batch in (16, 32)]
+    ]
+    assert lengths.exponent(points, "tcn", "steps", "batch", 8) == 0.9
+    assert lengths.exponent(points, "tcn", "batch", "steps", 300) == 1.1
+    assert lengths.exponent(points, "gru", "batch", "steps", 300) is None
+    exponents = [{"model": "tcn", "steps": 0.9, "batch": 1.1}]
+    content = {"machine": facts(), "lengths": {"task": "made-up", "points": points, "exponents": exponents}}
+    written = speed_lengths.write(content, tmp_path / "lengths")
+    assert [path.name for path in written] == ["lengths.png", "lengths.svg"]
+    figure = speed_lengths.draw(content)
+    drawn = [line.get_xdata() for axes in figure.axes for line in axes.lines if line.get_marker() == "o"]
+    assert [list(x) for x in drawn] == [[100, 300, 1000], [8, 16, 32]]
+    assert "| tcn   |         0.900 |          1.10 |" in writers.markdown(speed_table.blocks(content))
+
+
+def test_a_table_says_what_it_must(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [made("jsb", "gru", 12.345), made("jsb", "tcn", None) | {"error": "ours: it failed"}]
+    content = {
+        "machine": facts(shared=True),
+        "rows": rows,
+        "left_out": [{"task": "text8", "model": "gru", "reason": "x"}],
+    }
+    path = tmp_path / "made-up.json"
+    record.write(path, content)
+    monkeypatch.setattr(sys, "argv", ["seqbench", "speed", "--read", str(path)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert said.startswith("SHARED with other work")
+    assert re.search(r"\| jsb +\| gru +\| +12\.3 \|", said)
+    assert "jsb tcn: ours: it failed" in said
+    assert "Left out: text8 (x)." in said
+    assert "1.2%" in said

@@ -1,0 +1,106 @@
+"""The reference of `seqbench speed` computes what ours computes: outputs, loss and gradients, from the same numbers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from seqbench.bench import seeding
+from seqbench.bench.api import make_run
+from seqbench.bench.engine.steps import TrainingStep, answer
+from seqbench.bench.errors import UsageError
+from seqbench.bench.measuring.reference import PlainStep, Reference, pairs
+from seqbench.bench.measuring.steps import indices
+from seqbench.bench.runs import Run
+from torch import Tensor
+
+TASKS = {
+    "last step": "adding(length=30, train=8, valid=2, test=2)",
+    "every step": "copy-memory(delay=12, train=8, valid=2, test=2)",
+}
+MODELS = [
+    "lstm(width=5)",
+    "lstm(width=5, layers=2, forget_bias=2.0)",
+    "gru(width=5, layers=2)",
+    "rnn(width=5, layers=2)",
+    "rnn(width=5, nonlinearity=relu)",
+    "tcn(width=5, levels=3, kernel=3)",
+    "tcn(widths=[4, 4, 6], kernel=2)",
+]
+
+
+def both(run: Run) -> tuple[list[Tensor], list[Tensor]]:
+    """Outputs, loss and gradients of ours and of the reference, for one batch; gradients in one order."""
+    task = run.make_task()
+    split = task.load(0).train.in_streams(run.training.batch)
+    batch = split.batch(indices(split, run)[0])
+    network = run.make_network(task)
+    network.seed_dropout(seeding.generator("dropout", 0))
+    reference = Reference(run, task).take(network)
+    outputs, _ = answer(network, split, batch)
+    loss = task.loss(outputs, batch)
+    plain, _ = reference(reference.prepare(batch).inputs)
+    plain_loss = reference.loss(plain, batch, task)
+    loss.backward()
+    plain_loss.backward()
+    numbers = outputs if isinstance(outputs, Tensor) else outputs.values
+    beside = pairs(reference, network)
+    return [numbers, loss, *(other.grad for _, other in beside)], [plain, plain_loss, *(own.grad for own, _ in beside)]
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_it_computes_the_same_function(task: str, model: str) -> None:
+    ours, theirs = both(make_run(task, model, batch=4))
+    assert len(ours) > 6
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("head", ["softmax", "tied"])
+@pytest.mark.parametrize("model", ["lstm(width=5)", "tcn(width=5, levels=2, kernel=3)"])
+@pytest.mark.usefixtures("miniature_data")
+def test_it_computes_the_same_function_on_a_text(model: str, head: str) -> None:
+    run = make_run("ptb-word(context=4, scored=4)", model, head=head, embedding="embedding(width=6)", batch=2)
+    ours, theirs = both(run)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_it_shares_no_numbers_with_ours_but_those_it_took() -> None:
+    """Other numbers, another function: the comparison above can fail."""
+    run = make_run(TASKS["last step"], "gru(width=5)", batch=4)
+    task = run.make_task()
+    batch = task.load(0).train.batch(torch.arange(4))
+    network = run.make_network(task)
+    outputs, _ = network(batch.inputs)
+    plain, _ = Reference(run, task)(batch.inputs)
+    assert not torch.allclose(outputs, plain, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", ["lstm(width=5)", "tcn(width=5, levels=3, kernel=3)"])
+def test_a_step_of_it_changes_the_numbers_as_ours_does(model: str) -> None:
+    run = make_run(TASKS["last step"], model, batch=4, clip=0.1, optimizer="sgd", learning_rate=0.5)
+    task = run.make_task()
+    split = task.load(0).train
+    network = run.make_network(task)
+    network.seed_dropout(seeding.generator("dropout", 0))
+    reference = Reference(run, task).take(network)
+    step = TrainingStep(run, task, split, network, run.training.make_optimizer(network.parameters()))
+    plain = PlainStep(run, task, reference, run.training.make_optimizer(reference.parameters()), False, 0)
+    for index in indices(split, run):
+        step.run(index)
+        plain.run(reference.prepare(split.batch(index)))
+    batch = split.batch(torch.arange(8))
+    ours, _ = network(batch.inputs)
+    theirs, _ = reference(reference.prepare(batch).inputs)
+    before, _ = run.make_network(task)(batch.inputs)
+    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
+    assert not torch.allclose(ours, before, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("model", "complaint"),
+    [("gru(width=5, reset=before)", "another form"), ("tcn(width=5, weight_norm=false)", "without it")],
+)
+def test_what_has_no_reference_is_named(model: str, complaint: str) -> None:
+    run = make_run(TASKS["last step"], model)
+    with pytest.raises(UsageError, match=complaint):
+        Reference(run, run.make_task())
