@@ -24,6 +24,8 @@ Strata = Sequence[Sequence[float]]
 """One sequence of scores a task."""
 
 RESAMPLES = 10_000
+FEWEST = 3
+"""The fewest runs of a task that are drawn again: two have three means, and the interval of most tasks seems certain."""
 
 
 def normalised(score: float, floor: float, reference: float) -> float:
@@ -79,7 +81,7 @@ def interquartile_mean_interval(
 ) -> Interval | None:
     """The interval of the interquartile mean of all runs of all tasks; `stream` names the draws.
 
-    None where a task has a single run: it would be drawn again and again and seem certain.
+    None where a task has fewer than three runs: the same few would be drawn again and again and seem certain.
     """
     return bootstrap(
         lambda drawn: interquartile_mean(np.concatenate(drawn, axis=1)),
@@ -129,13 +131,13 @@ def bootstrap(
     """The percentile interval of a statistic by the stratified bootstrap (Efron 1979; Agarwal et al. §4).
 
     statistic: from one array (R, n) for each stratum, whose lines are resamples of its n runs, to R numbers.
-    stream: names of the random stream. None where a stratum has a single run. With few runs a task the interval is
-    too narrow: over six tasks it covers the interquartile mean 79 times in 100 with 2 runs a task, 87 with 3, 92 with
-    5 and 93 with 10 (simulated); so the number of runs is to stand beside it.
+    stream: names of the random stream. None where a stratum has fewer than three runs. With few runs a task the
+    interval is too narrow: over six tasks it covers the interquartile mean 79 times in 100 with 2 runs a task, 87 with
+    3, 92 with 5 and 93 with 10 (simulated); so the number of runs is to stand beside it.
     Raises ValueError where there is no stratum, or one without a run.
     """
     _check(strata)
-    if min(map(len, strata)) < 2:
+    if min(map(len, strata)) < FEWEST:
         return None
     random = np.random.default_rng(seeding.key("bootstrap", *stream))
     drawn = [scores[random.integers(len(scores), size=(resamples, len(scores)))] for scores in _arrays(strata)]

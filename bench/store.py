@@ -65,8 +65,8 @@ class RowFile:
     def append(self, row: Row) -> Row:
         """Signs the row and writes it to the disk; the signed row is returned.
 
-        Raises ValueError for a row that does not say where it comes from (see `row_shape.lacking`), OSError where the disk
-        refuses; then what was written of the line is taken back, so that the file stays whole.
+        Raises ValueError for a row that does not say where it comes from (see `row_shape.lacking`), OSError where the
+        disk refuses; then what was written of the line is taken back, so that the file stays whole.
         """
         if missing := row_shape.lacking(row):
             raise ValueError(f"row {row.get('id')} lacks {', '.join(missing)}")
@@ -107,7 +107,7 @@ class RowFile:
         return f"{self.path}: the end of the last line was missing; it is there now"
 
     def read(self, whole: bool = True) -> list[Row]:
-        """All rows. Raises UsageError naming file, line and key where one is not a row; a torn last line is passed over.
+        """All rows; a torn last line is passed over. Raises UsageError naming file, line and key where one is no row.
 
         whole: False gives rows of any shape that have an id and a status, to those who say what is wrong with them.
         """

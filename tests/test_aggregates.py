@@ -66,15 +66,16 @@ def test_the_same_call_gives_the_same_interval_and_another_stream_another_one() 
     assert 0 <= improvement.low < aggregates.probability_of_improvement(tasks, tasks[::-1]) < improvement.high <= 1
 
 
-def test_a_single_run_of_a_task_has_no_interval() -> None:
-    assert aggregates.interquartile_mean_interval([[1.0, 2.0], [1.0]]) is None
+def test_fewer_than_three_runs_of_a_task_have_no_interval() -> None:
+    assert aggregates.interquartile_mean_interval([[1.0, 2.0, 3.0], [1.0, 2.0]]) is None
+    assert aggregates.interquartile_mean_interval([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]]) is not None
     assert aggregates.improvement_interval([[1.0, 2.0]], [[1.0]]) is None
     assert aggregates.profile_interval([[1.0]], [0.5]) is None
 
 
 def test_runs_are_drawn_within_their_task() -> None:
     """Drawn over all tasks, the mean of tasks a hundred apart would vary by tens; within them it cannot."""
-    tasks = [[0.0, 1.0], [100.0, 101.0], [200.0, 201.0]]
+    tasks = [[0.0, 0.0, 1.0, 1.0], [100.0, 100.0, 101.0, 101.0], [200.0, 200.0, 201.0, 201.0]]
     found = aggregates.bootstrap(lambda drawn: np.mean(np.concatenate(drawn, axis=1), axis=1), tasks, "strata")
     assert found is not None
     assert 100 <= found.low < 100.5 < found.high <= 101

@@ -82,30 +82,43 @@ def test_every_format_has_the_block(experiment: Experiment) -> None:
     found = overall.overall(entries)
     assert found is not None
     gru = found.lines[1]
-    assert gru.interval is not None
     markdown, latex = tables.table(entries), tables.table(entries, "latex")
     for text in (markdown, latex):
         assert "Over 3 tasks" in text
         assert "over adding(length=20); copy-memory(delay=5); jsb; n=2 runs a task and model" in text
         assert "Left out: tcn" in text
-    assert "| gru   |    6 | 1.00 [1.00–1.00]" in markdown
+    assert "| gru   |    6 | 1.00 " in markdown
     aggregate = [record for record in json.loads(tables.table(entries, "json")) if record["kind"] == "aggregate"]
     assert [(record["model"], record["metric"].split()[0], record["mean"]) for record in aggregate] == [
         ("rnn", "interquartile", pytest.approx(found.lines[0].mean)),
         ("gru", "interquartile", pytest.approx(1.0)),
         ("gru", "probability", 1.0),
     ]
-    assert {record["interval"] for record in aggregate} == {"stratified bootstrap, percentiles"}
     frame = records.long_form(entries)
     assert frame["kind"].tolist().count("aggregate") == 3
     assert tables.table(entries) == markdown, "the same call gives the same intervals"
 
 
-def test_a_single_run_has_no_interval_over_tasks_either(experiment: Experiment) -> None:
-    scores = {key: values[:1] for key, values in SCORES.items()}
-    text = tables.table(grid.collect(experiment, of_scores(experiment, scores)))
-    assert "no interval, because a task has a single run" in text
-    assert "n=1 run a task and model" in text
+@pytest.mark.parametrize(("count", "said"), [(1, "n=1 run a task and model"), (2, "n=2 runs a task and model")])
+def test_below_three_runs_a_task_there_is_no_interval(experiment: Experiment, count: int, said: str) -> None:
+    """Two runs would be drawn again and again, and where they are alike the bounds would be one number."""
+    scores = {key: values[:count] for key, values in SCORES.items()}
+    entries = grid.collect(experiment, of_scores(experiment, scores))
+    text = tables.table(entries)
+    assert "no interval, because a task has fewer than three runs" in text
+    assert said in text
+    aggregate = [record for record in json.loads(tables.table(entries, "json")) if record["kind"] == "aggregate"]
+    assert {(record["low"], record["high"], record["interval"]) for record in aggregate} == {(None, None, None)}
+
+
+def test_from_three_runs_a_task_on_there_is_one(tmp_path: Path) -> None:
+    experiment = write(tmp_path / "more", TEXT.replace("seeds: 2", "seeds: 3").replace("MODELS", MODELS))
+    scores = {key: [*values, values[0] * 1.1] for key, values in SCORES.items()}
+    entries = grid.collect(experiment, of_scores(experiment, scores))
+    aggregate = [record for record in json.loads(tables.table(entries, "json")) if record["kind"] == "aggregate"]
+    assert {record["interval"] for record in aggregate} == {"stratified bootstrap, percentiles"}
+    assert all(record["low"] <= record["mean"] <= record["high"] for record in aggregate)
+    assert "fewer than three runs" not in tables.table(entries)
 
 
 def test_below_three_tasks_of_two_models_there_is_no_block(experiment: Experiment) -> None:

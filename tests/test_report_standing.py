@@ -203,12 +203,20 @@ def test_steps_to_solve_are_the_first_of_each_curve_and_their_median(five: Exper
     assert records.long_form([entry])["steps_to_solve"].tolist() == [200.0]
 
 
-def test_a_row_that_was_edited_by_hand_is_marked(five: Experiment) -> None:
+def test_a_row_that_was_edited_by_hand_is_marked_and_does_not_count(five: Experiment) -> None:
     rows = of_scores(five, ON_JSB)
-    edited: Row = {**rows[0], "scores": {rule: {"test": {"nats": 1.0}} for rule in ("best", "last")}}
-    text = tables.table(grid.collect(five, [edited, *rows[1:]]))
-    assert "n=5§" in text
+    better = {rule: {**rows[0]["scores"][rule], "test": {"nats": 1.0}} for rule in ("best", "last")}
+    edited: Row = {**rows[0], "scores": better}
+    entries = grid.collect(five, [edited, *rows[1:]])
+    text = tables.table(entries)
+    assert "n=4 of 5, 1 edited§" in text
     assert "§ edited by hand" in text
+    assert "(edited rows)" in text, "and it is not compared"
+    entry = next(entry for entry in entries if entry.edited)
+    assert (entry.done, entry.missing, entry.edited, entry.expected) == (4, 0, 1, 5)
+    assert 0 not in entry.values
+    without = next(entry for entry in grid.collect(five, rows[1:]) if entry.model == entry.model and entry.missing == 1)
+    assert entry.summary == without.summary
     assert "§" not in tables.table(grid.collect(five, [signed(edited), *rows[1:]]))
 
 

@@ -13,11 +13,13 @@ import pytest
 from ledgers import TEXT, made, number, write
 from seqbench.bench.report import grid
 from seqbench.bench.report.verdicts import Judgement, Verdict, chance, judge, one_more_run
+from seqbench.bench.store import signed
 
 ADDING = {"task": "adding(length=20)", "metric": "mse"}
 COPYING = {"task": "copy-memory(delay=5)", "metric": "loss"}
 THREE = (8.0, 8.1, 8.2)
-"""Mean 8.1 and s 0.1; t of two degrees of freedom is 4.302653, so one more run falls in 8.1 ± 0.496828."""
+"""Mean 8.1 and s 0.1; t of two degrees of freedom is 4.302653, so one more run falls in 8.1 ± 0.496828. Of logarithms
+the mean is that of 8.099588 and s 0.0123464: 7.617689 to 8.611973."""
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def verdict(folder: Path, scores: Sequence[Any], published: str, text: str = TEX
         if wanted.metric == "loss" and value is not None:
             for rule in row["scores"].values():
                 rule["test"]["recall"] = 1.0 if value < 0.01 else 0.125
-        rows.append(row)
+        rows.append(signed(row))
     entries = grid.collect(replace(experiment, cells=(cell,)), rows)
     entry = next(entry for entry in entries if entry.metric.name == wanted.metric)
     solving = next((entry for entry in entries if entry.metric.solved_at is not None), None)
@@ -67,17 +69,19 @@ def test_inside_is_reproduced_and_outside_is_better_or_worse(
     assert judgement.verdict == expected
     assert judgement.expected is not None
     assert judgement.compared == THREE
-    assert judgement.reason == "one more run: 7.60 to 8.60"
+    assert judgement.reason == "one more run: 7.61 to 8.62"
 
 
 @pytest.mark.parametrize(
     ("published", "expected"),
     [
-        ("7.60", Verdict.REPRODUCED),  # the interval ends at 7.6032, half a digit more reaches 7.5982
-        ("7.600", Verdict.WORSE),  # the same number with one more digit is known better: 7.6027
-        ("7.603", Verdict.REPRODUCED),
-        ("8.60", Verdict.REPRODUCED),
-        ("8.600", Verdict.BETTER),
+        ("7.62", Verdict.REPRODUCED),
+        ("7.61", Verdict.WORSE),  # the interval ends at 7.6177, half a digit more reaches 7.6127
+        ("7.6", Verdict.REPRODUCED),  # the same number with one digit fewer may have been 7.65
+        ("7.617", Verdict.WORSE),
+        ("7.618", Verdict.REPRODUCED),
+        ("8.61", Verdict.REPRODUCED),
+        ("8.62", Verdict.BETTER),
         ("8", Verdict.REPRODUCED),
         ("9", Verdict.REPRODUCED),  # it may have been 8.5
         ("9.0", Verdict.BETTER),
@@ -142,7 +146,7 @@ def test_equal_runs_leave_the_last_digit_only(folder: Path) -> None:
         (THREE, {"text": TEXT.replace("preset: published", "preset: suite")}, "preset suite"),
         (THREE, {"parameters": 117}, "10 % fewer parameters than published (117)"),
         (THREE, {"parameters": 90}, "17 % more parameters than published (90)"),
-        (THREE, {"flaws": {"edited by hand": 2, "of no commit": 0}}, "2 of 3 edited by hand"),
+        (THREE, {"flaws": {"of no commit": 2, "of no name": 0}}, "2 of 3 of no commit"),
         (
             (8.0, {"provenance": {"dirty": True, "source": "old"}}),
             {},
@@ -213,6 +217,28 @@ def test_solved_and_unsolved_runs_are_two_kinds(
     judgement = verdict(folder, scores, published, **ADDING, solved=float(published) <= 1e-3)
     assert judgement.verdict == expected
     assert judgement.reason.startswith(reason)
+
+
+def test_a_mean_and_its_verdict_are_on_one_scale(folder: Path) -> None:
+    """Errors spread by factors: 40 lies beyond the plain interval of these, which begins below zero."""
+    scores = (2.0, 4.0, 8.0)
+    judgement = verdict(folder, scores, "40")
+    assert (judgement.verdict, judgement.logarithmic) == (Verdict.REPRODUCED, True)
+    plain, logarithmic = (one_more_run(scores, logarithmic=scale) for scale in (False, True))
+    assert plain is not None
+    assert logarithmic is not None
+    assert plain.low < 0 < logarithmic.low
+    assert plain.high < 40 < logarithmic.high
+
+
+def test_a_score_of_which_more_is_better_is_judged_as_it_is_and_within_its_bounds(tmp_path: Path) -> None:
+    experiment = write(tmp_path, TEXT.replace("jsb", "sequential-mnist(view=rows)"))
+    rows = [made(run, score) for run, score in zip(experiment.cells[0].runs, (98.0, 99.0, 100.0), strict=False)]
+    entry = grid.collect(replace(experiment, cells=experiment.cells[:1]), rows)[0]
+    options = {"task": "sequential-mnist(view=rows)", "metric": "accuracy", "direction": "higher"}
+    judgement = judge(number("99.0", **options), entry)
+    assert (judgement.verdict, judgement.logarithmic) == (Verdict.REPRODUCED, False)
+    assert judgement.reason == "one more run: 93.98 to 100.00"
 
 
 def test_no_bound_of_an_error_is_below_zero(folder: Path) -> None:

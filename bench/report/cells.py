@@ -19,6 +19,8 @@ from .samples import Summary
 Text = tuple[str, ...]
 
 DIRTY, STALE, ASSUMED, EDITED = "*", "†", "‡", "§"
+WITHOUT = ("diverged", "failed", "edited")
+"""Why a run that has a row has no score that counts, as fields of `Entry`."""
 NOTHING: Text = ("–",)
 """The text of a place that the experiment does not ask for, or of a number that does not exist."""
 
@@ -66,7 +68,7 @@ def cell_text(entry: Entry) -> Text:
     parts = _solved(entry) if entry.solved is not None else _scores(entry)
     if not parts and entry.missing:
         parts.append(f"{entry.missing} not run")
-    parts.extend(f"{count} {word}" for word in ("diverged", "failed") if (count := getattr(entry, word)))
+    parts.extend(f"{count} {word}" for word in WITHOUT if (count := getattr(entry, word)))
     parts[-1] += marks(entry)
     return tuple(parts)
 
@@ -144,7 +146,7 @@ def footnotes(entries: Iterable[Entry]) -> list[str]:
         DIRTY: "run with uncommitted changes of the code or of the experiment",
         STALE: "the code that defines the result has changed since the run",
         ASSUMED: f"with settings that the source does not give: {', '.join(names)}",
-        EDITED: "edited by hand: the content of a row has not the sum that it was written with",
+        EDITED: "edited by hand: the content of a row has not the sum that it was written with, so nothing of it counts",
     }
     return [f"{sign} {meaning}" for sign, meaning in meanings.items() if sign in used]
 

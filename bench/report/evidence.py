@@ -14,7 +14,7 @@ from ..errors import UsageError
 from ..runs import Run
 from ..store import Row
 from .cells import DIRTY, EDITED, STALE, footnotes, marks
-from .grid import Entry, collect, columns, floor_of, of_device
+from .grid import Entry, collect, columns, edited_of, floor_of, of_device
 from .saving import digest
 from .style import FILLS, Fill, Style, styles
 
@@ -71,6 +71,12 @@ class Evidence:
     gradients: Path | None = None
 
     @cached_property
+    def sound(self) -> dict[str, Row]:
+        """The rows that count, by run id: those that nobody has edited."""
+        edited = edited_of(self.rows)
+        return {run_id: row for run_id, row in self.rows.items() if run_id not in edited}
+
+    @cached_property
     def entries(self) -> list[Entry]:
         """One for each cell and metric, in the order of the experiment."""
         return collect(self.experiment, self.rows.values(), self.device)
@@ -97,8 +103,8 @@ class Evidence:
         return panels
 
     def runs_of(self, cell: Cell) -> Iterator[tuple[Run, Row]]:
-        """The runs of a cell that have a row."""
-        return ((run, self.rows[run.id]) for run in cell.runs if run.id in self.rows)
+        """The runs of a cell that have a row that counts."""
+        return ((run, self.sound[run.id]) for run in cell.runs if run.id in self.sound)
 
     def published_for(self, entry: Entry) -> float | None:
         """The published number of a cell in the task's first metric; None where it is not known."""

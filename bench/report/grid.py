@@ -28,13 +28,15 @@ class Entry:
     """One metric of one cell.
 
     values: seed -> test score, of the runs that are done. diverged counts runs whose loss or score is not finite;
-    failed those that ended in an error; missing those without a row. So these four make up `expected`, the runs that
-    the experiment asks for. dirty: rows made with uncommitted changes; stale: rows whose code has changed since.
+    failed those that ended in an error; missing those without a row; edited those whose row has not the sum that it was
+    written with: nothing of such a row counts. So these five make up `expected`, the runs that the experiment asks for.
+    dirty: rows made with uncommitted changes; stale: rows whose code has changed since.
     assumed: settings that the source of the cell does not give. seconds: training and evaluation, median of runs;
     processor_seconds: what of it the processor worked, which other work on the machine does not lengthen.
     yardsticks: scores of simple answers in this metric, by name, as the rows have them.
-    steps: seed -> training steps to solve the task, of the runs that did. edited: rows whose content has not the sum
-    that they were written with. remarks: what a table of these rows has to say of them, one line each.
+    steps: seed -> training steps to solve the task, of the runs that did. lengths: length -> seed -> test score at that
+    length, of the runs that were tested at others than they were trained at. remarks: what a table of these rows has to
+    say of them, one line each.
     """
 
     task: str
@@ -59,6 +61,7 @@ class Entry:
     commits: tuple[str, ...]
     yardsticks: Mapping[str, float]
     steps: Mapping[int, int] = field(default_factory=dict)
+    lengths: Mapping[int, Mapping[int, float]] = field(default_factory=dict)
     edited: int = 0
     remarks: tuple[str, ...] = ()
 
@@ -119,15 +122,18 @@ def collect(experiment: Experiment, rows: Iterable[Row], device: str | None = No
     """
     rows = list(rows)
     rows_by_id, device = of_device(experiment, rows, device)
+    edited = edited_of(rows_by_id)
+    sound = {run_id: row for run_id, row in rows_by_id.items() if run_id not in edited}
     tasks: dict[str, Task] = {}
     entries: list[Entry] = []
-    said = remarks(experiment, rows, rows_by_id)
+    said = remarks(experiment, rows, sound)
     for cell, label in zip(experiment.cells, _labels(experiment.cells), strict=True):
         if cell.task not in tasks:
             tasks[cell.task] = cell.runs[0].make_task()
-        common = _common(cell, experiment.preset, rows_by_id) | {"model": label, "device": device, "remarks": said}
+        common = _common(cell, experiment.preset, sound) | {"model": label, "device": device, "remarks": said}
+        common |= {"edited": sum(run.id in edited for run in cell.runs)}
         entries.extend(
-            Entry(metric=metric, **common, **_counted(cell, metric, common["rule"], rows_by_id))
+            Entry(metric=metric, **common, **_counted(cell, metric, common["rule"], sound, edited))
             for metric in tasks[cell.task].metrics
         )
     return entries
@@ -147,6 +153,11 @@ def of_device(
         raise UsageError(f"{experiment.name}: rows of {' and '.join(present)} are there: choose one with --device")
     chosen = device or (present[0] if present else None)
     return {run_id: row for (run_id, device_class), row in newest.items() if device_class == chosen}, chosen
+
+
+def edited_of(rows: Mapping[str, Row]) -> frozenset[str]:
+    """The run ids of those rows whose content has not the sum that they were written with."""
+    return frozenset(run_id for run_id, row in rows.items() if not untouched(row))
 
 
 def floor_of(entries: Iterable[Entry]) -> float:
@@ -191,7 +202,6 @@ def _common(cell: Cell, preset: Preset, rows: Mapping[str, Row]) -> dict[str, An
         "seeds": tuple(run.seed for run in cell.runs),
         "dirty": sum(bool(origin["dirty"]) for origin in origins),
         "stale": sum(row["provenance"]["source"] != provenance.source_hash(run) for run, row in present),
-        "edited": sum(not untouched(row) for _, row in present),
         "parameters": sizes[-1] if sizes else None,
         "budget": cell.budget,
         "assumed": cell.assumed,
@@ -201,12 +211,14 @@ def _common(cell: Cell, preset: Preset, rows: Mapping[str, Row]) -> dict[str, An
     }
 
 
-def _counted(cell: Cell, metric: Metric, rule: str, rows: Mapping[str, Row]) -> dict[str, Any]:
+def _counted(cell: Cell, metric: Metric, rule: str, rows: Mapping[str, Row], edited: frozenset[str]) -> dict[str, Any]:
     """The scores of a cell in one metric, and the number of runs without one."""
     values: dict[int, float] = {}
     without: Counter[str] = Counter()
     for run in cell.runs:
         row = rows.get(run.id)
+        if run.id in edited:
+            continue
         if row is None:
             without["missing"] += 1
         elif row["status"] not in FINISHED:
@@ -231,4 +243,16 @@ def _counted(cell: Cell, metric: Metric, rule: str, rows: Mapping[str, Row]) -> 
     solving = [run for run in cell.runs if run.seed in values and metric.solved(values[run.seed])]
     steps = {run.seed: count for run in solving if (count := steps_to_solve(metric, rows[run.id])) is not None}
     counts = {reason: without[reason] for reason in ("missing", "failed", "diverged")}
-    return {"values": values, "yardsticks": yardsticks, "steps": steps} | counts
+    lengths = _at_lengths(cell, metric, {run.seed: rows[run.id] for run in cell.runs if run.id in rows})
+    return {"values": values, "yardsticks": yardsticks, "steps": steps, "lengths": lengths} | counts
+
+
+def _at_lengths(cell: Cell, metric: Metric, row_of: Mapping[int, Row]) -> dict[int, dict[int, float]]:
+    """Length -> seed -> test score there, of the lengths that the experiment asks for beside its own."""
+    found: dict[int, dict[int, float]] = {}
+    for length in sorted(cell.runs[0].training.test_lengths):
+        scores = {seed: row.get("lengths", {}).get(str(length), {}).get(metric.name) for seed, row in row_of.items()}
+        finite = {seed: score for seed, score in scores.items() if score is not None and math.isfinite(score)}
+        if finite:
+            found[length] = finite
+    return found

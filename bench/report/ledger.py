@@ -155,10 +155,7 @@ def _of_cell(number: Number, found: _Found, cell: Cell, device: str | None) -> I
         entries = collect(replace(found.experiment, cells=(cell,)), rows, one)
         entry = next((entry for entry in entries if entry.metric.name == number.metric), None)
         solving = next((entry for entry in entries if entry.metric.solved_at is not None), None)
-        flaws = {
-            "edited by hand": sum(not untouched(row) for row in rows),
-            "of no commit": sum(row["provenance"]["commit"] is None for row in rows),
-        }
+        flaws = {"of no commit": sum(row["provenance"]["commit"] is None for row in rows if untouched(row))}
         unpublished = sum(id(row) in found.unpublished for row in rows)
         judgement = judge(number, entry, solving, flaws)
         yield Line(number, found.experiment.name, entry, solving, unpublished, judgement)

@@ -9,12 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from .. import statistics
 from ..ledger import Number
-from ..statistics import Interval
-from .cells import NOTHING, Text, footnotes, marks, metric_title, number
+from . import samples
+from .cells import NOTHING, WITHOUT, Text, footnotes, marks, metric_title, share_text, summary_text
 from .grid import Entry
 from .ledger import Line, metric_of, of_results, summary
+from .samples import Summary, summary_of_solved
 from .writers import Block, Table, latex, markdown
 
 RULES = (
@@ -23,9 +23,10 @@ RULES = (
     "last digit); outside of it ours are better or worse. Not judged: fewer than three runs, a run that diverged, rows "
     "that are dirty, stale, failed, of no commit or edited, another preset than published, or a count of parameters "
     "that differs by more than a tenth from that of the published settings. Where a task is solved or not, runs are "
-    "compared with a published run that did the same, those that solved it on a log scale. "
+    "compared with a published run that did the same. "
     "Ours: mean [95 % interval of the mean], number of runs; of a task that is solved or not first how many solved it "
-    "[95 % interval of their share], then the mean of the runs that are compared."
+    "[95 % interval of their share], then the mean of the runs that are compared. "
+    "Means and intervals, those that verdicts stand on too, are of errors on the log scale, else as the scores are."
 )
 """What the words of the table mean."""
 
@@ -88,20 +89,18 @@ def blocks(lines: Sequence[Line]) -> list[Block]:
     return found
 
 
-def mean_of(line: Line) -> tuple[float, Interval | None] | None:
-    """The mean of our runs that are compared and its interval; None where there is no score.
+def mean_of(line: Line) -> Summary | None:
+    """The mean of our runs that are compared and its interval, as tables have them; None where there is no score.
 
     Where none of our runs is of the published run's kind, that of all runs.
     """
-    entry, judgement = line.entry, line.judgement
-    values = judgement.compared or (() if entry is None else tuple(entry.values.values()))
-    logarithmic = judgement.logarithmic
-    if not judgement.compared and line.number.solved is not None:
-        logarithmic = not line.number.solved
-    logarithmic = logarithmic and min(values, default=0.0) > 0
-    if not values:
+    entry = line.entry
+    if entry is None:
         return None
-    return statistics.centre(values, logarithmic), statistics.interval(values, logarithmic)
+    values = line.judgement.compared or tuple(entry.values.values())
+    if line.number.solved and line.judgement.compared and line.solving is entry:
+        return summary_of_solved(entry.metric, values)
+    return samples.summary(entry.metric, values)
 
 
 def ours(line: Line) -> Text:
@@ -110,25 +109,18 @@ def ours(line: Line) -> Text:
     if entry is None or entry.missing == entry.expected:
         return NOTHING
     parts = []
-    if line.solved is not None and entry.done:
-        share = statistics.wilson(line.solved, entry.done)
-        parts.append(f"{line.solved}/{entry.done} solved [{100 * share.low:.0f}–{100 * share.high:.0f} %]")
+    if line.solving is not None and line.solving.finished:
+        share = line.solving.solved_share
+        parts.append(f"{line.solved}/{line.solving.finished} solved" + (f" {share_text(share)}" if share else ""))
     found = mean_of(line)
     if found is not None:
-        mean, interval = found
-        parts.append(_mean_text(mean, interval, entry))
+        no_interval = "" if found.interval else " (no interval)"
+        parts.append(f"{summary_text(found, entry.metric)}{no_interval}")
     parts.append(_sample(entry))
-    counts = {"diverged": entry.diverged, "failed": entry.failed, "unpublished": line.unpublished}
+    counts = {word: getattr(entry, word) for word in WITHOUT} | {"unpublished": line.unpublished}
     parts += [f"{count} {word}" for word, count in counts.items() if count]
     parts[-1] += marks(entry)
     return tuple(parts)
-
-
-def _mean_text(mean: float, interval: Interval | None, entry: Entry) -> str:
-    unit = entry.metric.unit
-    if interval is None:
-        return f"{number(mean, unit)} (no interval)"
-    return f"{number(mean, unit)} [{number(interval.low, unit)}–{number(interval.high, unit)}]"
 
 
 def _sample(entry: Entry) -> str:
@@ -211,7 +203,8 @@ def _context(lines: Sequence[Line]) -> Table:
 
 def _record(line: Line) -> dict[str, Any]:
     published, entry, judgement = line.number, line.entry, line.judgement
-    mean, interval = mean_of(line) or (None, None)
+    mean = mean_of(line)
+    interval = mean.interval if mean else None
     return {
         "source": published.source,
         "table": published.table,
@@ -235,7 +228,8 @@ def _record(line: Line) -> dict[str, Any]:
         "expected": entry.expected if entry else 0,
         "solved": line.solved,
         "compared": len(judgement.compared),
-        "mean": mean,
+        "mean": mean.mean if mean else None,
+        "mean_kind": ("geometric" if mean.logarithmic else "arithmetic") if mean else None,
         "low": interval.low if interval else None,
         "high": interval.high if interval else None,
         "interval": interval.method if interval else None,
@@ -245,6 +239,7 @@ def _record(line: Line) -> dict[str, Any]:
         "missing": entry.missing if entry else None,
         "diverged": entry.diverged if entry else None,
         "failed": entry.failed if entry else 0,
+        "edited": entry.edited if entry else 0,
         "dirty": entry.dirty if entry else 0,
         "stale": entry.stale if entry else 0,
         "unpublished": line.unpublished,

@@ -80,7 +80,7 @@ def of_overall(found: Overall) -> str:
     runs = f"{most}" if fewest == most else f"{fewest} to {most}"
     left_out = f" Left out: {', '.join(found.left_out)}." if found.left_out else ""
     interval = (
-        "no interval, because a task has a single run"
+        "no interval, because a task has fewer than three runs"
         if any(line.interval is None for line in found.lines)
         else "95 % intervals by the stratified bootstrap over runs, too narrow for few of them"
     )

@@ -23,7 +23,7 @@ FEWEST_TASKS, FEWEST_MODELS = 3, 2
 @dataclass(frozen=True)
 class Line:
     """One model. runs: how many on each task. better: probability that a run of it is better than one of the first
-    model; None for the first model itself. The intervals are None where a task has a single run.
+    model; None for the first model itself. The intervals are None where a task has fewer than three runs.
     """
 
     model: str

@@ -72,7 +72,7 @@ def draw(evidence: Evidence) -> Figure:
         above = figure.add_subplot(grid[2 * block, column])
         below = figure.add_subplot(grid[2 * block + 1, column])
         above.set_title(panel.cells[0].task)
-        _draw_losses(above, panel, evidence.rows, looks)
+        _draw_losses(above, panel, evidence.sound, looks)
         names[block] = max(names[block], _draw_scores(below, panel, looks, width))
         if column == 0:
             above.set_ylabel("training loss")

@@ -189,7 +189,7 @@ def _scores(table: Table, entries: Sequence[Entry], evidence: Evidence, cells: S
                 continue
             one = of_model[label]
             place = places[one.task, one.model]
-            seeds = _seeds(one, cells[place], evidence.rows)
+            seeds = _seeds(one, cells[place], evidence)
             what = f"{one.task}, {metric_title(one.metric)}, {one.model}"
             scores.append(Score(text, bold, _order(one), seeds, place, what))
         found.append(scores)
@@ -203,16 +203,18 @@ def _order(entry: Entry) -> float | None:
     return entry.summary.mean if entry.summary else None
 
 
-def _seeds(entry: Entry, cell: Cell, rows: Mapping[str, Row]) -> list[tuple[int, str]]:
+def _seeds(entry: Entry, cell: Cell, evidence: Evidence) -> list[tuple[int, str]]:
     found = []
     for run in cell.runs:
         score = entry.values.get(run.seed)
         if score is not None:
             text = number(score, entry.metric.unit)
             text += f", solved after {entry.steps[run.seed]} steps" if run.seed in entry.steps else ""
-        elif run.id in rows:
-            status = rows[run.id]["status"]
+        elif run.id in evidence.sound:
+            status = evidence.sound[run.id]["status"]
             text = "no score" if status == "done" else status
+        elif run.id in evidence.rows:
+            text = "edited by hand, does not count"
         else:
             text = "not run"
         found.append((run.seed, text))

@@ -33,10 +33,10 @@ def standing(line: Sequence[Entry]) -> Standing:
     Of a task that is solved or not, each run that ended counts as 1 or 0 (diverged: 0), and the exact permutation test
     of these is Fisher's. Of all others the scores are compared by `statistics.separation`, on the scale that their
     means are on. A cell with runs that diverged or failed takes no part then: the scores of the others alone would
-    flatter it. Missing runs make a sample smaller, and one that is too small for any difference to pass takes no part.
+    flatter it. Nor does one, of any task, with rows that were edited by hand. Missing runs make a sample smaller, and one that is too small for any difference to pass takes no part.
     """
     solvable = line[0].metric.solved_at is not None
-    left_out = {} if solvable else {entry.model: reason for entry in line if (reason := _unfit(entry))}
+    left_out = {entry.model: reason for entry in line if (reason := _unfit(entry, solvable))}
     found = {entry.model: entry for entry in line if entry.finished and entry.model not in left_out}
     if len(found) < 2:
         return Standing(left_out=left_out)
@@ -73,8 +73,12 @@ def too_few(sizes: Sequence[int]) -> str:
     )
 
 
-def _unfit(entry: Entry) -> str:
-    """Why the mean of a cell cannot be compared."""
+def _unfit(entry: Entry, solvable: bool) -> str:
+    """Why a cell cannot be compared."""
+    if entry.edited:
+        return "edited rows"
+    if solvable:
+        return ""
     return "diverged runs" if entry.diverged else "failed runs" if entry.failed else ""
 
 

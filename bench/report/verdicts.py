@@ -4,6 +4,11 @@ A published number is one run of somebody else's. So the question is not where o
 would: mean ± t·s·√(1 + 1/n), widened by half of the number's last printed digit. Inside, it is reproduced; outside, our
 runs are better or worse. From three runs on.
 
+**The scale** is that of the means that tables print (`samples`), so that a number's mean, its interval and its verdict
+are of one kind: errors on the log scale, scores of which more is better as they are. No error is below zero, and with
+three runs a plain interval often begins there; of a perplexity the log scale is that of the loss. Where runs lie close
+together, as most losses do, both scales give the same printed digits.
+
 **A number is not judged** where the rows cannot bear it: fewer than three runs, another preset than `published`, rows
 that are dirty, stale, failed, of no commit or edited by hand, a network whose parameters differ from the published ones
 by more than a tenth (where those are known), or a run that diverged: the others would be a sample chosen by outcome.
@@ -11,15 +16,14 @@ Runs that are still missing do no harm: they are missing because of their number
 
 **Tasks that are solved or not.** Their scores lie in two heaps, four decades apart, and a mean over both means nothing.
 So our runs are parted into those that solved the task and those that did not, and the number is compared with the heap
-of its kind: scores of solved runs on a log scale (they spread over decades, and no error is below zero), those of
-unsolved ones on a linear scale. At least three runs must be of its kind. Where the other heap is not empty and the
+of its kind. At least three runs must be of its kind. Where the other heap is not empty and the
 number lies on its side, between the two, there is no verdict. Where none of our runs is of its kind, they are better or
 worse only if there are enough of them: a run of its kind has some probability p, and that one published run has it and
 none of n runs, has at most the probability max p(1-p)^n = n^n / (n+1)^(n+1), which is below 0.05 from n = 7 on.
 
 Where the published run drew its own test examples and ours share one test set, the draw moves its score and the spread
 of our seeds does not show it: `sampling_error` of the number adds 1.96·√2 times itself, once for each of the two sets,
-to the half-width in quadrature.
+to the half-width in quadrature (on the log scale divided by our mean).
 """
 
 from __future__ import annotations
@@ -34,6 +38,7 @@ from ..ledger import Number
 from ..statistics import Interval
 from .cells import number as score_text
 from .grid import Entry
+from .samples import bounds
 
 FEWEST = 3
 """The fewest runs that a number is judged by: with two, the interval of one more run is 31 standard deviations wide."""
@@ -78,7 +83,7 @@ def judge(
 
     entry: the cell in the number's metric, None where no experiment has it. solving: the same cell in the metric that
     says whether the task is solved (it may be the same one), None where the task is not of that kind. flaws: how
-    many rows have what else forbids a verdict, by what that is, such as "edited by hand".
+    many rows have what else forbids a verdict, by what that is, such as "of no commit".
     """
     compared, logarithmic = _of_its_kind(number, entry, solving)
     if not number.judged:
@@ -120,7 +125,7 @@ def one_more_run(
     if interval is None:
         return None
     middle, half = (interval.low + interval.high) / 2, (interval.high - interval.low) / 2
-    half = math.hypot(half, NORMAL * math.sqrt(2) * sampling_error)
+    half = math.hypot(half, NORMAL * math.sqrt(2) * sampling_error / (math.exp(middle) if logarithmic else 1.0))
     low, high = middle - half, middle + half
     if not logarithmic:
         return Interval(low - digit / 2, high + digit / 2, interval.method)
@@ -132,25 +137,27 @@ def _of_its_kind(number: Number, entry: Entry | None, solving: Entry | None) -> 
     """Our scores of the runs that solved the task if the published run did, or did not if it did not; all elsewhere."""
     if entry is None:
         return (), False
+    logarithmic = entry.metric.direction == "lower"
     if solving is None or number.solved is None:
-        return tuple(entry.values.values()), False
+        return tuple(entry.values.values()), logarithmic
     alike = (
         score
         for seed, score in entry.values.items()
         if solving.metric.solved(solving.values.get(seed, math.nan)) == number.solved
     )
-    return tuple(alike), number.solved
+    return tuple(alike), logarithmic
 
 
 def _unfit(number: Number, entry: Entry, flaws: Mapping[str, int]) -> list[str]:
     """Why the rows of a cell cannot bear a verdict."""
     reasons = [] if entry.preset == "published" else [f"preset {entry.preset}"]
     present = entry.expected - entry.missing
-    counts = {"dirty": entry.dirty, "stale": entry.stale, **flaws, "failed": entry.failed}
+    counts = {"dirty": entry.dirty, "stale": entry.stale, "edited by hand": entry.edited}
+    counts |= {**flaws, "failed": entry.failed}
     reasons += [f"{count} of {present} {word}" for word, count in counts.items() if count]
     if entry.diverged:
         reasons.append(f"{entry.diverged} of {present} diverged, every run must have a score")
-    elif entry.done < FEWEST and not entry.failed:
+    elif entry.done < FEWEST and not entry.failed and not entry.edited:
         reasons.append(f"n={entry.done}, {FEWEST} are needed")
     if number.parameters is not None and entry.parameters is not None:
         difference = entry.parameters / number.parameters - 1
@@ -196,5 +203,7 @@ def _judge(number: Number, entry: Entry, compared: tuple[float, ...], logarithmi
     else:
         ours_is_lower = number.score > expected.high
         verdict = Verdict.BETTER if ours_is_lower == (number.direction == "lower") else Verdict.WORSE
+    lowest, highest = bounds(entry.metric, compared)
+    expected = expected._replace(low=max(expected.low, lowest), high=min(expected.high, highest))
     low, high = (score_text(bound, entry.metric.unit) for bound in (expected.low, expected.high))
     return Judgement(verdict, f"{found}one more run: {low} to {high}", compared, logarithmic, expected)
