@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .. import config
 from ..errors import UsageError, nearest
+from ..naming import means
 from ..places import own_folders
 from ..registry import short
 from ..runs import Run
@@ -50,7 +51,7 @@ def cases(tasks: Sequence[str] = (), models: Sequence[str] = (), folders: Sequen
     names = {"task": {case.task for case in found}, "model": {case.model for case in found}}
     for option, texts in (("task", tasks), ("model", models)):
         for text in texts:
-            if not any(text in getattr(case, option) or text in case.run.id for case in found):
+            if not any(means(text, case.run.id, getattr(case, option)) for case in found):
                 hint = nearest(text, names[option])
                 raise UsageError(
                     f"--{option} {text}: no row of results/{PREFIX}* has that in its {option} or id; {hint}"
@@ -59,8 +60,8 @@ def cases(tasks: Sequence[str] = (), models: Sequence[str] = (), folders: Sequen
     chosen = [
         case
         for case in (found if tasks else usual)
-        if (not tasks or any(_fits(text, case.task, case) for text in tasks))
-        and (not models or any(_fits(text, case.model, case) for text in models))
+        if (not tasks or any(means(text, case.run.id, case.task) for text in tasks))
+        and (not models or any(means(text, case.run.id, case.model) for text in models))
     ]
     if not chosen:
         raise UsageError(f"--task {' '.join(tasks)} --model {' '.join(models)}: no row has both")
@@ -71,10 +72,6 @@ def _stands_for_its_family(case: Case, found: Sequence[Case]) -> bool:
     """Whether its task is the only one of its name, or has the default options."""
     family = {other.task for other in found if other.run.task.name == case.run.task.name}
     return len(family) == 1 or case.run.make_task() == case.run.task_class()
-
-
-def _fits(text: str, label: str, case: Case) -> bool:
-    return text in label or text in case.run.id
 
 
 def _all(folders: Sequence[Path] | None) -> Iterator[Case]:

@@ -5,15 +5,19 @@ Both are the command `seqbench run` in a process of its own, start-up included, 
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from ..errors import UsageError
 from . import machine
@@ -29,6 +33,8 @@ rows:
   models: [rnn, lstm, gru, "tcn(kernel=7, levels=6)"]
 """
 MODELS, LIMIT = 4, 1800.0
+SUBREAPER = 36
+"""PR_SET_CHILD_SUBREAPER of Linux: orphans among the descendants become children."""
 
 
 def measure(threads: int, device: str, say: Callable[[str], None]) -> dict[str, Any]:
@@ -59,15 +65,35 @@ def _seconds(experiment: str, jobs: int, threads: int, device: str) -> float:
         (folder / "experiment.yaml").write_text(experiment, encoding="utf-8")
         words = ["run", str(folder), "--afresh", "--device", device, "--jobs", str(jobs), "--threads", str(threads)]
         begin = time.perf_counter()
-        ended = subprocess.run(
-            [sys.executable, "-m", f"{machine.__package__.rpartition('.')[0]}.cli", *words],
-            env={**os.environ, "SEQBENCH_RUNS": str(Path(place) / "runs")},
-            capture_output=True,
-            text=True,
-            timeout=LIMIT,
-        )
-        seconds = time.perf_counter() - begin
-        rows = (Path(place) / "runs" / "sweep" / "runs.jsonl").read_text(encoding="utf-8").splitlines()
-        if ended.returncode or not all(json.loads(row)["status"] == "done" for row in rows):
+        with _orphans_are_ours():
+            ended = subprocess.run(
+                [sys.executable, "-m", f"{machine.__package__.rpartition('.')[0]}.cli", *words],
+                env={**os.environ, "SEQBENCH_RUNS": str(Path(place) / "runs")},
+                capture_output=True,
+                text=True,
+                timeout=LIMIT,
+            )
+            seconds = time.perf_counter() - begin
+        made = Path(place) / "runs" / "sweep" / "runs.jsonl"
+        rows = made.read_text(encoding="utf-8").splitlines() if made.is_file() else []
+        if ended.returncode or not rows or not all(json.loads(row)["status"] == "done" for row in rows):
             raise UsageError(f"--sweep: seqbench {' '.join(words)} failed: {ended.stderr.strip()[-500:]}")
         return seconds
+
+
+@contextmanager
+def _orphans_are_ours() -> Iterator[None]:
+    """Waits at its end for processes whose parent has ended before them, so that their seconds count as ours.
+
+    The server that makes a sweep's workers outlives the command; without this its work would be that of others.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    libc, before = ctypes.CDLL(None), {one.pid for one in psutil.Process().children()}
+    libc.prctl(SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+        psutil.wait_procs([one for one in psutil.Process().children() if one.pid not in before], timeout=10)
+    finally:
+        libc.prctl(SUBREAPER, 0, 0, 0, 0)
