@@ -212,17 +212,19 @@ def _cells(
 
 
 def _told_apart(cells: list[Cell]) -> Iterator[Cell]:
-    """The cells; those of one task with the same label have their width in it, where that differs."""
+    """The cells; those of one task with the same label have in it what differs: width, head, embedding."""
     for cell in cells:
-        run = cell.runs[0]
-        sized_by = run.model_class.sized_by
-        widths = {
-            other.runs[0].model.options.get(sized_by)
-            for other in cells
-            if (other.task, other.model) == (cell.task, cell.model)
-        }
-        label = f"{cell.model}, {sized_by}={run.model.options.get(sized_by)}" if len(widths) > 1 else cell.model
-        yield replace(cell, model=label)
+        alike = [_distinguished(other) for other in cells if (other.task, other.model) == (cell.task, cell.model)]
+        own = _distinguished(cell).items()
+        differing = [f"{key}={value}" for key, value in own if any(other.get(key) != value for other in alike)]
+        yield replace(cell, model=", ".join([cell.model, *differing]))
+
+
+def _distinguished(cell: Cell) -> dict[str, Any]:
+    """What a cell's label has only where it is needed, by name."""
+    run = cell.runs[0]
+    sized_by = run.model_class.sized_by
+    return {sized_by: run.model.options.get(sized_by), "head": str(run.head), "embedding": str(run.embedding)}
 
 
 def _check_lengths(task: Task, training: Training) -> None:

@@ -189,10 +189,18 @@ def _closure(files: Iterable[Path]) -> dict[Path, tuple[str, str]]:
         name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
         if path in seen or name in STANDS_APART:
             continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        seen[path] = name, _meaning(tree)
-        waiting.extend(_imported(tree, path))
+        there = path.stat()
+        meaning, imported = _read(path, there.st_mtime_ns, there.st_size)
+        seen[path] = name, meaning
+        waiting.extend(imported)
     return seen
+
+
+@lru_cache(maxsize=1024)
+def _read(path: Path, modified: int, size: int) -> tuple[str, tuple[Path, ...]]:
+    """What a source means and what it imports of the suite: read once, however many tasks and models rest on it."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return _meaning(tree), tuple(_imported(tree, path))
 
 
 def _imported(tree: ast.Module, path: Path) -> Iterator[Path]:

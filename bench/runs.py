@@ -115,8 +115,16 @@ class Run:
         options = {key: value for key, value in self.model.options.items() if key != self.model_class.sized_by}
         return label(Spec(self.model.name, options), self.model_class)
 
+    @property
+    def ends(self) -> dict[str, str]:
+        """`head` and `embedding` in the notation, as far as they are not the task's own."""
+        named = {"head": self.head, "embedding": self.embedding}
+        own = {"head": sizing.head_for(self.task_class, None), "embedding": sizing.embedding_for(self.task_class, None)}
+        return {key: str(spec) for key, spec in named.items() if spec != own[key]}
+
     def __str__(self) -> str:
-        return f"{self.task_label} {self.model_label} seed {self.seed}"
+        ends = "".join(f", {key}={text}" for key, text in self.ends.items())
+        return f"{self.task_label} {self.model_label}{ends} seed {self.seed}"
 
 
 def from_config(config: Mapping[str, Any], folder: Path | None = None) -> Run:
@@ -130,6 +138,9 @@ def from_config(config: Mapping[str, Any], folder: Path | None = None) -> Run:
     for kind in kinds:
         _, options = registry.resolve(kind, specs[kind], folder)
         specs[kind] = Spec(specs[kind].name, options)
+    specs["head"] = sizing.canonical_head(specs["head"])  # JSON has lists for tuples
+    if "embedding" in specs:
+        specs["embedding"] = sizing.canonical_embedding(specs["embedding"])
     training = Training(**checked("training", options_of(Training), config["training"]))
     return Run(**specs, training=training, seed=config["seed"], precision=config["precision"], folder=folder)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from ..models.base import Model
 from ..models.embeddings import Embedding
@@ -16,7 +17,7 @@ from ..models.network import Network
 from ..tasks.base import Continuous, Task
 from . import registry
 from .errors import UsageError, nearest
-from .notation import Spec, parse
+from .notation import Spec, parse, written
 from .options import checked, options_of
 
 LARGEST_WIDTH = 1 << 20
@@ -24,6 +25,9 @@ LINEAR = Spec("linear")
 """The read-out where neither a person nor the task names one."""
 EMBEDDING = Spec("embedding")
 """The embedding of symbols, likewise."""
+_TOO_LARGE = ("allocate memory", "out of memory", "size calculation overflowed")
+"""What torch says in its errors where a tensor is too large."""
+_FILLS = {getattr(torch.Tensor, name) for name in ("uniform_", "normal_", "fill_", "zero_", "copy_", "__setitem__")}
 
 
 def build(
@@ -50,22 +54,48 @@ def build(
         matrix = front.weight if front is not None else None
         readout = make_head(body.features, task.outputs, matrix, **head.options)
         return Network(body, readout, task.reads, front)
-    except (ValueError, RuntimeError) as error:  # torch's word for sizes that no memory has
-        raise UsageError(str(error).partition("\n")[0]) from error
+    except (ValueError, RuntimeError, MemoryError) as error:
+        raise UsageError(_in_words(error, model, options)) from error
+
+
+def _in_words(error: Exception, model: type[Model], options: Mapping[str, Any]) -> str:
+    """The first line of an error; what torch says of sizes that no memory has, as a person would say it."""
+    text = str(error).partition("\n")[0]
+    if not isinstance(error, MemoryError) and not any(part in text for part in _TOO_LARGE):
+        return text
+    known = options_of(model)
+    given = {key: value for key, value in options.items() if key not in known or value != known[key].default}
+    named = ", ".join(f"{key}={written(value)}" for key, value in given.items()) or model.sized_by
+    return f"{named}: such a network has more numbers than memory holds; a smaller {model.sized_by} is needed"
 
 
 def _features(model: type[Model], options: Mapping[str, Any]) -> int:
-    """W of a model with these options, whatever its input; on torch's meta device it costs no random draw."""
-    with torch.device("meta"):
+    """W of a model with these options, whatever its input."""
+    with torch.device("meta"), _NoNumbers():
         return model(1, **options).features
 
 
-def head_for(task: Task, text: str | None) -> Spec:
+class _NoNumbers(TorchFunctionMode):
+    """Within it nothing is drawn or filled in: on torch's meta device there is nowhere to put it.
+
+    Not for the draws' sake: there torch has them from `torch._dynamo`, which takes more than a second to import.
+    """
+
+    def __torch_function__(
+        self, function: Any, types: Any, arguments: tuple[Any, ...] = (), named: Mapping[str, Any] | None = None
+    ) -> Any:
+        named = named or {}
+        if function in _FILLS or getattr(function, "__module__", None) == torch.nn.init.__name__:
+            return named["tensor"] if "tensor" in named else arguments[0]
+        return function(*arguments, **named)
+
+
+def head_for(task: Task | type[Task], text: str | None) -> Spec:
     """The read-out that `text` names, or else the task. Raises UsageError for an unknown one."""
     return canonical_head(parse(text or task.head))
 
 
-def embedding_for(task: Task, text: str | None) -> Spec:
+def embedding_for(task: Task | type[Task], text: str | None) -> Spec:
     """The embedding that `text` names, or else the task. Raises UsageError for an unknown option."""
     return canonical_embedding(parse(text or task.embedding))
 
@@ -94,7 +124,7 @@ def on_paper(
     task: Task, model: type[Model], options: Mapping[str, Any], head: Spec = LINEAR, embedding: Spec = EMBEDDING
 ) -> Network:
     """The network without its numbers (torch's meta device): to count it costs no memory and no random draw."""
-    with torch.device("meta"):
+    with torch.device("meta"), _NoNumbers():
         return build(task, model, options, head, embedding)
 
 

@@ -186,6 +186,8 @@ class CausalConvolution(nn.Module):
 
 
 def _norm(direction: Tensor) -> Tensor:  # (O, C, k) -> (O, 1, 1)
+    if direction.is_meta:  # only counted, and torch's answer there would take a second to import
+        return direction.new_empty(len(direction), 1, 1)
     return torch.linalg.vector_norm(direction, dim=(1, 2), keepdim=True)
 
 

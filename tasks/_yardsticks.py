@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from ._text import Ids
 
@@ -53,6 +52,8 @@ def nats(train: Ids, size: int, valid: Pairs, test: Pairs) -> Nats:
     >>> np.exp(-np.array(found[:2])).round(4).tolist(), round(found.weight, 3)
     ([0.2857, 0.5], 1.0)
     """
+    from scipy.optimize import minimize_scalar  # here, because it takes 0.2 s that only this needs
+
     counts, follow = np.zeros(size, np.int64), np.zeros(size, np.int64)
     asked = [before.astype(np.int64) * size + wanted for before, wanted in (valid, test)]
     needed = np.unique(np.concatenate(asked))

@@ -289,3 +289,20 @@ def test_widths_tell_models_apart(tmp_path: Path) -> None:
     models = '["gru(width=[8, 16])", "lstm(width=4)"]'
     (tmp_path / "experiment.yaml").write_text(f"question: q\nrows:\n- task: adding\n  models: {models}\n")
     assert [cell.model for cell in load(tmp_path).cells] == ["gru, width=8", "gru, width=16", "lstm"]
+
+
+def test_ends_tell_models_apart(tmp_path: Path) -> None:
+    models = """
+  - {model: gru(width=8), head: tied}
+  - {model: gru(width=8), head: tied(dropout=0.1)}
+  - {model: gru(width=9), head: tied, embedding: embedding(std=0.1)}
+  - lstm(width=4)
+  - {model: rnn(width=4), head: tied}"""
+    (tmp_path / "experiment.yaml").write_text(f"question: q\nrows:\n- task: ptb-char\n  models: {models}\n")
+    assert [cell.model for cell in load(tmp_path).cells] == [
+        "gru, width=8, head=tied, embedding=embedding(width=100)",
+        "gru, width=8, head=tied(dropout=0.1), embedding=embedding(width=100)",
+        "gru, width=9, head=tied, embedding=embedding(std=0.1)",
+        "lstm",
+        "rnn",
+    ]

@@ -108,6 +108,7 @@ def test_head_embedding_and_precision_are_part_of_a_texts_id() -> None:
         dataclasses.replace(run, precision="bfloat16"),
     ]
     assert len({run.id, *(other.id for other in others)}) == 1 + len(others)
+    others.append(make_run("ptb-char", "gru(width=8)", head="adaptive(cutoffs=[5, 9])"))
     for other in others:
         assert from_config(json.loads(json.dumps(other.config))) == other
 
@@ -258,6 +259,23 @@ def test_labels(task: str, model: str, task_label: str, model_label: str) -> Non
     assert str(run) == f"{task_label} {model_label} seed 3"
 
 
+@pytest.mark.parametrize(
+    ("task", "ends", "shown"),
+    [
+        ("adding", {"head": "linear(std=0.01)"}, "adding(length=600) gru, head=linear(std=0.01) seed 0"),
+        ("adding", {"head": "linear(std=none)"}, "adding(length=600) gru seed 0"),
+        ("ptb-char", {"head": "softmax", "embedding": "embedding(width=100)"}, "ptb-char(eos=one) gru seed 0"),
+        (
+            "ptb-char",
+            {"head": "tied", "embedding": "embedding(width=100, dropout=0.1)"},
+            "ptb-char(eos=one) gru, head=tied, embedding=embedding(width=100, dropout=0.1) seed 0",
+        ),
+    ],
+)
+def test_a_run_names_the_ends_that_are_not_the_tasks_own(task: str, ends: dict[str, str], shown: str) -> None:
+    assert str(make_run(task, "gru(width=8)", **ends)) == shown
+
+
 def test_a_label_keeps_what_is_not_known_any_more() -> None:
     cls = registry.find("model", "gru")
     assert label(Spec("a/gru", {"width": 128, "gone": 1}), cls) == "gru(gone=1)"
@@ -293,5 +311,5 @@ def test_settings_that_are_refused(settings: dict[str, Any]) -> None:
 
 
 def test_another_precision_is_refused() -> None:
-    with pytest.raises(UsageError, match="precision=float64: one of float32, bfloat16 is needed"):
+    with pytest.raises(UsageError, match="precision=float64: one of float32, tf32, bfloat16 is needed"):
         dataclasses.replace(make_run("adding", "rnn"), precision="float64")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from typing import Any
 
@@ -296,3 +297,25 @@ def test_counting_draws_nothing() -> None:
 def test_what_a_model_refuses_is_one_line() -> None:
     with pytest.raises(UsageError, match="dropout: acts between layers and there is 1"):
         sizing.on_paper(task_of("adding(length=20)"), *resolved("lstm(dropout=0.5)"))
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), MemoryError]
+)
+def test_a_network_beyond_memory_is_refused_in_words(error: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    task, (cls, options) = task_of("adding(length=20)"), resolved("lstm(width=3000000000, layers=2)")
+    expected = (
+        "width=3000000000, layers=2: such a network has more numbers than memory holds; a smaller width is needed"
+    )
+    for make in (sizing.on_paper, sizing.build):
+        with pytest.raises(UsageError) as raised:
+            make(task, cls, options)
+        assert str(raised.value) == expected
+
+    @functools.wraps(cls.__init__)
+    def fails(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(cls, "__init__", fails)
+    with pytest.raises(UsageError, match="width=3000000000, layers=2: such a network has more numbers than memory"):
+        sizing.build(task, cls, options)
