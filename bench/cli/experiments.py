@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from ..errors import UsageError
 from .facts import Json, console, show_json
+from .writing import writing
 
 if TYPE_CHECKING:
     from ..config import Experiment
@@ -71,14 +73,21 @@ def device_named(name: str) -> str:
     return name
 
 
+def _number_or_auto(text: str) -> str:
+    if text != "auto" and (not text.isdecimal() or int(text) < 1):
+        raise typer.BadParameter(f"{text}: a number of at least 1 is needed, or auto")
+    return text
+
+
 def run(
     directory: Dir,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda where there is one.")] = "auto",
     jobs: Annotated[
-        str, typer.Option(help="Runs at a time, or auto: one a core, or on a GPU as many as pay there.")
+        str,
+        typer.Option(callback=_number_or_auto, help="Runs at a time; auto: one a core, or on a GPU as many as pay."),
     ] = "auto",
     threads: Annotated[int, typer.Option(min=1, help="Threads of each run, on a CPU.")] = 1,
-    only: Annotated[list[str] | None, typer.Option(help="Only runs whose label or id has this text in it.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Only runs with these words in their label, or an id.")] = None,
     seeds: Annotated[str | None, typer.Option(help="These seeds instead of the experiment's: 0,1 or 0-4.")] = None,
     afresh: Annotated[bool, typer.Option("--afresh", help="Train all runs, whatever is there already.")] = False,
     stale: Annotated[bool, typer.Option("--stale", help="Train again what an older source has made.")] = False,
@@ -96,17 +105,19 @@ def run(
 
     Example: seqbench run results/quick --seeds 0 --only tcn
     """
-    from .. import planning, sweep
+    from .. import naming, planning, sweep
 
-    experiment, chosen, at_a_time = load(directory, seeds), device_named(device), _jobs(jobs)
+    experiment, chosen, at_a_time = load(directory, seeds), device_named(device), None if jobs == "auto" else int(jobs)
     from ..store import Workplace
 
     workplace = Workplace(experiment.folder)
     planned = planning.plan(experiment, workplace, chosen, afresh, stale)
     if only:
-        planned = [item for item in planned if any(text in f"{item.run} {item.run.id}" for text in only)]
-        if not planned:
-            raise UsageError(f"--only {' '.join(only)}: no run of {directory} has that in its label or id")
+        named = [(item.run.id, str(item.run)) for item in planned]
+        if (text := naming.unmet(only, named)) is not None:
+            there = naming.listed(named)
+            raise UsageError(f"--only {text!r}: no run of {directory} has that in its label or begins with it: {there}")
+        planned = [item for item in planned if any(naming.means(text, item.run.id, str(item.run)) for text in only)]
     out = console()
     if dry_run:
         if json:
@@ -126,15 +137,6 @@ def run(
     if result.exit_code in (sweep.OUT_OF_TIME, sweep.INTERRUPTED, sweep.TERMINATED):
         out.print(f"not done yet; go on with: seqbench run {shlex.quote(directory)}", style="yellow")
     raise typer.Exit(result.exit_code)
-
-
-def _jobs(text: str) -> int | None:
-    """How many runs at a time; None for auto."""
-    if text == "auto":
-        return None
-    if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"--jobs {text}: a number of at least 1 is needed, or auto")
-    return int(text)
 
 
 def _answer(experiment: Experiment, workplace: Any, device: str, out: Console, figure: bool) -> None:
@@ -241,6 +243,7 @@ def table(
     ledger: Annotated[
         bool, typer.Option("--ledger", help="The published numbers, ours, and the verdicts (no DIR: all of them).")
     ] = False,
+    out: Annotated[Path | None, typer.Option(help="A file to write it to, in place of printing it.")] = None,
 ) -> None:
     """Prints the table of an experiment: every cell of its grid, with what is missing, and the seeds behind it.
 
@@ -250,15 +253,25 @@ def table(
     Example: seqbench table results/quick --format latex
     """
     if ledger:
-        typer.echo(_ledger(directories, format.value, device, working), nl=False)
-        return
-    if not directories or len(directories) > 1:
+        text = _ledger(directories, format.value, device, working)
+    elif not directories or len(directories) > 1:
         raise UsageError("table: one DIR is needed, such as results/quick; only --ledger takes none, or several")
+    else:
+        text = _table(directories[0], format.value, device, working)
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    with writing(out):
+        out.write_text(text, encoding="utf-8")
+    typer.echo(f"wrote {out}")
+
+
+def _table(directory: str, format: Any, device: str | None, working: bool) -> str:
     from ..report.grid import collect
     from ..report.tables import table as write
 
-    experiment, rows = _rows(directories[0], working)
-    typer.echo(write(collect(experiment, rows, device), format.value, experiment.question), nl=False)
+    experiment, rows = _rows(directory, working)
+    return write(collect(experiment, rows, device), format, experiment.question)
 
 
 def _ledger(directories: list[str] | None, format: str, device: str | None, working: bool) -> str:
