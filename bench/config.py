@@ -215,16 +215,15 @@ def _told_apart(cells: list[Cell]) -> Iterator[Cell]:
     """The cells; those of one task with the same label have in it what differs: width, head, embedding."""
     for cell in cells:
         alike = [_distinguished(other) for other in cells if (other.task, other.model) == (cell.task, cell.model)]
-        own = _distinguished(cell).items()
-        differing = [f"{key}={value}" for key, value in own if any(other.get(key) != value for other in alike)]
+        differing = [text for text in _distinguished(cell) if any(text not in other for other in alike)]
         yield replace(cell, model=", ".join([cell.model, *differing]))
 
 
-def _distinguished(cell: Cell) -> dict[str, Any]:
-    """What a cell's label has only where it is needed, by name."""
+def _distinguished(cell: Cell) -> list[str]:
+    """What a cell's label has only where it is needed."""
     run = cell.runs[0]
     sized_by = run.model_class.sized_by
-    return {sized_by: run.model.options.get(sized_by), "head": str(run.head), "embedding": str(run.embedding)}
+    return [f"{sized_by}={run.model.options.get(sized_by)}", f"head={run.head}", str(run.embedding)]
 
 
 def _check_lengths(task: Task, training: Training) -> None:

@@ -115,15 +115,10 @@ class Run:
         options = {key: value for key, value in self.model.options.items() if key != self.model_class.sized_by}
         return label(Spec(self.model.name, options), self.model_class)
 
-    @property
-    def ends(self) -> dict[str, str]:
-        """`head` and `embedding` in the notation, as far as they are not the task's own."""
-        named = {"head": self.head, "embedding": self.embedding}
-        own = {"head": sizing.head_for(self.task_class, None), "embedding": sizing.embedding_for(self.task_class, None)}
-        return {key: str(spec) for key, spec in named.items() if spec != own[key]}
-
     def __str__(self) -> str:
-        ends = "".join(f", {key}={text}" for key, text in self.ends.items())
+        head, embedding = sizing.head_for(self.task_class, None), sizing.embedding_for(self.task_class, None)
+        ends = f", head={self.head}" if self.head != head else ""
+        ends += f", {self.embedding}" if self.embedding != embedding else ""
         return f"{self.task_label} {self.model_label}{ends} seed {self.seed}"
 
 

@@ -300,9 +300,9 @@ def test_ends_tell_models_apart(tmp_path: Path) -> None:
   - {model: rnn(width=4), head: tied}"""
     (tmp_path / "experiment.yaml").write_text(f"question: q\nrows:\n- task: ptb-char\n  models: {models}\n")
     assert [cell.model for cell in load(tmp_path).cells] == [
-        "gru, width=8, head=tied, embedding=embedding(width=100)",
-        "gru, width=8, head=tied(dropout=0.1), embedding=embedding(width=100)",
-        "gru, width=9, head=tied, embedding=embedding(std=0.1)",
+        "gru, width=8, head=tied, embedding(width=100)",
+        "gru, width=8, head=tied(dropout=0.1), embedding(width=100)",
+        "gru, width=9, head=tied, embedding(std=0.1)",
         "lstm",
         "rnn",
     ]

@@ -268,7 +268,7 @@ def test_labels(task: str, model: str, task_label: str, model_label: str) -> Non
         (
             "ptb-char",
             {"head": "tied", "embedding": "embedding(width=100, dropout=0.1)"},
-            "ptb-char(eos=one) gru, head=tied, embedding=embedding(width=100, dropout=0.1) seed 0",
+            "ptb-char(eos=one) gru, head=tied, embedding(width=100, dropout=0.1) seed 0",
         ),
     ],
 )
