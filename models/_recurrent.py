@@ -15,7 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from . import base
+from ._compiling import fast
 from ._options import at_least, one_of, probability
+from ._recurrences import Cell, recurrence
 
 Weights = list[Tensor]
 """Of one layer with G gates: input (G·W, C), recurrent (G·W, W), and their two biases (G·W,)."""
@@ -81,6 +83,20 @@ class Recurrent(base.Model):
 
     def forward(self, inputs: Tensor, state: base.State = None) -> tuple[Tensor, base.State]:
         """Features (B, T, W) of inputs (B, T, C), and the list of the layers' states after the last step."""
+        features, after = self._layers(inputs, state)
+        return self.output_dropout(features), after
+
+    def read(self, inputs: Tensor, reads: int | None = None) -> Tensor:
+        """Features (B, R, W) of the last steps of whole sequences, see `base.Model.read`.
+
+        Where one step is read, the state after it is what it shows: no gradient (B, T, W) that is zero elsewhere.
+        """
+        if reads != 1 or self.output_dropout.drops_elements:
+            return super().read(inputs, reads)
+        _, after = self._layers(inputs, None)
+        return self.output_dropout(self.shown(after[-1]).unsqueeze(1))  # (B, 1, W)
+
+    def _layers(self, inputs: Tensor, state: base.State) -> tuple[Tensor, list[Any]]:
         features = self.input_dropout(inputs)  # (B, T, C)
         before = [None] * len(self.cells) if state is None else state
         after = []
@@ -91,7 +107,12 @@ class Recurrent(base.Model):
             weights = [input_weight, self.weight_drop(recurrent_weight), *biases]
             features, memory = self.run(features, memory, weights)  # (B, T, W)
             after.append(memory)
-        return self.output_dropout(features), after
+        return features, after
+
+    def shown(self, memory: Any) -> Tensor:
+        """The hidden states (B, W) in what a layer remembers."""
+        hidden: Tensor = memory
+        return hidden
 
     @abstractmethod
     def run(self, inputs: Tensor, memory: Any, weights: Weights) -> tuple[Tensor, Any]:
@@ -101,17 +122,24 @@ class Recurrent(base.Model):
         """
 
 
-def fused(
-    kernel: Callable[..., Any], inputs: Tensor, memory: Tensor | tuple[Tensor, Tensor], weights: Weights
-) -> tuple[Tensor, ...]:
-    """Runs one of PyTorch's recurrent kernels (`torch.lstm`, `torch.gru`, …) as one layer, batch first, no dropout.
+def layer(
+    cell: Cell, kernel: Callable[..., Any], inputs: Tensor, hidden: Tensor, memory: Tensor | None, weights: Weights
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """One layer over a piece: hidden states (B, T, W) of inputs (B, T, C), and hidden and memory (B, W) after it.
 
-    inputs (B, T, C); memory (1, B, W), for an LSTM two of them. Returns hidden states (B, T, W) and memory.
+    `kernel` is torch's own (`torch.lstm`, `torch.gru`, …), `cell` ours, which computes the same; memory is None for
+    all but an LSTM.
     """
+    if fast(inputs, hidden, memory, *weights):
+        return recurrence(cell, inputs, hidden, memory, weights)
+    before = hidden[None] if memory is None else (hidden[None], memory[None])
     # The kernels' `train` flag keeps what a backward pass needs. Ours does not depend on the mode: gradients are
     # also taken in evaluation mode, and none in a training mode without grad.
     biases, layers, dropout, train, bidirectional, batch_first = True, 1, 0.0, torch.is_grad_enabled(), False, True
-    return kernel(inputs, memory, weights, biases, layers, dropout, train, bidirectional, batch_first)
+    outputs, hidden, *memories = kernel(
+        inputs, before, weights, biases, layers, dropout, train, bidirectional, batch_first
+    )
+    return outputs, hidden[0], memories[0][0] if memories else None
 
 
 def weights_of(cell: nn.Module) -> Weights:

@@ -49,6 +49,15 @@ class Model(nn.Module, ABC):
         fed in pieces gives what the whole gives (in evaluation mode).
         """
 
+    def read(self, inputs: Tensor, reads: int | None = None) -> Tensor:
+        """Features (B, R, W) of the last R = `reads` steps (None: of all) of whole sequences (B, T, C).
+
+        For those who need no state: what `forward` gives, as fast as the architecture can give it. An architecture
+        may override this to leave out what does not reach the steps that are read.
+        """
+        features, _ = self(inputs)
+        return features if reads is None else features[:, -reads:]
+
 
 def detached(state: State) -> State:
     """The same state cut off from the computation that gave it: no gradient flows through it any more."""
@@ -85,6 +94,11 @@ class Dropout(nn.Module):
         # empty_like lays the mask out as `like`, so that dropping in a transposed view (B, T, C) copies nothing.
         mask = torch.empty_like(like) if self.kind == "element" else like.new_empty((like.shape[0], 1, like.shape[2]))
         return mask.bernoulli_(kept, generator=self.generator).div_(kept)
+
+    @property
+    def drops_elements(self) -> bool:
+        """Whether it draws a number for each step of a sequence now, so that what it drops depends on how many."""
+        return self.training and self.probability > 0 and self.kind == "element"
 
     def forward(self, inputs: Tensor) -> Tensor:  # (B, T, C) -> (B, T, C)
         if not self.training or self.probability == 0:

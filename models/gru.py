@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ._options import at_least, one_of
-from ._recurrent import Recurrent, Weights, chrono_bias, fused, set_gate_bias
+from ._recurrences import GRU
+from ._recurrent import Recurrent, Weights, chrono_bias, layer, set_gate_bias
 
 UPDATE_GATE = 1
 """Where this gate stands in PyTorch's stacked weights: reset, update, candidate."""
@@ -87,8 +88,8 @@ class Model(Recurrent):
         hidden = inputs.new_zeros(len(inputs), self.features) if memory is None else memory  # (B, W)
         if self.reset == "before":
             return reset_before(inputs, hidden, weights)
-        outputs, last = fused(torch.gru, inputs, hidden[None], weights)
-        return outputs, last[0]
+        outputs, last, _ = layer(GRU, torch.gru, inputs, hidden, None, weights)
+        return outputs, last
 
 
 def reset_before(inputs: Tensor, hidden: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ._options import at_least
-from ._recurrent import Recurrent, Weights, chrono_bias, fused, set_gate_bias
+from ._recurrences import LSTM
+from ._recurrent import Recurrent, Weights, chrono_bias, layer, set_gate_bias
 
 INPUT_GATE, FORGET_GATE = 0, 1
 """Where these gates stand in PyTorch's stacked weights: input, forget, candidate, output."""
@@ -89,6 +90,10 @@ class Model(Recurrent):
                 set_gate_bias(cell, FORGET_GATE, bias)
                 set_gate_bias(cell, INPUT_GATE, -bias)
 
+    def shown(self, memory: tuple[Tensor, Tensor]) -> Tensor:
+        """The hidden states (B, W) in a pair (h, c)."""
+        return memory[0]
+
     def run(
         self, inputs: Tensor, memory: tuple[Tensor, Tensor] | None, weights: Weights
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
@@ -97,5 +102,6 @@ class Model(Recurrent):
             zeros = inputs.new_zeros(len(inputs), self.features)  # (B, W)
             memory = zeros, zeros
         hidden, cell = memory
-        outputs, hidden, cell = fused(torch.lstm, inputs, (hidden[None], cell[None]), weights)
-        return outputs, (hidden[0], cell[0])
+        outputs, hidden, after = layer(LSTM, torch.lstm, inputs, hidden, cell, weights)
+        assert after is not None
+        return outputs, (hidden, after)

@@ -42,6 +42,17 @@ class Network(nn.Module):
             features = features[:, -reads:]  # (B, R, W)
         return self.head(features), state  # (B, R, O)
 
+    def read(self, inputs: Tensor, reads: int | Tensor | None = None) -> Any:
+        """The head's answer for whole sequences of which no state is needed; faster than `forward` for some bodies."""
+        if self.embedding is not None:
+            inputs = self.embedding(inputs)  # (B, T) -> (B, T, C)
+        reads = self.reads if reads is None else reads
+        if isinstance(reads, Tensor):
+            features = self.body.read(inputs).take_along_dim(reads.unsqueeze(2), 1)  # (B, R, W)
+        else:
+            features = self.body.read(inputs, reads)  # (B, R, W)
+        return self.head(features)  # (B, R, O)
+
     def seed_dropout(self, generator: torch.Generator) -> None:
         """Gives all dropout inside the stream from which it draws (a generator on the network's device)."""
         seed_dropout(self, generator)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ._options import one_of
-from ._recurrent import Recurrent, Weights, fused
+from ._recurrences import RNN_RELU, RNN_TANH
+from ._recurrent import Recurrent, Weights, layer
 
 
 class Model(Recurrent):
@@ -66,6 +67,6 @@ class Model(Recurrent):
     def run(self, inputs: Tensor, memory: Tensor | None, weights: Weights) -> tuple[Tensor, Tensor]:
         """One layer: hidden states (B, T, W) of inputs (B, T, C), and the last of them, (B, W)."""
         hidden = inputs.new_zeros(len(inputs), self.features) if memory is None else memory  # (B, W)
-        kernel = torch.rnn_tanh if self.nonlinearity == "tanh" else torch.rnn_relu
-        outputs, last = fused(kernel, inputs, hidden[None], weights)
-        return outputs, last[0]
+        cell, kernel = (RNN_TANH, torch.rnn_tanh) if self.nonlinearity == "tanh" else (RNN_RELU, torch.rnn_relu)
+        outputs, last, _ = layer(cell, kernel, inputs, hidden, None, weights)
+        return outputs, last

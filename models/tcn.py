@@ -10,7 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import base
+from ._compiling import fast
+from ._dilated import dilated_block
 from ._options import at_least, one_of, probability
+from ._products import padded
 
 
 class Model(base.Model):
@@ -89,6 +92,29 @@ class Model(base.Model):
             after.extend(histories)
         return features.transpose(1, 2), after  # (B, T, W)
 
+    def read(self, inputs: Tensor, reads: int | None = None) -> Tensor:
+        """Features (B, R, W) of the last steps of whole sequences, see `base.Model.read`.
+
+        Where only the last step is read, level l is computed at the steps that reach it: every 2^l-th, counted from
+        the end. On these the convolution has neighbours, as if it were not dilated. That is a geometric series of
+        steps in place of T for each level, and the same sums.
+        """
+        blocks = [block for block in self.blocks if isinstance(block, Block)]
+        thinned = reads == 1 and not any(block.dropout.drops_elements for block in blocks)
+        fused = fast(inputs, blocks[0].first.bias)
+        if not thinned and not fused:
+            return super().read(inputs, reads)
+        features = inputs if fused else inputs.transpose(1, 2)  # (B, T, C), (B, C, T) for torch's convolutions
+        for block in blocks:
+            dilation = 1 if thinned else block.first.dilation
+            features = block.fused(features, dilation) if fused else block(features, None, None, dilation)[0]
+            if thinned:
+                steps = features.shape[1 if fused else 2]
+                kept = slice((steps - 1) % 2, None, 2)
+                features = features[:, kept] if fused else features[:, :, kept]
+        features = features[..., : self.features] if fused else features.transpose(1, 2)
+        return features if reads is None else features[:, -reads:]  # (B, R, W)
+
 
 class Block(nn.Module):
     """One level: two dilated causal convolutions, each with ReLU and dropout, and the residual around them."""
@@ -113,13 +139,29 @@ class Block(nn.Module):
             self.residual = nn.Conv1d(inputs, outputs, 1)
             nn.init.normal_(self.residual.weight, 0.0, residual_std)
 
+    def fused(self, inputs: Tensor, dilation: int) -> Tensor:
+        """The block by our own kernels, on whole sequences: (B, T, C_i) -> (B, T, C_{i+1}), both padded with zeros."""
+        residual = None
+        if isinstance(self.residual, nn.Conv1d):
+            assert self.residual.bias is not None
+            residual = self.residual.weight, self.residual.bias
+        elif inputs.shape[2] != (columns := padded(self.first.channels)):  # the first block, whose inputs are not
+            inputs = F.pad(inputs, (0, columns - inputs.shape[2]))
+        masks: tuple[Tensor | None, Tensor | None] = None, None
+        if self.training and self.dropout.probability > 0:
+            outputs, (batch, steps) = len(self.first.bias), inputs.shape[:2]
+            like = inputs.new_empty((batch, outputs, steps)).transpose(1, 2)  # lies as in `forward`: the same draws
+            masks = self.dropout.mask(like), self.dropout.mask(like)
+        first, second = ((part.weight(), part.bias) for part in (self.first, self.second))
+        return dilated_block(inputs, first, second, residual, masks, dilation)
+
     def forward(
-        self, inputs: Tensor, first: Tensor | None, second: Tensor | None
+        self, inputs: Tensor, first: Tensor | None, second: Tensor | None, dilation: int | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:  # (B, C_i, T) -> (B, C_{i+1}, T) and the histories of both convolutions
         # relu_ in place: a convolution's backward pass does not need its own output, so nothing is lost.
-        hidden, first = self.first(inputs, first)
+        hidden, first = self.first(inputs, first, dilation)
         hidden = self._drop(hidden.relu_())
-        hidden, second = self.second(hidden, second)
+        hidden, second = self.second(hidden, second, dilation)
         hidden = self._drop(hidden.relu_())
         return (hidden + self.residual(inputs)).relu_(), first, second
 
@@ -162,22 +204,23 @@ class CausalConvolution(nn.Module):
         """w (O, C, k)."""
         return self.direction if self.gain is None else self.direction * (self.gain / _norm(self.direction))
 
-    def forward(self, inputs: Tensor, history: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(self, inputs: Tensor, history: Tensor | None, dilation: int | None = None) -> tuple[Tensor, Tensor]:
         """Outputs (B, O, T) of inputs (B, C, T) after `history` (B, C, (k-1)d), and the history for what follows.
 
-        `history` is None at the start of a sequence, where it would be zeros.
+        `history` is None at the start of a sequence, where it would be zeros. Another `dilation` than its own is for
+        whole sequences of which not every step is there.
         """
-        weight = self.weight()
+        weight, dilation = self.weight(), dilation or self.dilation
         if history is None:
             # In a short piece the first taps never leave the zeros: no need to pad for them and multiply by nothing.
-            taps = min(self.kernel, 1 + (inputs.shape[2] - 1) // self.dilation)
+            taps = min(self.kernel, 1 + (inputs.shape[2] - 1) // dilation)
             weight = weight[:, :, self.kernel - taps :]
-            padded = F.pad(inputs, ((taps - 1) * self.dilation, 0)) if taps > 1 else inputs
+            before = F.pad(inputs, ((taps - 1) * dilation, 0)) if taps > 1 else inputs
             history = _last(inputs, self.history)
         else:
-            padded = torch.cat([history, inputs], dim=2)
-            history = _last(padded, self.history)
-        return F.conv1d(padded, weight, self.bias, dilation=self.dilation), history
+            before = torch.cat([history, inputs], dim=2)
+            history = _last(before, self.history)
+        return F.conv1d(before, weight, self.bias, dilation=dilation), history
 
     def extra_repr(self) -> str:
         outputs, channels, kernel = self.direction.shape

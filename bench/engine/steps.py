@@ -169,6 +169,8 @@ class TrainingStep(_Step):
         super().__init__(task, split, network, lane or device_of(torch.device(device)).lane())
         self.optimizer, self.precision, self.clip = optimizer, run.precision, run.training.clip
         self.batch = run.training.batch
+        if self.lane.captures:  # the steps before a capture run without one, of which torch would warn
+            vars(optimizer)["_warned_capturable_if_run_uncaptured"] = True
         self.parameters = list(network.parameters())
         drawing = (part.generator for part in network.modules() if isinstance(part, Dropout))
         self.generator = next((generator for generator in drawing if generator is not None), None)

@@ -1,0 +1,299 @@
+"""The loops over time of RNN, LSTM and GRU for Numba, on a slice of a batch, forwards and backwards.
+
+All arrays are time-major, contiguous and of one floating type. Of a layer with G gates, B sequences, T steps:
+inputs (T, B, C); hidden (T+1, B, W) with the state before step t at t; cells the same for an LSTM, else not looked
+at; kept (T, B, S·W): what the backward pass needs of the gates, or (1, B, S·W) where there will be none.
+input_weight (C, P) and recurrent_weight (W, P) are transposed and padded with zeros to P columns, biases (P,) too.
+
+The backward loops go from the last step to the first. of_outputs (T, B, W): the gradient of the hidden states, or
+(0, 0, 0) for none. recurrent_weight (G·W, Q) is here as torch keeps it, padded to Q columns, and input_weight
+(G·W, J) likewise. to_hidden (B, Q), to_cells (B, W): the gradient that comes from what follows; at the end they hold
+what goes to what came before. of_inputs (T, B, J), or no steps where it is not wanted. Each slice of the batch adds
+the gradients of the weights at its own slot: of_input_weight (slots, C, P), of_recurrent_weight (slots, W, P),
+of_bias (slots, S·W padded).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._activations import sigmoids, tanhs
+from ._compiling import kernel
+from ._products import multiply_add
+
+
+@kernel
+def _start(out, bias):
+    """Every row of out (rows, P) begins with the bias (P,)."""
+    for row in range(out.shape[0]):
+        for column in range(out.shape[1]):
+            out[row, column] = bias[column]
+
+
+@kernel
+def lstm_forward(
+    inputs, hidden, cells, kept, input_weight, recurrent_weight, input_bias, recurrent_bias, first, end, slot
+):
+    """Fills hidden[1:], cells[1:] and kept (input gate, forget gate, candidate, output gate) of first … end-1."""
+    steps, batch, channels = inputs.shape
+    width, columns, rows = hidden.shape[2], input_weight.shape[1], end - first
+    gates = np.zeros((rows, columns), inputs.dtype)
+    of_all, x, h = gates.reshape(-1), inputs.reshape(-1), hidden.reshape(-1)
+    from_input, from_hidden = input_weight.reshape(-1), recurrent_weight.reshape(-1)
+    bias = input_bias + recurrent_bias
+    keeps = 1 if kept.shape[0] == steps else 0
+    for t in range(steps):
+        begin = t * batch + first
+        _start(gates, bias)
+        multiply_add(of_all, 0, columns, x, begin * channels, channels, 1, 0,
+                     from_input, 0, columns, 1, channels, rows, 4 * width)  # fmt: skip
+        multiply_add(of_all, 0, columns, h, begin * width, width, 1, 0,
+                     from_hidden, 0, columns, 1, width, rows, 4 * width)  # fmt: skip
+        for row in range(rows):
+            gate, before = gates[row], cells[t, first + row]
+            cell, state = cells[t + 1, first + row], hidden[t + 1, first + row]
+            sigmoids(gate, 0, 2 * width)
+            tanhs(gate, 2 * width, 3 * width)
+            sigmoids(gate, 3 * width, 4 * width)
+            write, keep = gate[:width], gate[width : 2 * width]
+            candidate, show = gate[2 * width : 3 * width], gate[3 * width : 4 * width]
+            for j in range(width):
+                cell[j] = keep[j] * before[j] + write[j] * candidate[j]
+                state[j] = cell[j]
+            tanhs(state, 0, width)
+            for j in range(width):
+                state[j] *= show[j]
+            if keeps:
+                record = kept[t, first + row]
+                for j in range(4 * width):
+                    record[j] = gate[j]
+
+
+@kernel
+def _piece(rows):
+    """Steps whose gates' gradients are held before they go into those of the weights: their product wants depth."""
+    return max(1, 256 // rows)
+
+
+@kernel
+def _collect(
+    of_gates, inputs, hidden, input_weight, of_inputs, of_input_weight, of_recurrent_weight, of_bias,
+    input_part, recurrent_part, columns, start, first,
+):  # fmt: skip
+    """Adds what of_gates (N, rows, S·W padded) of steps start … start+N-1 says of inputs and weights.
+
+    Of its columns those of the input matrix begin at `input_part`, those of the recurrent one at `recurrent_part`.
+    """
+    steps, rows, row = of_gates.shape
+    batch, channels, width, across = inputs.shape[1], inputs.shape[2], hidden.shape[2], of_input_weight.shape[1]
+    of_all, x, h = of_gates.reshape(-1), inputs.reshape(-1), hidden.reshape(-1)
+    to_input, to_recurrent, begin = of_input_weight.reshape(-1), of_recurrent_weight.reshape(-1), start * batch + first
+    multiply_add(to_recurrent, 0, across, h, begin * width, 1, width, batch * width,
+                 of_all, recurrent_part, row, steps, rows, width, columns)  # fmt: skip
+    multiply_add(to_input, 0, across, x, begin * channels, 1, channels, batch * channels,
+                 of_all, input_part, row, steps, rows, channels, columns)  # fmt: skip
+    for n in range(steps):
+        for sequence in range(rows):
+            for column in range(row):
+                of_bias[column] += of_gates[n, sequence, column]
+    weight, below, back = input_weight.reshape(-1), of_inputs.reshape(-1), input_weight.shape[1]
+    for n in range(steps if of_inputs.shape[0] > 0 else 0):
+        multiply_add(below, (begin + n * batch) * back, back, of_all, n * rows * row + input_part, row, 1, 0,
+                     weight, 0, back, 1, columns, rows, channels)  # fmt: skip
+
+
+@kernel
+def lstm_backward(
+    of_outputs, inputs, hidden, cells, kept, input_weight, recurrent_weight, to_hidden, to_cells, of_inputs,
+    of_input_weight, of_recurrent_weight, of_bias, first, end, slot,
+):  # fmt: skip
+    """Gradients of input gate, forget gate, candidate and output gate, in this order."""
+    steps, width, rows, row_size = inputs.shape[0], hidden.shape[2], end - first, of_bias.shape[1]
+    across = recurrent_weight.shape[1]
+    of_gates = np.zeros((_piece(rows), rows, row_size), hidden.dtype)
+    of_all, back, weight = of_gates.reshape(-1), to_hidden.reshape(-1), recurrent_weight.reshape(-1)
+    given, held = of_outputs.shape[0] > 0, 0
+    squashed, one = np.zeros(width, hidden.dtype), hidden.dtype.type(1)  # a plain 1 would make float64 of float32
+    for t in range(steps - 1, -1, -1):
+        held += 1
+        now = of_gates.shape[0] - held  # the piece is filled from its end, so that its steps ascend
+        for row in range(first, end):
+            upper, lower = of_gates[now, row - first], kept[t, row]
+            write, keep = lower[:width], lower[width : 2 * width]
+            candidate, show = lower[2 * width : 3 * width], lower[3 * width :]
+            of_write, of_keep = upper[:width], upper[width : 2 * width]
+            of_candidate, of_show = upper[2 * width : 3 * width], upper[3 * width : 4 * width]
+            cell, before, of_state, of_cell = cells[t + 1, row], cells[t, row], to_hidden[row], to_cells[row]
+            if given:
+                more = of_outputs[t, row]
+                for j in range(width):
+                    of_state[j] += more[j]
+            for j in range(width):
+                squashed[j] = cell[j]
+            tanhs(squashed, 0, width)
+            for j in range(width):
+                of_cell[j] += of_state[j] * show[j] * (one - squashed[j] * squashed[j])
+                of_show[j] = of_state[j] * squashed[j] * show[j] * (one - show[j])
+            for j in range(width):
+                of_write[j] = of_cell[j] * candidate[j] * write[j] * (one - write[j])
+                of_candidate[j] = of_cell[j] * write[j] * (one - candidate[j] * candidate[j])
+            for j in range(width):
+                of_keep[j] = of_cell[j] * before[j] * keep[j] * (one - keep[j])
+                of_cell[j] *= keep[j]
+            for j in range(of_state.size):
+                of_state[j] = 0
+        multiply_add(back, first * across, across, of_all, now * rows * row_size, row_size, 1, 0,
+                     weight, 0, across, 1, 4 * width, rows, width)  # fmt: skip
+        if held == of_gates.shape[0] or t == 0:
+            _collect(of_gates[now:], inputs, hidden, input_weight, of_inputs, of_input_weight[slot],
+                     of_recurrent_weight[slot], of_bias[slot], 0, 0, 4 * width, t, first)  # fmt: skip
+            held = 0
+
+
+@kernel
+def gru_forward(
+    inputs, hidden, cells, kept, input_weight, recurrent_weight, input_bias, recurrent_bias, first, end, slot
+):
+    """Fills hidden[1:] and kept (reset gate, update gate, candidate, and what the reset gate was multiplied with)."""
+    steps, batch, channels = inputs.shape
+    width, columns, rows = hidden.shape[2], input_weight.shape[1], end - first
+    gates, recurrent = np.zeros((rows, columns), inputs.dtype), np.zeros((rows, columns), inputs.dtype)
+    of_all, of_recurrent, x, h = gates.reshape(-1), recurrent.reshape(-1), inputs.reshape(-1), hidden.reshape(-1)
+    from_input, from_hidden = input_weight.reshape(-1), recurrent_weight.reshape(-1)
+    one = hidden.dtype.type(1)  # a plain 1 would make float64 of float32
+    keeps = 1 if kept.shape[0] == steps else 0
+    for t in range(steps):
+        begin = t * batch + first
+        _start(gates, input_bias)
+        _start(recurrent, recurrent_bias)
+        multiply_add(of_all, 0, columns, x, begin * channels, channels, 1, 0,
+                     from_input, 0, columns, 1, channels, rows, 3 * width)  # fmt: skip
+        multiply_add(of_recurrent, 0, columns, h, begin * width, width, 1, 0,
+                     from_hidden, 0, columns, 1, width, rows, 3 * width)  # fmt: skip
+        for row in range(rows):
+            gate, before, state = gates[row], hidden[t, first + row], hidden[t + 1, first + row]
+            more = recurrent[row, : 2 * width]
+            for j in range(more.size):
+                gate[j] += more[j]
+            sigmoids(gate, 0, 2 * width)
+            reset, update, candidate = gate[:width], gate[width : 2 * width], gate[2 * width : 3 * width]
+            past = recurrent[row, 2 * width : 3 * width]
+            for j in range(width):
+                candidate[j] += reset[j] * past[j]
+            tanhs(candidate, 0, width)
+            for j in range(width):
+                state[j] = (one - update[j]) * candidate[j] + update[j] * before[j]
+            if keeps:
+                record = kept[t, first + row]
+                for j in range(3 * width):
+                    record[j] = gate[j]
+                record = record[3 * width :]
+                for j in range(width):
+                    record[j] = past[j]
+
+
+@kernel
+def gru_backward(
+    of_outputs, inputs, hidden, cells, kept, input_weight, recurrent_weight, to_hidden, to_cells, of_inputs,
+    of_input_weight, of_recurrent_weight, of_bias, first, end, slot,
+):  # fmt: skip
+    """Gradients of candidate, reset gate, update gate, and of what the reset gate is multiplied with, in this order."""
+    steps, width, rows, row_size = inputs.shape[0], hidden.shape[2], end - first, of_bias.shape[1]
+    across = recurrent_weight.shape[1]
+    of_gates = np.zeros((_piece(rows), rows, row_size), hidden.dtype)
+    of_all, back, weight = of_gates.reshape(-1), to_hidden.reshape(-1), recurrent_weight.reshape(-1)
+    given, held = of_outputs.shape[0] > 0, 0
+    one = hidden.dtype.type(1)
+    for t in range(steps - 1, -1, -1):
+        held += 1
+        now = of_gates.shape[0] - held  # the piece is filled from its end, so that its steps ascend
+        for row in range(first, end):
+            upper, lower = of_gates[now, row - first], kept[t, row]
+            reset, update = lower[:width], lower[width : 2 * width]
+            candidate, past = lower[2 * width : 3 * width], lower[3 * width :]
+            of_candidate, of_reset = upper[:width], upper[width : 2 * width]
+            of_update, of_past = upper[2 * width : 3 * width], upper[3 * width : 4 * width]
+            before, of_state = hidden[t, row], to_hidden[row]
+            if given:
+                more = of_outputs[t, row]
+                for j in range(width):
+                    of_state[j] += more[j]
+            for j in range(width):
+                of_update[j] = of_state[j] * (before[j] - candidate[j]) * update[j] * (one - update[j])
+                of_candidate[j] = of_state[j] * (one - update[j]) * (one - candidate[j] * candidate[j])
+            for j in range(width):
+                of_past[j] = of_candidate[j] * reset[j]
+                of_reset[j] = of_candidate[j] * past[j] * reset[j] * (one - reset[j])
+            for j in range(width):
+                of_state[j] *= update[j]
+        multiply_add(back, first * across, across, of_all, now * rows * row_size + width, row_size, 1, 0,
+                     weight, 0, across, 1, 3 * width, rows, width)  # fmt: skip
+        if held == of_gates.shape[0] or t == 0:
+            _collect(of_gates[now:], inputs, hidden, input_weight, of_inputs, of_input_weight[slot],
+                     of_recurrent_weight[slot], of_bias[slot], 0, width, 3 * width, t, first)  # fmt: skip
+            held = 0
+
+
+@kernel
+def rnn_forward(
+    inputs, hidden, cells, kept, input_weight, recurrent_weight, input_bias, recurrent_bias, first, end, slot
+):
+    """Fills hidden[1:] of a network with tanh; of one with relu where `cells` has no steps."""
+    steps, batch, channels = inputs.shape
+    width, columns, rows = hidden.shape[2], input_weight.shape[1], end - first
+    sums = np.zeros((rows, columns), inputs.dtype)
+    of_all, x, h = sums.reshape(-1), inputs.reshape(-1), hidden.reshape(-1)
+    from_input, from_hidden = input_weight.reshape(-1), recurrent_weight.reshape(-1)
+    bias, zero = input_bias + recurrent_bias, hidden.dtype.type(0)
+    relu = cells.shape[0] == 0
+    for t in range(steps):
+        begin = t * batch + first
+        _start(sums, bias)
+        multiply_add(of_all, 0, columns, x, begin * channels, channels, 1, 0,
+                     from_input, 0, columns, 1, channels, rows, width)  # fmt: skip
+        multiply_add(of_all, 0, columns, h, begin * width, width, 1, 0,
+                     from_hidden, 0, columns, 1, width, rows, width)  # fmt: skip
+        for row in range(rows):
+            total, state = sums[row], hidden[t + 1, first + row]
+            if relu:
+                for j in range(width):
+                    state[j] = zero if total[j] < zero else total[j]  # a NaN comes through
+            else:
+                tanhs(total, 0, width)
+                for j in range(width):
+                    state[j] = total[j]
+
+
+@kernel
+def rnn_backward(
+    of_outputs, inputs, hidden, cells, kept, input_weight, recurrent_weight, to_hidden, to_cells, of_inputs,
+    of_input_weight, of_recurrent_weight, of_bias, first, end, slot,
+):  # fmt: skip
+    """Gradients of what goes into tanh, or into relu where `cells` has no steps."""
+    steps, width, rows, row_size = inputs.shape[0], hidden.shape[2], end - first, of_bias.shape[1]
+    across = recurrent_weight.shape[1]
+    of_gates = np.zeros((_piece(rows), rows, row_size), hidden.dtype)
+    of_all, back, weight = of_gates.reshape(-1), to_hidden.reshape(-1), recurrent_weight.reshape(-1)
+    given, held = of_outputs.shape[0] > 0, 0
+    one, zero = hidden.dtype.type(1), hidden.dtype.type(0)
+    relu = cells.shape[0] == 0
+    for t in range(steps - 1, -1, -1):
+        held += 1
+        now = of_gates.shape[0] - held  # the piece is filled from its end, so that its steps ascend
+        for row in range(first, end):
+            upper, state, of_state = of_gates[now, row - first], hidden[t + 1, row], to_hidden[row]
+            if given:
+                more = of_outputs[t, row]
+                for j in range(width):
+                    of_state[j] += more[j]
+            for j in range(width):
+                slope = (one if state[j] > zero else zero) if relu else one - state[j] * state[j]
+                upper[j] = of_state[j] * slope
+            for j in range(of_state.size):
+                of_state[j] = zero
+        multiply_add(back, first * across, across, of_all, now * rows * row_size, row_size, 1, 0,
+                     weight, 0, across, 1, 1 * width, rows, width)  # fmt: skip
+        if held == of_gates.shape[0] or t == 0:
+            _collect(of_gates[now:], inputs, hidden, input_weight, of_inputs, of_input_weight[slot],
+                     of_recurrent_weight[slot], of_bias[slot], 0, 0, 1 * width, t, first)  # fmt: skip
+            held = 0
