@@ -25,7 +25,7 @@ Strata = Sequence[Sequence[float]]
 
 RESAMPLES = 10_000
 FEWEST = 3
-"""The fewest runs of a task that are drawn again: two have three means, and the interval of most tasks seems certain."""
+"""The fewest runs of a task that are drawn again: two have only three means, and their interval seems certain."""
 
 
 def normalised(score: float, floor: float, reference: float) -> float:

@@ -178,9 +178,7 @@ def _of_answers(experiment: Experiment, rows: Sequence[Row], stale: bool) -> Ite
             yield Finding(path.name, f"rows have grown stale since; seqbench publish marks them with {STALE}", "stale")
         else:
             yield Finding(path.name, f"not what the rows give: {_first_difference(shown, texts[device])}")
-    yield from _of_figures(experiment, rows)
-    if not stale:  # which figures mark: then they look otherwise in any case
-        yield from _of_looks(experiment, rows, device)
+    yield from _of_figures(experiment, rows, device, stale)
 
 
 def _unmarked(text: str) -> str:
@@ -195,26 +193,24 @@ def _first_difference(shown: str, wanted: str) -> str:
     return "its line ends" if number is None else f"line {number} is another"
 
 
-def _of_figures(experiment: Experiment, rows: Sequence[Row]) -> Iterator[Finding]:
-    """Figures must be there, and say that they are made of these rows."""
-    for name in publishing.FIGURES:
-        if not (experiment.folder / name).is_file():
-            yield Finding(name, "not there, though there are rows; seqbench publish draws it")
-    for path in _answers(experiment.folder):
-        found = digest_of(path) if path.name != publishing.TABLE else digest(rows)
-        if found != digest(rows):
+def _of_figures(experiment: Experiment, rows: Sequence[Row], device: str | None, stale: bool) -> Iterator[Finding]:
+    """All figures that the rows give must be there, and say that they are made of these rows.
+
+    They should look as these rows make them look; no error, as other versions of matplotlib draw otherwise. Where rows
+    are stale figures mark it, and look otherwise in any case.
+    """
+    folder, made_of = experiment.folder, digest(rows)
+    for path in _answers(folder):
+        found = digest_of(path) if path.name != publishing.TABLE else made_of
+        if found != made_of:
             what = "does not say of which rows it was made" if found is None else "made of other rows"
             yield Finding(path.name, f"{what}; seqbench publish draws it anew")
-
-
-def _of_looks(experiment: Experiment, rows: Sequence[Row], device: str | None) -> Iterator[Finding]:
-    """Figures should look as these rows make them look; no error, as other versions of matplotlib draw otherwise."""
     with tempfile.TemporaryDirectory() as place:
         for path in publishing.write_figures(experiment, rows, Path(place), device):
-            shown = experiment.folder / path.name
-            if not shown.is_file() or digest_of(shown) != digest_of(path):
-                continue  # which is said already
-            if path.read_bytes() != shown.read_bytes():
+            shown = folder / path.name
+            if not shown.is_file():
+                yield Finding(path.name, "not there, though there are rows; seqbench publish draws it")
+            elif not stale and digest_of(shown) == made_of and path.read_bytes() != shown.read_bytes():
                 what = "looks otherwise when it is drawn here: another version of matplotlib or of the code, or an edit"
                 yield Finding(path.name, what, "remark")
 
@@ -228,8 +224,13 @@ def summary(report: Report) -> list[str]:
         if finding.kind != "error":
             others.setdefault(finding.what, []).append(finding.where)
     for what, places in others.items():
-        lines.append(f"{where}: {places[0] if len(places) == 1 else f'{len(places)} rows'}: {what}")
-    words = {"error": ("error", "errors"), "stale": ("stale", "stale"), "remark": ("remark", "remarks")}
+        many = "files" if all(re.fullmatch(r"\S+\.\w+", place) for place in places) else "rows"
+        lines.append(f"{where}: {places[0] if len(places) == 1 else f'{len(places)} {many}'}: {what}")
+    words: dict[Kind, tuple[str, str]] = {
+        "error": ("error", "errors"),
+        "stale": ("stale", "stale"),
+        "remark": ("remark", "remarks"),
+    }
     counts = [(report.count(kind), of_one, of_several) for kind, (of_one, of_several) in words.items()]
     found = ", ".join(
         f"{count} {of_one if count == 1 else of_several}" for count, of_one, of_several in counts if count
@@ -258,14 +259,19 @@ def record(reports: Iterable[Report]) -> list[dict[str, Any]]:
 
 
 def check_ledger(results: Path) -> list[Report]:
-    """The ledger of the published rows of all experiments in a folder, where there is one: is it what the rows give?"""
+    """The ledger of the published rows of all experiments in a folder: is it there, and what the rows give?
+
+    Nothing where it need not be there: no experiment of the folder is judged by a published number.
+    """
     path = results / publishing.LEDGER
-    if not path.is_file():
+    lines = of_results(results)
+    if all(line.folder is None for line in lines) and not path.is_file():
         return []
     report = Report(path)
-    lines = of_results(path.parent)
-    report.rows = sum(line.entry.done for line in lines if line.entry is not None)
-    if ledger(lines) != path.read_text(encoding="utf-8"):
+    report.rows = sum(line.entry.done for line in lines if line.entry is not None and line.number.judged)
+    if not path.is_file():
+        report.findings.append(Finding(path.name, "not there; seqbench publish writes it"))
+    elif ledger(lines) != path.read_text(encoding="utf-8"):
         stale = any(line.entry is not None and line.entry.stale for line in lines)
         what = "not what the rows give; seqbench publish writes it anew"
         report.findings.append(Finding(path.name, what, "stale" if stale else "error"))

@@ -49,6 +49,8 @@ from .repeatable import repeatable
 from .runs import Run
 from .training import Stopped, train
 
+FILE = "gradients.csv"
+"""The name of a file of measurements, in an experiment's folder or its working area."""
 EXAMPLES = 32
 """Examples of the test split that a norm is the mean of."""
 STEPS = 1000

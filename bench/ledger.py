@@ -46,6 +46,8 @@ VALUE_KEYS = {
     "parameters": Option("parameters", int | None, None, False),
     "solved": Option("solved", bool | None, None, False),
     "sampling_error": Option("sampling_error", float, 0.0, False),
+    "experiment": Option("experiment", str | None, None, False),
+    "variants": Option("variants", list[Any], [], False),
     "cannot": Option("cannot", str, "", False),
     "note": Option("note", str, "", False),
 }
@@ -56,12 +58,13 @@ class Number:
     """One number as a paper prints it.
 
     source, table, row, name: where it stands, in the source's words. task: in our notation. model: ours of the same
-    kind, None where we have none. printed: the number as printed; direction: whether lower or higher is better.
-    size: the number of parameters as printed; parameters: what the published settings count, where that is known.
-    experiment: the folder whose rows are judged, None for a number that is context only. solved: whether the
-    published run solved the task, None where that is no question. sampling_error: standard error of the score that
-    the draw of the published run's own test examples makes, 0 where all runs have the same. cannot: why no verdict is
-    possible, empty where one is. note and row_note: what else a reader should know, of the number and of its row.
+    kind, None where we have none. printed: the number as printed; direction: whether lower or higher is better. size:
+    the number of parameters as printed; parameters: what the published settings count, where that is known. experiment:
+    the folder whose rows are judged, None for a number that is context only. variants: further folders, whose rows are
+    judged on lines of their own: of other settings or sizes. solved: whether the published run solved the task, None
+    where that is no question. sampling_error: standard error of the score that the draw of the published run's own test
+    examples makes, 0 where all runs have the same. cannot: why no verdict is possible, empty where one is. note and
+    row_note: what else a reader should know, of the number and of its row.
     """
 
     source: str
@@ -81,6 +84,12 @@ class Number:
     cannot: str
     note: str
     row_note: str
+    variants: tuple[str, ...] = ()
+
+    @property
+    def experiments(self) -> tuple[str, ...]:
+        """All folders whose rows are judged, the variants last."""
+        return () if self.experiment is None else (self.experiment, *self.variants)
 
     @property
     def score(self) -> float:
@@ -148,18 +157,23 @@ def _numbers(marked: Marked, path: Path_, given: Any, sources: Mapping[str, str]
         _check_number(marked, (*at, "value"), value["value"])
         if value["model"] is not None:
             _check_name(marked, (*at, "model"), "model", value["model"])
-        elif row["experiment"] is not None:
+        elif row["experiment"] is not None or value["experiment"] is not None:
             raise marked.error(at, f"{value['name']}: a number that is judged needs the model that is judged by it")
         if value["sampling_error"] < 0 or (value["sampling_error"] and value["solved"]):
             raise marked.error((*at, "sampling_error"), "0 or more is needed, and 0 of a run that solved the task")
+        judging = value["experiment"] or row["experiment"]
+        if value["variants"] and (judging is None or not all(isinstance(name, str) for name in value["variants"])):
+            raise marked.error((*at, "variants"), "names of folders are needed, beside the experiment that is judged")
         words = {"cannot": value["cannot"], "note": value["note"], "row_note": row["note"]}
         content: dict[str, Any] = {
-            **{key: row[key] for key in ("table", "row", "task", "metric", "direction", "experiment")},
+            **{key: row[key] for key in ("table", "row", "task", "metric", "direction")},
             **{key: value[key] for key in ("name", "model", "parameters", "solved", "sampling_error")},
             **{key: " ".join(text.split()) for key, text in words.items()},
             "source": sources[row["source"]],
             "printed": value["value"],
             "size": value["size"] or row["size"],
+            "experiment": judging,
+            "variants": tuple(value["variants"]),
         }
         yield at, Number(**content)
 

@@ -20,7 +20,10 @@ def experiment_folder(named: str | Path) -> Path:
     if not folder.is_absolute() and (own / "experiment.yaml").is_file():
         return own
     if folder.is_dir():
-        raise UsageError(f"{folder}: no experiment.yaml there")
+        raise UsageError(
+            f"{folder}: no experiment.yaml there; name a folder that has one, such as results/quick "
+            "(bench/config.py explains what to write in one of your own)"
+        )
     known = [f"results/{own.name}" for own in own_folders()]
     raise UsageError(f"{folder}: no such experiment; {nearest(str(folder), known)}")
 

@@ -7,19 +7,20 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import provenance
+from . import gradient_flow, provenance
 from .config import Experiment
 from .errors import UsageError
 from .ledger import read as published_numbers
-from .report.figures import overview
+from .report import figures
 from .report.grid import collect
+from .report.ledger import printed_scores
 from .report.ledger_table import write_ledger
 from .report.tables import table
 from .store import FINISHED, Row, Workplace, latest, untouched
 
 TABLE, LEDGER = "table.md", "ledger.md"
-FIGURES = ("overview.png", "overview.svg")
-"""What `write_figures` draws."""
+FORMATS = ("png", "svg")
+"""What figures in an experiment's folder are, for a screen and for print."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Publication:
 
 
 def publish(experiment: Experiment, device: str | None = None) -> Publication:
-    """Moves clean, finished rows into the folder and makes its table and figure anew, and the ledger that judges it.
+    """Moves clean, finished rows into the folder and makes its table and figures anew, and the ledger that judges it.
 
     Rows that are dirty, stale, unfinished, edited by hand or not of this experiment are left where they are.
     device: which rows the table shows, where there are those of a CPU and of a GPU.
@@ -91,24 +92,40 @@ def _why_not(row: Row, sources: dict[str, str]) -> str | None:
 
 
 def write_answers(experiment: Experiment, device: str | None = None) -> list[Path]:
-    """Writes `table.md`, `overview.png` and `overview.svg` of the published rows; none where there are no rows."""
+    """Writes `table.md` and the figures of the published rows; none where there are no rows.
+
+    A figure of before that these rows do not give any more is taken away.
+    """
     rows = Workplace(experiment.folder).published.read()
     if not rows:
         return []
     path = experiment.folder / TABLE
     path.write_text(table(collect(experiment, rows, device), "md", experiment.question), encoding="utf-8")
-    return [path, *write_figures(experiment, rows, experiment.folder, device)]
+    drawn = write_figures(experiment, rows, experiment.folder, device)
+    for name in (f"{name}.{format}" for name in figures.FIGURES for format in FORMATS):
+        if experiment.folder / name not in drawn:
+            (experiment.folder / name).unlink(missing_ok=True)
+    return [path, *drawn]
 
 
 def _write_ledger(experiment: Experiment) -> list[Path]:
     """The ledger beside the experiment's folder, where a published number is judged by this experiment."""
-    judging = {Path(number.experiment).name for number in published_numbers() if number.experiment}
-    if experiment.name not in judging or not Workplace(experiment.folder).published.path.is_file():
+    judging = {Path(name).name for number in published_numbers() for name in number.experiments}
+    if experiment.name not in judging:
         return []
     written = write_ledger(experiment.folder.resolve().parent / LEDGER)
     return [written] if written else []
 
 
 def write_figures(experiment: Experiment, rows: Sequence[Row], place: Path, device: str | None = None) -> list[Path]:
-    """Draws the figures that stand in an experiment's folder, from these rows, into `place`."""
-    return overview(experiment, rows, place / "overview", device)
+    """Draws all figures that these rows and the measurements in the experiment's folder give, into `place`."""
+    measured = experiment.folder / gradient_flow.FILE
+    return figures.write(
+        experiment,
+        rows,
+        place,
+        device,
+        published=printed_scores(experiment),
+        gradients=measured if measured.is_file() else None,
+        formats=FORMATS,
+    ).written

@@ -5,7 +5,7 @@ A sum proves that a row was not edited since it was signed, not that it was whol
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 

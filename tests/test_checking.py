@@ -19,6 +19,7 @@ from seqbench.bench.report.saving import digest
 from seqbench.bench.store import Row, Workplace, signed
 from test_sweep import OWN_TASK
 
+SKETCHED = ("overview.png", "overview.svg")
 HARMLESS = OWN_MODEL.replace("BODY", "inputs = inputs * 1.0")
 
 
@@ -43,6 +44,8 @@ def folder(tmp_path: Path, finished: Path, request: pytest.FixtureRequest) -> Pa
     """A copy of it, with figures like those that this test draws."""
     copy = Path(shutil.copytree(finished, tmp_path / "results" / "own"))
     if "drawn" not in request.fixturenames:
+        for path in (*copy.glob("*.png"), *copy.glob("*.svg")):
+            path.unlink()
         publishing.write_figures(config.load(copy), rows_in(copy), copy)
     return copy
 
@@ -52,7 +55,7 @@ def sketched(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     """Figures are drawn in no time, except where a test asks for `drawn`."""
 
     def sketch(experiment: config.Experiment, rows: list[Row], place: Path, device: str | None = None) -> list[Path]:
-        origin, paths = f"seqbench rows {digest(rows)}", [place / name for name in publishing.FIGURES]
+        origin, paths = f"seqbench rows {digest(rows)}", [place / name for name in SKETCHED]
         information = PngInfo()
         information.add_text("Source", origin)
         Image.new("L", (1, 1)).save(paths[0], pnginfo=information)
@@ -86,7 +89,7 @@ def test_a_folder_in_order(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.chdir(folder.parents[1])
     answer = seqbench("verify", "--static", "results/own")
     assert (answer.code, answer.out) == (0, "results/own: 2 rows, all of one piece\n")
-    assert {path.name for path in folder.iterdir()} >= {"table.md", *publishing.FIGURES}
+    assert {path.name for path in folder.iterdir()} >= {"table.md", *SKETCHED, "scores.svg"}
 
 
 def test_nothing_is_written(folder: Path) -> None:
@@ -228,9 +231,9 @@ def test_figures_without_an_origin_or_not_there(folder: Path) -> None:
     code, findings = answered(folder)
     assert code == 1
     assert [(one["where"], one["what"].partition(";")[0]) for one in findings] == [
-        ("overview.png", "not there, though there are rows"),
         ("mine.svg", "does not say of which rows it was made"),
         ("overview.svg", "does not say of which rows it was made"),
+        ("overview.png", "not there, though there are rows"),
     ]
 
 

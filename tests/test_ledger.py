@@ -67,6 +67,27 @@ def test_every_number_is_of_a_task_and_a_metric_of_ours(number: Number) -> None:
     assert number.model is None or number.model in registry.listing("model")
 
 
+VARIED = [(number, name) for number in JUDGED for name in number.variants]
+
+
+@pytest.mark.parametrize(("number", "name"), VARIED, ids=[f"{name} {number.task}" for number, name in VARIED])
+def test_every_variant_has_one_cell_too(number: Number, name: str) -> None:
+    cells = [cell for cell in loaded(name).cells if (cell.task, cell.runs[0].model.name) == (number.task, number.model)]
+    assert (len(cells), loaded(name).preset) == (1, "published")
+    assert name != number.experiment
+
+
+def test_the_five_lstms_of_another_size_are_judged_at_their_own() -> None:
+    own = [number for number in JUDGED if number.experiment == "results/bai2018-lstm-sizes"]
+    assert [number.row for number in own] == ["JSB Chorales", "Nottingham", "Word PTB", "Char PTB", "Char text8"]
+    for number in own:
+        (cell,) = [cell for cell in loaded("results/bai2018-lstm-sizes").cells if cell.task == number.task]
+        run = cell.runs[0]
+        assert number.parameters is not None
+        assert run.make_network(run.make_task()).parameter_count == pytest.approx(number.parameters, rel=1e-3)
+    assert sum("mnist-dropout" in name for number in JUDGED for name in number.variants) == 2
+
+
 @pytest.mark.parametrize("number", JUDGED, ids=names(JUDGED))
 def test_every_judged_number_has_one_cell_in_its_experiment(number: Number) -> None:
     assert number.experiment is not None

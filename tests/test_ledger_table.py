@@ -236,6 +236,26 @@ def test_the_ledger_of_a_results_folder_is_of_its_published_rows(
     assert "1 reproduced" in path.read_text(encoding="utf-8")
 
 
+def test_variants_are_judged_on_lines_of_their_own(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    variant = write(experiment.folder.parent / "larger", JSB.replace("width=4", "width=5"))
+    numbers = (number("8.10", variants=("results/larger",)), number("7.00", name="b"))
+    monkeypatch.setattr(report, "read", lambda: numbers)
+    lay_out(experiment, gru_rows(experiment))
+    path = experiment.folder.parent / "ledger.md"
+    assert write_ledger(path) == path
+    assert "larger" not in path.read_text(encoding="utf-8"), "before it is run"
+    lay_out(variant, [made(run, score) for run, score in zip(variant.cells[0].runs, (6.0, 6.1, 6.2), strict=True)])
+    found = report.of_results(path.parent)
+    assert [(line.folder, line.variant, line.judgement.verdict.value) for line in found] == [
+        ("x", False, "reproduced"), ("larger", True, "better"), ("x", False, "worse"),
+    ]  # fmt: skip
+    text = ledger(found)
+    assert text.startswith("A paper, Table 1. 2 published numbers: 1 reproduced, 0 better, 1 worse, ")
+    assert "Beside them 1 of other settings or sizes: 1 better." in text
+    assert re.search(r"\| GRU: gru on cpu, larger +\|", text)
+    assert long_form(found)["variant"].tolist() == [False, True, False]
+
+
 def test_a_folder_without_experiments_of_the_ledger_gets_none(experiment: Experiment) -> None:
     path = experiment.folder.parent / "ledger.md"
     assert write_ledger(path) is None

@@ -17,7 +17,8 @@ from seqbench.bench.errors import UsageError
 from seqbench.bench.publishing import Publication, publish, write_answers
 from seqbench.bench.store import RowFile, Workplace, untouched
 
-ANSWERS = ["table.md", "overview.png", "overview.svg"]
+FIGURES = ("overview", "scores", "score-parameters", "score-state", "learning-epochs", "learning-time")
+ANSWERS = ["table.md", *(f"{name}.{format}" for name in FIGURES for format in ("png", "svg"))]
 TWO_SEEDS = SMALL.replace("rows:", "seeds: 2\nrows:")
 
 
@@ -37,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of the rows alone: to draw takes half a second."""
-    monkeypatch.setattr(publishing, "overview", lambda *arguments: [])
+    monkeypatch.setattr(publishing, "write_figures", lambda *arguments: [])
 
 
 def lay_out(folder: Path, rows: list[dict[str, Any]]) -> Workplace:
@@ -88,6 +89,16 @@ def test_answers_are_the_same_when_made_again(folder: Path, trained: list[dict[s
         lay_out(folder, part)
         published(folder)
     assert contents(folder) == first
+
+
+def test_a_figure_that_the_rows_do_not_give_any_more_is_taken_away(folder: Path, trained: list[dict[str, Any]]) -> None:
+    lay_out(folder, trained)
+    (folder / "lengths.svg").write_text("of rows of before", encoding="utf-8")
+    (folder / "mine.svg").write_text("of mine", encoding="utf-8")
+    published(folder)
+    assert sorted(path.name for path in folder.glob("*.svg")) == sorted(
+        [*(f"{name}.svg" for name in FIGURES), "mine.svg"]
+    )
 
 
 def broken(row: dict[str, Any], how: str) -> dict[str, Any]:

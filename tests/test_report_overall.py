@@ -81,7 +81,6 @@ def test_every_format_has_the_block(experiment: Experiment) -> None:
     entries = grid.collect(experiment, of_scores(experiment, SCORES))
     found = overall.overall(entries)
     assert found is not None
-    gru = found.lines[1]
     markdown, latex = tables.table(entries), tables.table(entries, "latex")
     for text in (markdown, latex):
         assert "Over 3 tasks" in text

@@ -9,6 +9,7 @@ import typer
 
 from ..errors import UsageError
 from .experiments import DeviceClass
+from .writing import writing
 
 NAME = "report.html"
 """The file in an experiment's working area, or beside those of several experiments."""
@@ -42,5 +43,6 @@ def report(
         out = (areas[0] if len(areas) == 1 else areas[0].parent) / NAME
     elif out.is_dir():
         raise UsageError(f"--out {out}: that is a folder; name a file in it, such as {out / NAME}")
-    written = page.write(out, folders, "working" if working else "all", device.value if device else None)
+    with writing(out):
+        written = page.write(out, folders, "working" if working else "all", device.value if device else None)
     typer.echo(f"wrote {written} ({written.stat().st_size / 1000:.0f} kB): open it in a browser")

@@ -12,14 +12,11 @@ import typer
 
 from ..errors import UsageError
 from .experiments import DeviceClass, Dir, load
+from .writing import writing
 
 if TYPE_CHECKING:
-    from ..config import Experiment
     from ..gradient_flow import Flow
     from ..store import Row, Workplace
-
-GRADIENTS = "gradients.csv"
-"""The name of a file of measurements, in an experiment's folder or its working area."""
 
 
 def plot(
@@ -43,6 +40,7 @@ def plot(
     """
     from ..report import figures
     from ..report.evidence import pooled
+    from ..report.ledger import printed_scores
     from ..store import Workplace
 
     experiments = [load(directory) for directory in directories]
@@ -54,9 +52,11 @@ def plot(
         named = " ".join(map(shlex.quote, directories))
         raise UsageError(f"{named}: there are no rows to draw; seqbench run {named} makes them")
     experiment = pooled(experiments) if len(experiments) > 1 else experiments[0]
-    drawn = figures.write(
-        experiment, rows, out or places[0].area, device, only or (), _published(experiment), _measured(places)
-    )
+    folder = out or places[0].area
+    with writing(folder, folder=True):
+        drawn = figures.write(
+            experiment, rows, folder, device, only or (), printed_scores(experiment), _measured(places)
+        )
     for path in drawn.written:
         typer.echo(f"wrote {path}")
     for name, reason in drawn.left_out.items():
@@ -88,17 +88,22 @@ def gradients(
     experiment = load(directory, seeds)
     cells = gradient_flow.cells_of(experiment, task)
     place = Workplace(experiment.folder)
-    file = (out or place.area) / GRADIENTS
+    file = (out or place.area) / gradient_flow.FILE
+    with writing(file.parent, folder=True):
+        pass  # before the work
+    with writing(file.parent, folder=True):
+        pass  # what is wrong with the place is said before the work
     started = datetime.now(UTC)
     try:
         flows = gradient_flow.measure(cells, steps, examples, _say)
     except DataError as error:
         raise UsageError(str(error)) from error
-    gradient_flow.write(file, gradient_flow.origin_of(experiment, cells, started, examples), flows)
-    typer.echo(f"wrote {file}")
     rows = _rows([place], working=False)
-    for path in figures.write(experiment, rows, file.parent, only=["gradients"], gradients=file).written:
-        typer.echo(f"wrote {path}")
+    with writing(file.parent, folder=True):
+        gradient_flow.write(file, gradient_flow.origin_of(experiment, cells, started, examples), flows)
+        typer.echo(f"wrote {file}")
+        for path in figures.write(experiment, rows, file.parent, only=["gradients"], gradients=file).written:
+            typer.echo(f"wrote {path}")
 
 
 def _say(flow: Flow) -> None:
@@ -112,19 +117,7 @@ def _rows(places: Sequence[Workplace], working: bool) -> list[Row]:
 
 def _measured(places: Sequence[Workplace]) -> Path | None:
     """The newest file of measurements: what is in a working area goes before what is published."""
-    files = [folder / GRADIENTS for place in places for folder in (place.area, place.folder)]
+    from .. import gradient_flow
+
+    files = [folder / gradient_flow.FILE for place in places for folder in (place.area, place.folder)]
     return next((file for file in files if file.is_file()), None)
-
-
-def _published(experiment: Experiment) -> dict[tuple[str, str], float]:
-    """(task, model) -> the number that a paper prints for it, in the task's first metric."""
-    from .. import ledger
-    from ..report.ledger import canonical
-
-    first = {cell.task: cell.runs[0].make_task().metrics[0].name for cell in experiment.cells}
-    found: dict[tuple[str, str], float] = {}
-    for number in ledger.read():
-        task = canonical(number.task)
-        if number.judged and number.model and first.get(task) == number.metric:
-            found.setdefault((task, number.model), number.score)
-    return found

@@ -146,7 +146,7 @@ def footnotes(entries: Iterable[Entry]) -> list[str]:
         DIRTY: "run with uncommitted changes of the code or of the experiment",
         STALE: "the code that defines the result has changed since the run",
         ASSUMED: f"with settings that the source does not give: {', '.join(names)}",
-        EDITED: "edited by hand: the content of a row has not the sum that it was written with, so nothing of it counts",
+        EDITED: "edited by hand: a row has not the sum that it was written with, so nothing of it counts",
     }
     return [f"{sign} {meaning}" for sign, meaning in meanings.items() if sign in used]
 

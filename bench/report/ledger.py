@@ -28,7 +28,7 @@ class Line:
 
     folder: the experiment that the cell is of, by its name. entry: the cell in the number's metric, None where there
     is no such cell. solving: the same cell in the metric that says whether the task is solved. unpublished: how many
-    of its rows are not published yet.
+    of its rows are not published yet. variant: whether the cell is of a variant of the number's own experiment.
     """
 
     number: Number
@@ -37,6 +37,7 @@ class Line:
     solving: Entry | None
     unpublished: int
     judgement: Judgement
+    variant: bool = False
 
     @property
     def solved(self) -> int | None:
@@ -68,9 +69,9 @@ def lines(
     """
     numbers = [*(read() if numbers is None else numbers)]
     if folders is None:
-        own = dict.fromkeys(number.experiment for number in numbers if number.experiment)
+        own = dict.fromkeys(name for number in numbers for name in number.experiments)
         by_name = {name: _found(folder, source) for name in own if (folder := _folder(name)) is not None}
-        return _lines(numbers, by_name, device)
+        return [*_lines(numbers, by_name, device)]
     found = [_found(folder, source) for folder in folders]
     tasks = {cell.task for one in found for cell in one.experiment.cells}
     numbers = [number for number in numbers if canonical(number.task) in tasks]
@@ -83,12 +84,12 @@ def lines(
 def of_results(results: Path, device: str | None = None) -> list[Line]:
     """All numbers beside the published rows of the experiments in one folder, such as `results`."""
     numbers = [*read()]
-    own = dict.fromkeys(number.experiment for number in numbers if number.experiment)
+    own = dict.fromkeys(name for number in numbers for name in number.experiments)
     folders = {name: results / Path(name).name for name in own}
     found = {
         name: _found(folder, "published") for name, folder in folders.items() if (folder / "experiment.yaml").is_file()
     }
-    return _lines(numbers, found, device)
+    return [*_lines(numbers, found, device)]
 
 
 @lru_cache
@@ -103,6 +104,17 @@ def canonical(text: str) -> str:
     return label(Spec(spec.name, task.options()), type(task), task.variant)
 
 
+def printed_scores(experiment: Experiment) -> dict[tuple[str, str], float]:
+    """(task, model) -> the number that a paper prints for it and that is judged, in the task's first metric."""
+    first = {cell.task: cell.runs[0].make_task().metrics[0].name for cell in experiment.cells}
+    found: dict[tuple[str, str], float] = {}
+    for number in read():
+        task = canonical(number.task)
+        if number.judged and number.model and first.get(task) == number.metric:
+            found.setdefault((task, number.model), number.score)
+    return found
+
+
 def metric_of(number: Number) -> Metric | None:
     """The metric of our task that a number is in; None where the task has no such metric."""
     return next((metric for metric in make_task(parse(number.task)).metrics if metric.name == number.metric), None)
@@ -110,28 +122,30 @@ def metric_of(number: Number) -> Metric | None:
 
 def summary(found: Sequence[Line]) -> str:
     """The verdicts counted, in one sentence."""
-    judged = [line for line in found if line.number.judged]
-    counts = Counter(line.judgement.verdict for line in judged)
+    judged = [line for line in found if line.number.judged and not line.variant]
     words = [verdict for verdict in Verdict if verdict != Verdict.CONTEXT]
     distinct = len({id(line.number) for line in judged})
     many = f"{distinct} published number{'' if distinct == 1 else 's'}"
     if len(judged) != distinct:
         many = f"{len(judged)} lines on {many}"
-    return f"{many}: {', '.join(f'{counts[word]} {word}' for word in words)}."
+    counts = Counter(line.judgement.verdict for line in judged)
+    text = f"{many}: {', '.join(f'{counts[word]} {word}' for word in words)}."
+    of_variants = Counter(line.judgement.verdict for line in found if line.variant)
+    if of_variants:
+        listed = ", ".join(f"{of_variants[word]} {word}" for word in words if of_variants[word])
+        text += f" Beside them {of_variants.total()} of other settings or sizes: {listed}."
+    return text
 
 
-def _lines(numbers: Sequence[Number], found: dict[str, _Found], device: str | None) -> list[Line]:
-    """Numbers that are judged beside their own experiment, the others beside all."""
-    everywhere = [*found.values()]
-    return [
-        line
-        for number in numbers
-        for line in _of_number(
-            number,
-            [found[number.experiment]] if number.experiment in found else [] if number.judged else everywhere,
-            device,
-        )
-    ]
+def _lines(numbers: Sequence[Number], found: dict[str, _Found], device: str | None) -> Iterator[Line]:
+    """Numbers that are judged beside their own experiment, then beside variants with rows; the others beside all."""
+    for number in numbers:
+        own = [found[number.experiment]] if number.experiment in found else [] if number.judged else [*found.values()]
+        yield from _of_number(number, own, device)
+        for name in number.variants:
+            for line in _of_number(number, [found[name]] if name in found else [], device):
+                if line.entry is not None and line.entry.missing < line.entry.expected:
+                    yield replace(line, variant=True)
 
 
 def _of_number(number: Number, found: Sequence[_Found], device: str | None) -> Iterator[Line]:

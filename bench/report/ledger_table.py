@@ -136,11 +136,12 @@ def _verdicts(lines: Sequence[Line]) -> Table:
         name = published.name
         if published in several and entry is not None:  # which cell, on which device
             name = f"{name}: {entry.model}" + (f" on {entry.device}" if entry.device else "")
+            name += f", {line.folder}" if line.variant else ""
         texts.append(
             [
                 _clauses(published.task),
                 _metric(published),
-                (name,),
+                _clauses(name),
                 (published.printed,),
                 ours(line),
                 _parameters(line),
@@ -220,6 +221,7 @@ def _record(line: Line) -> dict[str, Any]:
         "verdict": judgement.verdict.value,
         "reason": judgement.reason,
         "experiment": line.folder,
+        "variant": line.variant,
         "model": entry.model if entry else published.model,
         "device": entry.device if entry else None,
         "preset": entry.preset if entry else None,
