@@ -60,13 +60,12 @@ class Training:
             match self.optimizer:
                 case "adam":
                     return torch.optim.Adam(parameters, lr=tensor, weight_decay=decay, fused=True, capturable=True)
-                case "rmsprop":
-                    # one by one it would ask the tensor for its number
-                    options = {"weight_decay": decay, "momentum": self.momentum, "foreach": True, "capturable": True}
-                    return torch.optim.RMSprop(parameters, lr=tensor, **options)
+                case "rmsprop":  # foreach: one by one it would ask the tensor for its number
+                    return torch.optim.RMSprop(
+                        parameters, tensor, weight_decay=decay, momentum=self.momentum, foreach=True, capturable=True
+                    )
                 case "sgd":
-                    options = {"weight_decay": decay, "momentum": self.momentum, "fused": True}
-                    return torch.optim.SGD(parameters, lr=tensor, **options)
+                    return torch.optim.SGD(parameters, tensor, weight_decay=decay, momentum=self.momentum, fused=True)
         match self.optimizer:
             case "adam":
                 return torch.optim.Adam(parameters, lr=rate, weight_decay=decay)

@@ -49,6 +49,11 @@ class Model(nn.Module, ABC):
         fed in pieces gives what the whole gives (in evaluation mode).
         """
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "forward" in vars(cls) and "read" not in vars(cls):  # what it inherits would pass its own `forward` by
+            cls.read = Model.read  # type: ignore[method-assign]
+
     def read(self, inputs: Tensor, reads: int | None = None) -> Tensor:
         """Features (B, R, W) of the last R = `reads` steps (None: of all) of whole sequences (B, T, C).
 

@@ -6,6 +6,7 @@ at most, in relation. Exit code 0 where all agree, 1 where they do not, 2 where 
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
@@ -52,9 +53,11 @@ def alone(run: Run, device: torch.device, captures: bool) -> Outcome:
 
 
 def difference(ours: Outcome, expected: Outcome) -> float:
-    """The largest relative difference of two trainings' losses."""
-    pairs = zip(ours.progress.trace, expected.progress.trace, strict=True)
-    return max(abs(mine - other) / abs(other) for (_, mine), (_, other) in pairs)
+    """The largest relative difference of two trainings' losses; infinite where not both went on to the end."""
+    traces = ours.progress.trace, expected.progress.trace
+    if len(traces[0]) != len(traces[1]):  # one of them diverged
+        return math.inf
+    return max(abs(mine - other) / abs(other) for (_, mine), (_, other) in zip(*traces, strict=True))
 
 
 def main() -> int:
