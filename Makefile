@@ -6,7 +6,17 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test check clean help
+.PHONY: run test check speed speed-report speed-compare speed-history clean help
+
+# make speed: the benchmarks of bench/speed on the present sources. speed-compare BASE=COMMIT: what changed since.
+# speed-history: over the commits of the history, resumable. speed-report: all of it as a site, in .cache/asv-html.
+# BENCH chooses benchmarks by a regular expression; on a GPU say LAUNCH=spawn. Nothing else should run meanwhile.
+MACHINE ?= $(shell uname -n)
+BENCH ?= .
+LAUNCH ?= auto
+COMMITS ?= 25
+ASV_RUN := --machine $(MACHINE) --bench '$(BENCH)' --launch-method $(LAUNCH)
+ASV_ENV := $(if $(TORCH_INDEX),PIP_EXTRA_INDEX_URL=$(TORCH_INDEX)) PIP_DISABLE_PIP_VERSION_CHECK=1
 
 run: $(INSTALLED)
 	$(BIN)/seqbench run results/quick --afresh --figure --device cpu; code=$$?; \
@@ -21,6 +31,29 @@ check: $(INSTALLED)
 	mkdir -p .cache && ln -sfn .. .cache/seqbench
 	MYPYPATH=.cache $(BIN)/mypy --namespace-packages --explicit-package-bases \
 		-p seqbench.bench -p seqbench.tasks -p seqbench.models
+
+speed: $(INSTALLED) .cache/asv-machine-$(MACHINE)
+	$(BIN)/asv run --environment existing:$(CURDIR)/$(BIN)/python --set-commit-hash $$(git rev-parse HEAD) $(ASV_RUN)
+
+speed-compare: $(INSTALLED) .cache/asv-machine-$(MACHINE)
+	@test -n "$(BASE)" || { echo "make speed-compare: BASE=COMMIT is needed, what to compare with"; exit 2; }
+	$(ASV_ENV) $(BIN)/asv continuous --factor 1.05 $(ASV_RUN) $(BASE) HEAD
+
+speed-history: $(INSTALLED) .cache/asv-machine-$(MACHINE)
+	@first=$$(git log --reverse --format=%H --diff-filter=A -- requirements.lock | head -1); \
+		git rev-list --reverse $$first..HEAD -- bench tasks models requirements.lock | awk -v most=$(COMMITS) \
+		'{ all[NR] = $$0 } END { n = NR < most ? NR : most; \
+		for (i = 0; i < n; i++) print all[n < 2 ? NR : 1 + int(i * (NR - 1) / (n - 1) + 0.5)] }' > .cache/asv-commits
+	$(ASV_ENV) $(BIN)/asv run HASHFILE:.cache/asv-commits --skip-existing-commits $(ASV_RUN)
+
+speed-report: $(INSTALLED)
+	$(BIN)/asv publish
+	@echo "the report is .cache/asv-html/index.html; $(BIN)/asv preview shows it"
+
+.cache/asv-machine-$(MACHINE): $(INSTALLED)   # asv keeps what it knows of a machine in the user's home
+	@mkdir -p .cache
+	$(BIN)/asv machine --yes --machine $(MACHINE) > /dev/null
+	@touch $@
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@echo "Installing into .venv. On Linux torch from the default index brings about 3 GB of CUDA libraries;"

@@ -1,4 +1,7 @@
-"""Which shapes are measured: the rows of the experiments that re-run the paper's table, a run for each model."""
+"""Which shapes are measured: the rows of the experiments that re-run the paper's table, a run for each model.
+
+Where several experiments have a task (another size, another dropout) it is the one that compares most models on it.
+"""
 
 from __future__ import annotations
 
@@ -76,6 +79,13 @@ def _stands_for_its_family(case: Case, found: Sequence[Case]) -> bool:
 
 def _all(folders: Sequence[Path] | None) -> Iterator[Case]:
     chosen = [folder for folder in own_folders() if folder.name.startswith(PREFIX)] if folders is None else folders
+    found: dict[str, list[list[Case]]] = {}
     for folder in chosen:
+        of_folder: dict[str, list[Case]] = {}
         for cell in config.load(folder, [0]).cells:
-            yield Case(cell.runs[0], folder, (cell.budget or 0) > LARGEST)
+            case = Case(cell.runs[0], folder, (cell.budget or 0) > LARGEST)
+            of_folder.setdefault(case.task, []).append(case)
+        for task, cases_of_task in of_folder.items():
+            found.setdefault(task, []).append(cases_of_task)
+    for of_task in found.values():
+        yield from max(of_task, key=len)  # the first where several compare as many models

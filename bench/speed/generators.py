@@ -11,7 +11,6 @@ from functools import partial
 
 import numpy as np
 import torch
-from seqbench.tasks import adding, copy_memory
 
 COUNT, LENGTH = 50_000, 600
 
@@ -45,9 +44,11 @@ class Generators:
     version = "1"
     param_names = ("threads",)
     params = ((1, 2),)
-    timeout = 60
+    rounds, repeat, timeout = 1, (3, 10, 1.0), 60
 
     def setup(self, threads: int) -> None:
+        from seqbench.tasks import adding, copy_memory
+
         self.adding = adding.Task(length=LENGTH)
         self.copy_memory = copy_memory.Task()
         self.adding.examples(0, "train", 0, threads, threads)  # compile, or load what was compiled
@@ -64,9 +65,7 @@ class References:
     """What `Generators.time_adding` is compared with."""
 
     version = "1"
-    timeout = 120
-    number = 1
-    repeat = 2
+    number, rounds, repeat, warmup_time, timeout = 1, 1, 2, 0.0, 120
 
     def time_reference_loop(self) -> None:
         reference_loop()
