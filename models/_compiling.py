@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
 from numba import njit
+from numba.core import config
 from torch import Tensor
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract", "nsz"}}
@@ -19,10 +25,34 @@ _plain: ContextVar[bool] = ContextVar("plain", default=False)
 
 def kernel(function: Callable[..., Any]) -> Any:
     """`function` compiled at its first call, without Python's lock, and kept on the disk for other processes."""
+    before, folder = config.CACHE_DIR, _folder()
+    config.CACHE_DIR = folder or ""
     try:
-        return njit(nogil=True, cache=True, **OPTIONS)(function)
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return njit(nogil=True, **OPTIONS)(function)
+        return njit(nogil=True, cache=folder is not None, **OPTIONS)(function)
+    finally:
+        config.CACHE_DIR = before
+
+
+@lru_cache
+def _folder() -> str | None:
+    """Where the machine code is kept: a folder of its own for each state of the sources; None where nothing can be.
+
+    Numba notices an edit of the file of the function that is called, and not of the files from which that calls
+    others: it would go on with the machine code of before.
+    In the folder that NUMBA_CACHE_DIR names, else beside the sources, else in the user's cache.
+    """
+    here = Path(__file__).parent
+    state = hashlib.sha256(b"".join(source.read_bytes() for source in sorted(here.glob("_*.py")))).hexdigest()[:12]
+    users = Path(os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or "~/.cache").expanduser()
+    for base in [Path(config.CACHE_DIR)] if config.CACHE_DIR else [here / "__pycache__", users / "seqbench"]:
+        folder = base / f"kernels-{state}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError:
+            continue
+        return str(folder)
+    return None
 
 
 def fast(*tensors: Tensor | None) -> bool:
