@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import made_rows
 import pytest
 import seqbench.bench
 import torch
 from seqbench.bench import make_network, make_run, make_task, read_rows, train
 from seqbench.bench.errors import UsageError
-from seqbench.bench.provenance import COMPUTE, REQUIRED
 from seqbench.bench.store import RowFile
 from seqbench.tasks import adding, copy_memory
 
@@ -107,10 +107,7 @@ def test_the_interface_is_imported_when_it_is_used() -> None:
 
 def test_scores_at_other_lengths_have_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEQBENCH_RUNS", str(tmp_path / "runs"))
-    row = {"id": "0" * 12, "status": "done", "device": "cpu", "lengths": {"16": {"mse": 0.25}}, "peak_memory_mb": 9.5}
-    row["config"] = {kind: {"name": kind, "options": {}} for kind in ("task", "model")} | {"seed": 0}
-    row["seconds"] = {"training": 1.0, "evaluation": 0.5, "cpu": 1.5}
-    row["provenance"] = dict.fromkeys(REQUIRED, "known") | {"versions": dict.fromkeys(COMPUTE, "1.0")}
-    (tmp_path / "experiment.yaml").write_text("question: q\nrows: []\n", encoding="utf-8")
-    RowFile(tmp_path / "runs.jsonl").append(row)
+    text = "question: q\nrows: [{task: adding(length=8), models: [gru(width=4)]}]\n"
+    (run,) = made_rows.write(tmp_path, text).runs
+    RowFile(tmp_path / "runs.jsonl").append(made_rows.made(run, lengths={"16": {"mse": 0.25}}))
     assert read_rows(tmp_path)["length_16_mse"].tolist() == [0.25]

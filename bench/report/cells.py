@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from statistics import median
 
 from ...tasks.base import Metric
-from ..statistics import Interval
+from ..statistics import Interval, wilson
+from . import samples
 from .grid import Entry
 from .samples import Summary
 
@@ -97,6 +98,23 @@ def _solved(entry: Entry) -> list[str]:
     if entry.finished != entry.expected or entry.finished < 2:
         parts.append(_sample(entry.finished, entry.expected))
     return parts
+
+
+def length_text(entry: Entry, length: int) -> Text:
+    """What the runs of a cell score at a length that they were not trained at, with their number."""
+    everything = entry.lengths.get(length, {}).values()
+    values = [value for value in everything if math.isfinite(value)]
+    if not everything:
+        return NOTHING
+    parts = []
+    if entry.metric.solved_at is not None:
+        solved, ended = sum(map(entry.metric.solved, values)), len(everything)
+        parts.append(f"{solved}/{ended} solved" + (f" {share_text(wilson(solved, ended))}" if ended > 1 else ""))
+        parts += [f"median {number(median(values), entry.metric.unit)}"] if values else []
+    elif (found := samples.summary(entry.metric, values)) is not None:
+        parts.append(summary_text(found, entry.metric))
+    broken = len(everything) - len(values)
+    return (*parts, _sample(len(values), entry.expected), *([f"{broken} not finite"] if broken else []))
 
 
 def summary_text(summary: Summary, metric: Metric) -> str:

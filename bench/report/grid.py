@@ -35,8 +35,8 @@ class Entry:
     processor_seconds: what of it the processor worked, which other work on the machine does not lengthen.
     yardsticks: scores of simple answers in this metric, by name, as the rows have them.
     steps: seed -> training steps to solve the task, of the runs that did. lengths: length -> seed -> test score at that
-    length, of the runs that were tested at others than they were trained at. remarks: what a table of these rows has to
-    say of them, one line each.
+    length (NaN: not finite), of the runs that were tested at others than they were trained at. remarks: what a table
+    of these rows has to say of them, one line each.
     """
 
     task: str
@@ -248,11 +248,11 @@ def _counted(cell: Cell, metric: Metric, rule: str, rows: Mapping[str, Row], edi
 
 
 def _at_lengths(cell: Cell, metric: Metric, row_of: Mapping[int, Row]) -> dict[int, dict[int, float]]:
-    """Length -> seed -> test score there, of the lengths that the experiment asks for beside its own."""
+    """Length -> seed -> test score there (NaN: not finite), of the lengths that the experiment asks for."""
     found: dict[int, dict[int, float]] = {}
     for length in sorted(cell.runs[0].training.test_lengths):
-        scores = {seed: row.get("lengths", {}).get(str(length), {}).get(metric.name) for seed, row in row_of.items()}
-        finite = {seed: score for seed, score in scores.items() if score is not None and math.isfinite(score)}
-        if finite:
-            found[length] = finite
+        scores = {seed: row.get("lengths", {}).get(str(length), {}) for seed, row in row_of.items()}
+        there = {seed: of[metric.name] for seed, of in scores.items() if metric.name in of}
+        if there:
+            found[length] = {seed: math.nan if score is None else score for seed, score in there.items()}
     return found

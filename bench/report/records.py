@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from statistics import median
 from typing import Any
 
 import pandas as pd
 
-from .grid import Entry
+from .grid import BEST, Entry
 from .overall import Line, Overall, overall
+from .samples import Summary, summary, summary_of_solved
 from .standing import Standing, standing
 
 WHOLE = (
-    "solved",
-    "parameters",
-    "budget",
-    "expected",
-    "done",
-    "diverged",
-    "failed",
-    "missing",
-    "dirty",
-    "stale",
+    "length", "solved", "parameters", "budget", "expected", "done", "diverged", "failed", "missing", "dirty", "stale",
     "edited",
-)
+)  # fmt: skip
 """Columns of whole numbers that may be empty."""
 BOOLEAN = ("bold", "best")
 
 
 def long_form(entries: Iterable[Entry]) -> pd.DataFrame:
-    """One line for each entry (`kind` cell) and each number over all tasks (`kind` aggregate).
+    """One line for each entry (`kind` cell), each of its numbers at a `length` that it was not trained at (`kind`
+    length), and each number over all tasks (`kind` aggregate).
 
     `seed_S` is the score of seed S, empty where it has none. `mean` with its interval `low` … `high` is what the
     printed table shows: of all scores, or, where a task is solved or not, of those that solve it (`mean_of`), geometric
@@ -41,7 +35,8 @@ def long_form(entries: Iterable[Entry]) -> pd.DataFrame:
     lines = standings(entries)
     records = [_record(entry, lines[entry.task, entry.metric.name]) for entry in entries]
     found = overall(entries)
-    frame = pd.DataFrame(records + (list(_aggregates(found)) if found else []))
+    at_lengths = [record for entry in entries for record in _at_lengths(entry)]
+    frame = pd.DataFrame(records + at_lengths + (list(_aggregates(found)) if found else []))
     for name in WHOLE:
         if name in frame:
             frame[name] = frame[name].astype("Int64")
@@ -49,7 +44,9 @@ def long_form(entries: Iterable[Entry]) -> pd.DataFrame:
         if name in frame:
             frame[name] = frame[name].astype("boolean")
     for seed in sorted({seed for entry in entries for seed in entry.seeds}):
-        scores = [entry.values.get(seed) for entry in entries] + [None] * (len(frame) - len(entries))
+        scores = [entry.values.get(seed) for entry in entries]
+        scores += [values.get(seed) for entry in entries for values in entry.lengths.values()]
+        scores += [None] * (len(frame) - len(scores))
         frame[f"seed_{seed}"] = pd.Series(scores, dtype="float64")
     return frame
 
@@ -71,7 +68,7 @@ def standings(entries: Iterable[Entry]) -> dict[tuple[str, str], Standing]:
 
 def _record(entry: Entry, line: Standing) -> dict[str, Any]:
     metric, values = entry.metric, list(entry.values.values())
-    summary = entry.summary if entry.solved is None else entry.summary_of_solved
+    found = entry.summary if entry.solved is None else entry.summary_of_solved
     share = entry.solved_share
     return {
         "kind": "cell",
@@ -97,11 +94,7 @@ def _record(entry: Entry, line: Standing) -> dict[str, Any]:
         "solved_high": share.high if share else None,
         "steps_to_solve": entry.steps_to_solve,
         "mean_of": "scores" if entry.solved is None else "scores that solve the task",
-        "mean_kind": ("geometric" if summary.logarithmic else "arithmetic") if summary else None,
-        "mean": summary.mean if summary else None,
-        "low": summary.interval.low if summary and summary.interval else None,
-        "high": summary.interval.high if summary and summary.interval else None,
-        "interval": summary.interval.method if summary and summary.interval else None,
+        **_mean(found),
         "median": median(values) if values else None,
         "minimum": min(values, default=None),
         "maximum": max(values, default=None),
@@ -119,6 +112,46 @@ def _record(entry: Entry, line: Standing) -> dict[str, Any]:
         "edited": entry.edited,
         "commits": ", ".join(entry.commits),
         "remarks": " ".join(entry.remarks),
+    }
+
+
+def _at_lengths(entry: Entry) -> Iterator[dict[str, Any]]:
+    metric = entry.metric
+    for length, of_seed in entry.lengths.items():
+        values = [value for value in of_seed.values() if math.isfinite(value)]
+        found = summary(metric, values) if metric.solved_at is None else summary_of_solved(metric, values)
+        yield {
+            "kind": "length",
+            "length": length,
+            "task": entry.task,
+            "metric": metric.name,
+            "unit": metric.unit,
+            "direction": metric.direction,
+            "solved_at": metric.solved_at,
+            "model": entry.model,
+            "model_name": entry.model_name,
+            "preset": entry.preset,
+            "rule": BEST,
+            "device": entry.device,
+            "expected": entry.expected,
+            "done": len(values),
+            "solved": None if metric.solved_at is None else sum(map(metric.solved, values)),
+            **_mean(found),
+            "median": median(values) if values else None,
+            "minimum": min(values, default=None),
+            "maximum": max(values, default=None),
+        }
+
+
+def _mean(found: Summary | None) -> dict[str, Any]:
+    """A mean with its interval, as columns."""
+    interval = found.interval if found else None
+    return {
+        "mean_kind": ("geometric" if found.logarithmic else "arithmetic") if found else None,
+        "mean": found.mean if found else None,
+        "low": interval.low if interval else None,
+        "high": interval.high if interval else None,
+        "interval": interval.method if interval else None,
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
 from . import notes
@@ -12,6 +12,7 @@ from .cells import (
     cell_text,
     footnotes,
     interval_text,
+    length_text,
     metric_text,
     metric_title,
     number,
@@ -89,7 +90,8 @@ def blocks(entries: Sequence[Entry], question: str = "") -> list[Block]:
         *yardsticks(entries),
     ]
     over_tasks: list[Block] = [_overall(found), notes.of_overall(found)] if found else []
-    return [*heading, _origin(entries), _scores(entries, lines), *below, *over_tasks, _sizes(entries)]
+    at_lengths = [*_at_lengths(entries)]
+    return [*heading, _origin(entries), _scores(entries, lines), *below, *at_lengths, *over_tasks, _sizes(entries)]
 
 
 def _origin(entries: Sequence[Entry]) -> str:
@@ -138,6 +140,26 @@ def _scores(entries: Sequence[Entry], standing_of: Mapping[tuple[str, str], Stan
         }
     header = ["Task", "Metric", "Floor", *models]
     return Table("", header, "llr" + "l" * len(models), texts, wide=True, bold=frozenset(bold))
+
+
+def _at_lengths(entries: Sequence[Entry]) -> Iterator[Block]:
+    """One line a cell and metric, one column a length; nothing where no run was tested at others than its own."""
+    tested = [entry for entry in entries if entry.lengths]
+    if not tested:
+        return
+    lengths = sorted({length for entry in tested for length in entry.lengths})
+    texts: list[list[Text]] = [
+        [
+            _task_text(entry.task),
+            (metric_title(entry.metric),),
+            _task_text(entry.model),
+            *[length_text(entry, length) for length in lengths],
+        ]
+        for entry in tested
+    ]
+    header = ["Task", "Metric", "Model", *(f"Length {length}" for length in lengths)]
+    yield Table("Tested at other lengths", header, "lll" + "l" * len(lengths), texts, wide=True)
+    yield "Each network as it was best on validation at its own length, tested without further training."
 
 
 def _overall(found: Overall) -> Table:
