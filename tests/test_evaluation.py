@@ -75,13 +75,13 @@ def test_ragged_pieces_are_batched_with_their_like(monkeypatch: pytest.MonkeyPat
     assert split.lengths is not None
     assert len(set(split.lengths.tolist())) > 3, "the pieces differ"
     longest: list[int] = []
-    forward = Network.forward
+    read = Network.read
 
     def watched(self: Network, inputs: torch.Tensor, *more: Any) -> Any:
         longest.append(inputs.shape[1])
-        return forward(self, inputs, *more)
+        return read(self, inputs, *more)
 
-    monkeypatch.setattr(Network, "forward", watched)
+    monkeypatch.setattr(Network, "read", watched)
     whole = evaluate(network, task, split)
     assert longest == [int(split.lengths.max())]
     longest.clear()
@@ -103,13 +103,13 @@ def test_the_size_of_its_batches_is_bounded(steps: int, monkeypatch: pytest.Monk
     sizes: list[int] = []
     task = adding.Task(length=2, train=1, valid=1, test=2_100)
     network = api.make_run("adding(length=2, train=1, valid=1, test=2100)", "rnn(width=2)").make_network(task)
-    forward = Network.forward
+    read = Network.read
 
     def watched(self: Network, inputs: torch.Tensor, *more: Any) -> Any:
         sizes.append(len(inputs))
-        return forward(self, inputs, *more)
+        return read(self, inputs, *more)
 
-    monkeypatch.setattr(Network, "forward", watched)
+    monkeypatch.setattr(Network, "read", watched)
     monkeypatch.setattr(adding.Task, "steps", steps)
     monkeypatch.setattr(evaluation, "EVALUATION_STEPS", 5_000)
     split = task.load(0).test

@@ -138,7 +138,14 @@ def test_what_the_body_is_shown(model: str, monkeypatch: pytest.MonkeyPatch) -> 
             shown.append((*inputs.shape, state is None))  # type: ignore[arg-type]
         return forward(self, inputs, state, reads)
 
+    def watched_whole(self: Network, inputs: Tensor, reads: Any = None) -> Any:
+        if self.training:
+            shown.append((*inputs.shape, True))  # type: ignore[arg-type]
+        return read(self, inputs, reads)
+
+    read = Network.read
     monkeypatch.setattr(Network, "forward", watched)
+    monkeypatch.setattr(Network, "read", watched_whole)
     train(make_run(model))
     epoch = [(4, 7, True), *[(4, 4, False)] * 8] if model.startswith("lstm") else [(4, 7, True)] * 9
     assert shown == 2 * epoch
