@@ -19,6 +19,7 @@ from typing import Any, Literal
 import torch
 
 from .. import runs
+from ..repeatable import keep_freed_memory
 from . import machine
 from .steps import Ours, Plain, Steps
 
@@ -76,7 +77,9 @@ def measure_rates(pipe: connection.Connection, device: str, threads: int) -> Non
 
 
 def _set_up(order: Order) -> None:
-    """Denormals and threads as the variant has them, before anything is computed."""
+    """Denormals, threads and memory as the variant has them, before anything is computed."""
+    if order.variant == "ours":
+        keep_freed_memory()
     if order.variant != "defaults" and order.device == "cpu":
         torch.set_flush_denormal(True)
     if order.variant == "ours" or torch.get_num_threads() != order.threads:

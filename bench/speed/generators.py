@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 import torch
 
-COUNT, LENGTH = 50_000, 600
+COUNT, LENGTH, SHOWN = 50_000, 600, 10_000
 
 
 def reference_loop(count: int = COUNT, length: int = LENGTH) -> tuple[np.ndarray, np.ndarray]:
@@ -84,20 +84,62 @@ def fastest(function: Callable[[], object], repeat: int) -> float:
     return min(milliseconds)
 
 
+def digits_loop(count: int = SHOWN) -> tuple[np.ndarray]:
+    """The array of `copy_memory.Task.examples`, by one `randint` an example."""
+    random = np.random.RandomState(0)
+    digits = np.empty((count, 10), np.uint8)
+    for example in range(count):
+        digits[example] = random.randint(1, 9, size=10)
+    return (digits,)
+
+
+def shown_loop(digits: torch.Tensor, steps: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs (N, T, 1) and targets (N, T) of copy memory, filled example by example."""
+    inputs, targets = torch.zeros((len(digits), steps, 1)), torch.zeros((len(digits), steps), dtype=torch.int64)
+    for example in range(len(digits)):
+        inputs[example, :10, 0] = digits[example]
+        inputs[example, -11:] = 9
+        targets[example, -10:] = digits[example]
+    return inputs, targets
+
+
+def show(name: str, taken: float, count: int, copy: float, loop: float) -> None:
+    """Prints a line: milliseconds, bytes that were written, and the times that a copy of as many and the loop take."""
+    print(
+        f"{name:<38}{taken:>9.2f} ms{count / 1e6:>8.1f} MB{count / taken / 1e6:>7.1f} GB/s"
+        f"{copy / taken:>7.2f} of a copy's speed{loop / taken:>7.0f} times faster than the loop"
+    )
+
+
 def main() -> None:
-    """Prints milliseconds, and how many times faster the adding problem is than each of the loops."""
-    reference, published = fastest(reference_loop, repeat=2), fastest(published_loop, repeat=1)
-    print(f"{COUNT} examples, adding of length {LENGTH}; fastest of several calls, in ms")
-    print(f"{'loop, the same arrays':<26}{reference:>9.1f}")
-    print(f"{'loop, as published':<26}{published:>9.1f}")
+    """Prints how long examples take to generate and to show, beside a copy of as many bytes into new memory and loops.
+
+    A copy reads as many bytes as well; only what is written is counted, of both.
+    """
+    torch.set_num_threads(1)
     suite = Generators()
+    suite.setup(2)
+    task = suite.copy_memory
+    print(
+        f"fastest of several calls; adding {COUNT} x {LENGTH}, copy memory {SHOWN} x {task.steps}, new memory each time"
+    )
+    reference, published = fastest(reference_loop, repeat=2), fastest(published_loop, repeat=1)
+    print(f"{'adding, loop for the same arrays':<38}{reference:>9.2f} ms")
+    print(f"{'adding, loop as published':<38}{published:>9.2f} ms")
+    (digits,), loop = task.examples(0, "train", 0, SHOWN), fastest(digits_loop, repeat=2)
+    shown = torch.from_numpy(digits)
+    filled = fastest(partial(shown_loop, shown, task.steps), repeat=1)
+    values, marks = suite.adding.examples(0, "train", 0, COUNT)
     for threads in Generators.params[0]:
-        suite.setup(threads)
+        copy = fastest(values.copy, repeat=10)
         taken = fastest(partial(suite.time_adding, threads), repeat=10)
-        ratios = f"   {reference / taken:.0f} times and {published / taken:.0f} times faster"
-        print(f"{f'adding, threads {threads}':<26}{taken:>9.1f}{ratios}")
-        taken = fastest(partial(suite.time_copy_memory, threads), repeat=10)
-        print(f"{f'copy-memory, threads {threads}':<26}{taken:>9.1f}")
+        show(f"adding, generated, threads {threads}", taken, values.nbytes + marks.nbytes, copy, reference)
+        taken = fastest(partial(task.examples, 0, "train", 0, SHOWN, threads), repeat=10)
+        show(f"copy memory, generated, threads {threads}", taken, digits.nbytes, fastest(digits.copy, repeat=10), loop)
+    batch = task.present(shown)
+    copy = fastest(lambda: (batch.inputs.clone(), batch.targets.clone()), repeat=5)
+    taken = fastest(partial(task.present, shown), repeat=5)
+    show("copy memory, shown", taken, batch.inputs.nbytes + batch.targets.nbytes, copy, filled)
 
 
 if __name__ == "__main__":
