@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from numba import config as numba_config
 from numba import njit
-from numba.core import config
 from torch import Tensor
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract", "nsz"}}
 """No check for a division by zero, a product and a sum may be fused, and no other liberty with the arithmetic."""
+
+config: Any = numba_config  # its settings are made as it is imported, so types are not known of them
 
 _plain: ContextVar[bool] = ContextVar("plain", default=False)
 

@@ -30,6 +30,7 @@ _MULTIPLIER_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MULTIPLIER_2 = np.uint64(0x94D049BB133111EB)
 _LOW_32 = np.uint64(0xFFFFFFFF)
 _ONE = np.uint64(1)
+_WORTH_A_THREAD = 1 << 18  # numbers that take longer to draw than a thread takes to start
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -97,11 +98,17 @@ def _fill_uniform(out, key, start):  # type: ignore[no-untyped-def]
 
 @_compiled
 def _fill_integers(out, key, start, low, high):  # type: ignore[no-untyped-def]
+    bound = np.uint64(high - low)
     for row in range(out.shape[0]):
         example = _draw(key, start + np.uint64(row))
+        if bound & (bound - _ONE) == 0:  # a power of two refuses no draw, so that none has to wait for the one before
+            for column in range(out.shape[1]):
+                number = ((_draw(example, np.uint64(column)) >> np.uint64(32)) * bound) >> np.uint64(32)
+                out[row, column] = low + np.int64(number)
+            continue
         index = np.uint64(0)
         for column in range(out.shape[1]):
-            number, index = _below(example, index, np.uint64(high - low))
+            number, index = _below(example, index, bound)
             out[row, column] = low + np.int64(number)
 
 
@@ -127,9 +134,10 @@ def _fill_pairs(out, key, start, split, high):  # type: ignore[no-untyped-def]
 def _fill(
     kernel: Callable[..., Any], out: NDArray[Any], key: np.uint64, start: int, threads: int, *bounds: int
 ) -> None:
-    """Runs `kernel` over the rows of `out`, the examples from `start` on, in `threads` blocks."""
+    """Runs `kernel` over the rows of `out`, the examples from `start` on, in at most `threads` blocks."""
     if start < 0 or threads < 1:
         raise ValueError(f"start must be 0 or more and threads 1 or more, got {start} and {threads}")
+    threads = min(threads, 1 + out.size // _WORTH_A_THREAD)
     if threads == 1:
         kernel(out, key, np.uint64(start), *bounds)
         return

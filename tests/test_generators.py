@@ -101,7 +101,7 @@ def test_copy_memory_equals_the_oracle() -> None:
     assert digits.tobytes() == np.array(expected, np.uint8).tobytes()
 
 
-@pytest.mark.parametrize("bound", [1, 3, 255])
+@pytest.mark.parametrize("bound", [1, 2, 3, 64, 255, 256])
 def test_bounded_integers_equal_the_oracle(bound: int) -> None:
     key = _random.stream("bounded")
     numbers = _random.integers(key, 0, 40, 30, 0, bound)
@@ -149,8 +149,9 @@ def test_golden_permutation() -> None:
 
 
 @pytest.mark.parametrize("task", [adding.Task(length=33), adding.Task(length=33, marks="halves"), copy_memory.Task()])
-def test_any_chunk_and_any_number_of_threads(task: Any) -> None:
+def test_any_chunk_and_any_number_of_threads(task: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = task.examples(5, "train", 0, 101)
+    monkeypatch.setattr(_random, "_WORTH_A_THREAD", 1)
     for threads in (2, 3, 64, 200):
         assert digest(*task.examples(5, "train", 0, 101, threads)) == digest(*whole)
     for edges in ([0, 1, 101], [0, 50, 51, 101], [*range(102)]):

@@ -112,17 +112,18 @@ def show(name: str, taken: float, count: int, copy: float, loop: float) -> None:
 
 
 def main() -> None:
-    """Prints how long examples take to generate and to show, beside a copy of as many bytes into new memory and loops.
+    """Prints how long examples take to generate and to show, beside loops and a copy of as many bytes, on one thread.
 
-    A copy reads as many bytes as well; only what is written is counted, of both.
+    A copy reads as many bytes as well; only what is written is counted, of both. It goes into new memory each time, as
+    examples do, whose pages the system fills with zeros first; or into old memory, where it is said.
     """
+    from seqbench.tasks import _random
+
     torch.set_num_threads(1)
     suite = Generators()
     suite.setup(2)
     task = suite.copy_memory
-    print(
-        f"fastest of several calls; adding {COUNT} x {LENGTH}, copy memory {SHOWN} x {task.steps}, new memory each time"
-    )
+    print(f"fastest of several calls; adding {COUNT} x {LENGTH}, copy memory {SHOWN} x {task.steps}")
     reference, published = fastest(reference_loop, repeat=2), fastest(published_loop, repeat=1)
     print(f"{'adding, loop for the same arrays':<38}{reference:>9.2f} ms")
     print(f"{'adding, loop as published':<38}{published:>9.2f} ms")
@@ -130,7 +131,11 @@ def main() -> None:
     shown = torch.from_numpy(digits)
     filled = fastest(partial(shown_loop, shown, task.steps), repeat=1)
     values, marks = suite.adding.examples(0, "train", 0, COUNT)
+    key, again = _random.stream("again"), np.empty_like(values)
     for threads in Generators.params[0]:
+        copy = fastest(partial(np.copyto, again, values), repeat=10)
+        taken = fastest(partial(_random._fill, _random._fill_uniform, again, key, 0, threads), repeat=10)
+        show(f"adding, in old memory, threads {threads}", taken, again.nbytes, copy, reference)
         copy = fastest(values.copy, repeat=10)
         taken = fastest(partial(suite.time_adding, threads), repeat=10)
         show(f"adding, generated, threads {threads}", taken, values.nbytes + marks.nbytes, copy, reference)
