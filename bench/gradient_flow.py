@@ -150,7 +150,9 @@ def _norms_of(network: Network, task: Task, group: Sequence[tuple[Batch, int]]) 
         yield squares[place, :last].flip(0).sqrt()
 
 
-def _add_square(squares: Tensor, place: int, gradient: Tensor) -> None:
+def _add_square(squares: Tensor, place: int, gradient: Tensor | None) -> None:
+    if gradient is None:  # no gradient flows through this part of the state
+        return
     squares[:, place] += gradient.detach().flatten(1).square().sum(1)
 
 

@@ -139,7 +139,10 @@ def test_describe_a_users_model(named: str, tmp_path: Path, monkeypatch: pytest.
         ("run results/quick --device tpu", "--device tpu: cpu, cuda or auto is needed"),
         ("run results/quick --jobs 0", "Invalid value for '--jobs'"),
         ("run results/quick --for -1", "Invalid value for '--for'"),
-        ("run results/quick --only nothing", "--only nothing: no run of results/quick has that in its label or id"),
+        (
+            "run results/quick --only nothing",
+            "--only 'nothing': no run of results/quick has that in its label or begins",
+        ),
         *(
             (f"run results/quick --dry-run --seeds {seeds}", f"--seeds {seeds.strip()}: numbers and spans are needed")
             for seeds in ("a", "1-", "-1", "5-3", "1-2-3", "1,,2", "1.5")

@@ -22,7 +22,7 @@ ONE = FEW.replace(', "copy-memory(delay=5, train=20800)"', "").replace("seeds: 3
 
 def test_the_figures_that_apply_are_written_and_the_others_named(tmp_path: Path) -> None:
     experiment = write(tmp_path, ONE)
-    rows = [row | {"state_size": 8 + place} for place, row in enumerate(all_rows(experiment, epochs=2))]
+    rows = [signed(row | {"state_size": 8 + place}) for place, row in enumerate(all_rows(experiment, epochs=2))]
     drawn = figures.write(experiment, rows, tmp_path / "figures", formats=("png",))
     written = {path.stem for path in drawn.written}
     assert written == {"overview", "scores", "score-state", "learning-epochs", "learning-time"}

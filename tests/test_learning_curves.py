@@ -12,7 +12,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.lines import Line2D
 from seqbench.bench.report import curves
 from seqbench.bench.report.evidence import NothingToDraw, gather
-from seqbench.bench.store import Row
+from seqbench.bench.store import Row, signed
 
 ONE = """
 question: One task
@@ -32,7 +32,7 @@ def curve(row: Row, scores: list[float | None], seconds: float) -> Row:
         {"epoch": epoch, "valid": {"mse": score, "nats": score}, "seconds": seconds * epoch}
         for epoch, score in enumerate(scores, 1)
     ]
-    return row | {"curve": entries}
+    return signed(row | {"curve": entries})
 
 
 def means(axes: Axes) -> list[Line2D]:
@@ -67,7 +67,7 @@ def test_scores_of_which_more_is_better_are_averaged_as_they_are(tmp_path: Path)
         row = made(run, 0, epochs=2)
         for entry in row["curve"]:
             entry["valid"]["accuracy"] = score
-        rows.append(row)
+        rows.append(signed(row))
     (mean,) = means(curves.draw(gather(experiment, rows), "epochs").axes[0])
     assert points(mean) == [(1, pytest.approx(40.0)), (2, pytest.approx(40.0))]
 

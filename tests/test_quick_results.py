@@ -63,9 +63,13 @@ def test_on_chorales_the_tcn_is_before_the_lstm_and_the_lstm_before_the_rnn(
 
 
 def test_table_and_figure_are_what_the_rows_give(tmp_path: Path) -> None:
-    for name in ("experiment.yaml", "runs.jsonl"):
+    for name in ("experiment.yaml", "runs.jsonl", "gradients.csv"):
         (tmp_path / "quick").mkdir(exist_ok=True)
         (tmp_path / "quick" / name).write_bytes((QUICK / name).read_bytes())
     written = write_answers(config.load(tmp_path / "quick"), "cpu")
-    assert {path.name for path in written} == {"table.md", "overview.png", "overview.svg"}
+    figures = ("overview", "scores", "score-state", "learning-epochs", "learning-time", "gradients")
+    assert {path.name for path in written} == {
+        "table.md",
+        *(f"{name}.{end}" for name in figures for end in ("png", "svg")),
+    }
     assert (tmp_path / "quick" / "table.md").read_text("utf-8") == (QUICK / "table.md").read_text("utf-8")

@@ -59,7 +59,7 @@ def test_rows_that_are_dirty_stale_or_edited_are_marked(tmp_path: Path) -> None:
     rows[0] = signed(rows[0] | {"provenance": rows[0]["provenance"] | {"dirty": True, "source": "old"}})
     rows[1]["parameters"] = 106
     figure = figures.draw(experiment, rows)
-    assert [label.get_text() for label in figure.axes[1].get_xticklabels()] == ["rnn\n*†", "lstm\n§", "gru", "tcn"]
+    assert [label.get_text() for label in figure.axes[1].get_xticklabels()] == ["rnn\n*†", "lstm\n2/3§", "gru", "tcn"]
     for words in ("* run with uncommitted changes", "† the code that", "§ edited by hand"):
         assert words in caption(figure)
     assert_readable(figure)
@@ -74,7 +74,7 @@ def test_an_experiment_without_rows_has_a_figure(tmp_path: Path) -> None:
 def test_devices_are_never_mixed(tmp_path: Path) -> None:
     experiment = write(tmp_path, FEW)
     rows = all_rows(experiment)
-    rows[0]["device"] = "cuda"
+    rows[0] = signed(rows[0] | {"device": "cuda"})
     with pytest.raises(UsageError, match="--device"):
         figures.draw(experiment, rows)
     assert len(marks(figures.draw(experiment, rows, "cuda").axes[1])) == 1

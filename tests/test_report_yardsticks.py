@@ -14,7 +14,7 @@ from seqbench.bench import config, provenance
 from seqbench.bench.config import Experiment
 from seqbench.bench.report import cells, grid, tables
 from seqbench.bench.runs import Run
-from seqbench.bench.store import finite
+from seqbench.bench.store import finite, signed
 
 TEXT = """\
 question: Q
@@ -39,7 +39,7 @@ def experiment(tmp_path: Path) -> Experiment:
 def made(run: Run, **changes: Any) -> dict[str, Any]:
     """A row of the run."""
     test = {metric.name: 50.0 for metric in run.make_task().metrics}
-    return {
+    row = {
         "id": run.id,
         "status": "done",
         "device": "cpu",
@@ -49,13 +49,14 @@ def made(run: Run, **changes: Any) -> dict[str, Any]:
         "scores": {"best": {"test": test}, "last": {"test": test}},
         "seconds": {"training": 3.0, "evaluation": 1.0, "cpu": 3.5},
         "yardsticks": [{"name": name, "scores": scores} for name, scores in MEASURED.get(run.task.name, [])],
-    } | changes
+    }
+    return row | changes
 
 
 def collected(experiment: Experiment, **changes: Any) -> list[grid.Entry]:
     """The entries of rows of the first seed that have been on the disk, where keys are sorted."""
     rows = [made(run, **changes) for run in experiment.runs[:4]]
-    return grid.collect(experiment, [json.loads(json.dumps(finite(row), sort_keys=True)) for row in rows])
+    return grid.collect(experiment, [json.loads(json.dumps(signed(finite(row)), sort_keys=True)) for row in rows])
 
 
 def test_a_paragraph_names_them_in_their_order(experiment: Experiment) -> None:
@@ -87,7 +88,7 @@ def test_the_first_is_the_floor_where_the_metric_has_none(experiment: Experiment
 def test_a_model_without_rows_leaves_the_floor_to_the_others(experiment: Experiment) -> None:
     run = next(run for run in experiment.runs if run.model.name == "lstm")
     gru, lstm = (
-        next(entry for entry in grid.collect(experiment, [made(run)]) if entry.model_name == name)
+        next(entry for entry in grid.collect(experiment, [signed(made(run))]) if entry.model_name == name)
         for name in ("gru", "lstm")
     )
     assert math.isnan(gru.floor)
@@ -114,7 +115,7 @@ def test_without_any_there_is_no_paragraph(experiment: Experiment) -> None:
     for row in before:  # as rows were before there were any
         del row["yardsticks"]
     nothing = grid.collect(experiment, [])
-    for entries in (nothing, collected(experiment, yardsticks=[]), grid.collect(experiment, before)):
+    for entries in (nothing, collected(experiment, yardsticks=[]), grid.collect(experiment, map(signed, before))):
         assert cells.yardsticks(entries) == []
         assert "Yardsticks" not in tables.table(entries)
         assert all(math.isnan(entry.floor) for entry in entries if entry.task == "lambada")

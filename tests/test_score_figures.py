@@ -12,7 +12,7 @@ from seqbench.bench import statistics
 from seqbench.bench.config import Experiment
 from seqbench.bench.report import scores
 from seqbench.bench.report.evidence import NothingToDraw, gather
-from seqbench.bench.store import Row
+from seqbench.bench.store import Row, signed
 
 JSB = """
 question: One task
@@ -129,7 +129,7 @@ def test_sizes_are_those_of_the_rows_and_an_architecture_is_joined(tmp_path: Pat
     experiment = write(tmp_path, SIZES)
     sizes = [3000, 2000, 2500, 4000]
     rows = [
-        row | {"parameters": size, "state_size": size // 10}
+        signed(row | {"parameters": size, "state_size": size // 10})
         for size, cell in zip(sizes, experiment.cells, strict=True)
         for row in (made(run, 0, **scored(8.0 + size / 1e4 + run.seed / 100)) for run in cell.runs)
     ]
@@ -151,7 +151,7 @@ def test_sizes_are_those_of_the_rows_and_an_architecture_is_joined(tmp_path: Pat
 @pytest.mark.parametrize(("largest", "scale"), [(250, "linear"), (900, "log"), (90_000, "log")])
 def test_sizes_far_apart_stand_on_a_logarithmic_axis(tmp_path: Path, largest: int, scale: str) -> None:
     experiment = write(tmp_path, JSB)
-    rows = [row | {"state_size": 100 if "gru" in row["label"] else largest} for row in all_rows(experiment)]
+    rows = [signed(row | {"state_size": 100 if "gru" in row["label"] else largest}) for row in all_rows(experiment)]
     figure = scores.by_size(gather(experiment, rows), "state")
     assert figure.axes[0].get_xscale() == scale
     low, high = figure.axes[0].get_xlim()
@@ -162,7 +162,7 @@ def test_sizes_far_apart_stand_on_a_logarithmic_axis(tmp_path: Path, largest: in
 
 def test_matched_sizes_are_no_axis(tmp_path: Path) -> None:
     experiment = write(tmp_path, JSB)
-    rows = [row | {"parameters": 1000 + place} for place, row in enumerate(all_rows(experiment))]
+    rows = [signed(row | {"parameters": 1000 + place}) for place, row in enumerate(all_rows(experiment))]
     with pytest.raises(NothingToDraw, match=r"differ in parameters \(by 10% or more\)"):
         scores.by_size(gather(experiment, rows), "parameters")
 
@@ -171,7 +171,7 @@ def test_matched_sizes_are_no_axis(tmp_path: Path) -> None:
 def test_no_text_covers_another_and_none_is_cut_off(tmp_path: Path, text: str) -> None:
     experiment = write(tmp_path, text)
     rows = [
-        made(run, place, "diverged" if place % 17 == 5 else "done") | {"state_size": 10 ** (1 + place % 4)}
+        signed(made(run, place, "diverged" if place % 17 == 5 else "done") | {"state_size": 10 ** (1 + place % 4)})
         for place, run in enumerate(experiment.runs)
     ]
     published = {(cell.task, cell.model): 5.0 for cell in experiment.cells}
