@@ -78,7 +78,7 @@ class _Block(torch.autograd.Function):
         parts = _slices.slices(batch, multiple=1)
         slots, columns = len(parts), padded(width)
         wanted = ctx.needs_input_grad[1]
-        of_inputs = inputs.new_zeros((batch if wanted else 0, steps, padded(channels)))
+        of_inputs = inputs.new_empty((batch if wanted else 0, steps, padded(channels)))
         of_first = inputs.new_zeros((slots, taps * channels, columns))
         of_second = inputs.new_zeros((slots, taps * width, columns))
         of_residual = inputs.new_zeros((slots, channels if residual_weight is not None else 0, columns))

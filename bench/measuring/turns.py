@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, get_args
 
+from ..processes import threads_in_children
 from . import floors, helper, machine
 from .helper import Order, Variant
 from .shapes import Case
@@ -92,9 +93,9 @@ class Trial:
         self.counts: dict[Variant, int] = {}
         self.evaluated = 1
         self.errors: list[str] = []
-        with threads_of_children(threads):
-            for name in variants:
-                order = Order(name, case.run.config, case.folder, device, threads)
+        for name in variants:
+            order = Order(name, case.run.config, case.folder, device, threads)
+            with threads_in_children(threads) if name == "ours" else threads_of_children(threads):
                 self.helpers[name] = Helper(NAMES[name], helper.main, order)
 
     def measure(self, repeat: int) -> None:

@@ -1,0 +1,348 @@
+"""The kernels against torch's own operations: outputs, gradients, whole models, and fifty steps of training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from seqbench.bench import make_run
+from seqbench.bench.engine.steps import TrainingStep
+from seqbench.models import _slices, base, gru, lstm, rnn, tcn
+from seqbench.models._activations import sigmoids, tanhs
+from seqbench.models._compiling import fast, plain
+from seqbench.models._dilated import dilated_block
+from seqbench.models._products import multiply_add, padded
+from seqbench.models._recurrences import GRU, LSTM, RNN_RELU, RNN_TANH, Cell, recurrence
+from torch import Tensor
+
+TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-12}
+"""Of the largest number of what is compared: rounding of some hundred terms, in another order."""
+SHAPES = [(1, 5, 3, 4), (11, 40, 2, 19), (33, 17, 20, 7)]
+"""(B, T, C, W): one sequence, a batch of no whole register, more channels than width."""
+CELLS = {"lstm": (LSTM, 4), "gru": (GRU, 3), "rnn-tanh": (RNN_TANH, 1), "rnn-relu": (RNN_RELU, 1)}
+MODELS: dict[str, Callable[..., base.Model]] = {
+    "rnn": rnn.Model, "lstm": lstm.Model, "gru": gru.Model, "tcn": tcn.Model,
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> Iterator[None]:
+    with torch.random.fork_rng():
+        torch.manual_seed(1803)
+        yield
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def assert_near(ours: Tensor, theirs: Tensor, times: float = 1.0) -> None:
+    scale = max(1.0, theirs.abs().max().item())
+    torch.testing.assert_close(ours, theirs, rtol=0.0, atol=times * scale * TOLERANCE[theirs.dtype])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("rows", [1, 2, 3, 7, 8, 13, 32])
+def test_a_product_is_what_numpy_says(rows: int, dtype: Any) -> None:
+    random = np.random.default_rng(0)
+    for steps, columns in ((5, 3), (130, 520), (1, 20)):
+        left = random.standard_normal((rows, steps)).astype(dtype)
+        right, out = np.zeros((steps, padded(columns)), dtype), np.ones((rows, padded(columns)), dtype)
+        right[:, :columns] = random.standard_normal((steps, columns))
+        width = padded(columns)
+        multiply_add(out, 0, width, left, 0, steps, 1, 0, right, 0, width, 1, steps, rows, columns)
+        bound = 16 * steps * np.finfo(dtype).eps
+        np.testing.assert_allclose(out, 1 + left.astype(np.float64) @ right, rtol=0, atol=bound)
+
+
+def test_a_number_of_a_product_does_not_depend_on_what_is_computed_beside_it() -> None:
+    left, right = np.random.default_rng(1).standard_normal((2, 29, 48)).astype(np.float32)
+    whole, alone = np.zeros((29, 48), np.float32), np.zeros((29, 48), np.float32)
+    multiply_add(whole, 0, 48, left, 0, 48, 1, 0, right, 0, 48, 1, 29, 29, 48)
+    for row in range(29):
+        multiply_add(alone, row * 48, 48, left, row * 48, 48, 1, 0, right, 0, 48, 1, 29, 1, 48)
+    assert whole.tobytes() == alone.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("kernel", "exact"), [(sigmoids, lambda x: 1 / (1 + np.exp(-x))), (tanhs, np.tanh)], ids=["sigmoid", "tanh"]
+)
+def test_activations_are_right_to_rounding(kernel: Any, exact: Callable[[Any], Any]) -> None:
+    inputs = np.concatenate([scale * np.linspace(-1, 1, 20001) for scale in (1e-6, 1e-2, 1, 20, 200)])
+    single = inputs.astype(np.float32)
+    with np.errstate(over="ignore"):
+        expected = exact(single.astype(np.float64))
+        double = exact(inputs)
+    kernel(single, 0, single.size)
+    kernel(inputs, 0, inputs.size)
+    normal = np.abs(expected) > 1e-37  # below, single precision has no full number of digits
+    units = np.abs(single - expected) / np.spacing(np.abs(expected).astype(np.float32))
+    assert units[normal].max() < 3
+    np.testing.assert_allclose(inputs, double, rtol=1e-14)
+
+
+def test_activations_let_what_is_not_finite_through() -> None:
+    for dtype in (np.float32, np.float64):
+        values = np.array([math.nan, math.inf, -math.inf] * 20, dtype)
+        kept = values.copy()
+        sigmoids(values, 0, values.size)
+        tanhs(kept, 0, kept.size)
+        np.testing.assert_allclose(values[:3], [math.nan, 1, 0], atol=1e-37)
+        np.testing.assert_array_equal(kept[:3], [math.nan, 1, -1])
+
+
+def layer(name: str, shape: tuple[int, int, int, int], dtype: torch.dtype) -> tuple[Cell, list[Any]]:
+    """A cell, and inputs (B, T, C), hidden (B, W), memory (B, W) or None, and the four weights."""
+    (cell, gates), (batch, steps, channels, width) = CELLS[name], shape
+
+    def draw(*size: int) -> Tensor:
+        return (torch.randn(size, dtype=dtype) / size[-1] ** 0.5).requires_grad_()
+
+    rows = gates * width
+    memory = draw(batch, width) if cell.cells else None
+    weights = [draw(rows, channels), draw(rows, width), draw(rows), draw(rows)]
+    return cell, [draw(batch, steps, channels), draw(batch, width), memory, *weights]
+
+
+def by_torch(name: str, inputs: Tensor, hidden: Tensor, memory: Tensor | None, *weights: Tensor) -> list[Tensor]:
+    kernel: Any = {"lstm": torch.lstm, "gru": torch.gru, "rnn-tanh": torch.rnn_tanh, "rnn-relu": torch.rnn_relu}[name]
+    before = hidden[None] if memory is None else (hidden[None], memory[None])
+    outputs, *after = kernel(inputs, before, weights, True, 1, 0.0, True, False, True)
+    return [outputs, *(part[0] for part in after)]
+
+
+def with_gradients(outputs: list[Tensor], given: list[Any]) -> list[Tensor]:
+    """The outputs, and the gradients of a sum in which every number of them has a weight of its own."""
+    total = sum((part * torch.linspace(1, 2, part.numel(), dtype=part.dtype).view_as(part)).sum() for part in outputs)
+    wanted = [part for part in given if part is not None]
+    return [*outputs, *torch.autograd.grad(total, wanted)]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", CELLS)
+def test_a_recurrent_layer_equals_torchs(name: str, shape: Any, dtype: torch.dtype, threads: int) -> None:
+    cell, given = layer(name, shape, dtype)
+    inputs, hidden, memory, *weights = given
+    ours = [part for part in recurrence(cell, inputs, hidden, memory, weights) if part is not None]
+    theirs = by_torch(name, *given)
+    for one, other in zip(with_gradients(ours, given), with_gradients(theirs, given), strict=True):
+        assert_near(one, other, times=10)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_layer_gives_the_same_without_gradients_and_from_a_part_of_what_it_gives(name: str) -> None:
+    cell, (inputs, hidden, memory, *weights) = layer(name, (11, 40, 2, 19), torch.float32)
+    outputs, last, *_ = recurrence(cell, inputs, hidden, memory, weights)
+    with torch.no_grad():
+        assert torch.equal(recurrence(cell, inputs, hidden, memory, weights)[0], outputs)
+    from_last = torch.autograd.grad(last.sum(), weights[1], retain_graph=True)[0]
+    from_outputs = torch.autograd.grad(outputs[:, -1].sum(), weights[1])[0]
+    assert_near(from_last, from_outputs)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_gradients_of_a_layer_by_finite_differences(name: str) -> None:
+    cell, given = layer(name, (2, 4, 2, 3), torch.float64)
+    present = [part for part in given if part is not None]
+
+    def outputs(inputs: Tensor, hidden: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        memory, weights = (rest[0], rest[1:]) if cell.cells else (None, rest)
+        return tuple(part for part in recurrence(cell, inputs, hidden, memory, list(weights)) if part is not None)
+
+    assert torch.autograd.gradcheck(outputs, present)
+
+
+BLOCKS = [
+    (1, 9, 1, 3, 2, 1),
+    (5, 40, 2, 19, 7, 4),
+    (3, 17, 20, 20, 3, 16),
+    (4, 100, 25, 25, 8, 2),
+    (2, 33, 17, 40, 1, 1),
+]
+"""(B, T, C, W, kernel, dilation): wider, equal, a kernel beyond the sequence, no neighbours at all."""
+
+
+def block(sizes: Any, kind: str, dtype: torch.dtype) -> tuple[Tensor, list[Tensor], Any]:
+    """Inputs (B, T, C), the weights of both convolutions and, where channels differ, of the residual; the masks."""
+    batch, steps, channels, width, kernel, _ = sizes
+
+    def draw(*size: int) -> Tensor:
+        return (torch.randn(size, dtype=dtype) / math.prod(size[1:]) ** 0.5).requires_grad_()
+
+    weights = [draw(width, channels, kernel), draw(width), draw(width, width, kernel), draw(width)]
+    if channels != width:
+        weights += [draw(width, channels, 1), draw(width)]
+    rows = {"none": 0, "channel": 1, "element": steps}[kind]
+    masks = [(torch.rand(batch, rows, width, dtype=dtype) > 0.3) / 0.7 if rows else None for _ in range(2)]
+    return draw(batch, steps, channels), weights, [mask.to(dtype) if mask is not None else None for mask in masks]
+
+
+def by_convolutions(inputs: Tensor, weights: list[Tensor], masks: Any, dilation: int) -> Tensor:
+    hidden = inputs.transpose(1, 2)
+    for weight, bias, mask in ((*weights[:2], masks[0]), (*weights[2:4], masks[1])):
+        before = torch.nn.functional.pad(hidden, ((weight.shape[2] - 1) * dilation, 0))
+        hidden = torch.relu(torch.nn.functional.conv1d(before, weight, bias, dilation=dilation))
+        hidden = hidden * mask.transpose(1, 2) if mask is not None else hidden
+    across = torch.nn.functional.conv1d(inputs.transpose(1, 2), *weights[4:]) if weights[4:] else inputs.transpose(1, 2)
+    return torch.relu(hidden + across).transpose(1, 2)
+
+
+def by_kernel(inputs: Tensor, weights: list[Tensor], masks: Any, dilation: int) -> Tensor:
+    width = len(weights[1])
+    residual = (weights[4], weights[5]) if weights[4:] else None
+    wide = inputs if residual else torch.nn.functional.pad(inputs, (0, padded(width) - width))
+    outputs = dilated_block(wide, (weights[0], weights[1]), (weights[2], weights[3]), residual, masks, dilation)
+    assert not outputs[..., width:].any()
+    return outputs[..., :width]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("kind", ["none", "channel", "element"])
+@pytest.mark.parametrize("sizes", BLOCKS, ids=str)
+def test_a_block_equals_torchs_convolutions(sizes: Any, kind: str, dtype: torch.dtype, threads: int) -> None:
+    inputs, weights, masks = block(sizes, kind, dtype)
+    results = [make(inputs, weights, masks, sizes[-1]) for make in (by_kernel, by_convolutions)]
+    ours, theirs = (with_gradients([outputs], [inputs, *weights]) for outputs in results)
+    for one, other in zip(ours, theirs, strict=True):
+        assert_near(one, other, times=10)
+    with torch.no_grad():
+        assert torch.equal(by_kernel(inputs, weights, masks, sizes[-1]), ours[0])
+
+
+def test_gradients_of_a_block_by_finite_differences() -> None:
+    for sizes in ((2, 6, 2, 3, 2, 2), (2, 6, 3, 3, 3, 1)):
+        inputs, weights, masks = block(sizes, "channel", torch.float64)
+        assert torch.autograd.gradcheck(lambda x, *w: by_kernel(x, list(w), masks, sizes[-1]), [inputs, *weights])  # noqa: B023
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("reads", [1, 3, None])
+@pytest.mark.parametrize("steps", [1, 2, 37, 64])
+@pytest.mark.parametrize("name", MODELS)
+def test_reading_equals_the_plain_features(name: str, steps: int, reads: int | None, training: bool) -> None:
+    options: dict[str, Any] = (
+        {"kernel": 3, "levels": 4, "dropout": 0.3} if name == "tcn" else {"layers": 2, "dropout": 0.3}
+    )
+    for kind in ("channel", "element"):
+        model = MODELS[name](2, width=6, dropout_kind=kind, **options).double().train(training)
+        inputs = torch.randn(3, steps, 2, dtype=torch.float64, requires_grad=True)
+        results = []
+        for way in ("read", "plain"):
+            base.seed_dropout(model, torch.Generator().manual_seed(7))
+            if way == "read":
+                features = model.read(inputs, reads)
+            else:
+                with plain():
+                    features = model(inputs)[0][:, -(reads or steps) :]
+            assert features.shape == (3, min(reads or steps, steps), 6)
+            results.append(with_gradients([features], [inputs, *model.parameters()]))
+        for ours, theirs in zip(*results, strict=True):
+            assert_near(ours, theirs, times=10)
+
+
+def test_the_last_step_costs_a_tcn_few_steps_of_each_level() -> None:
+    model = tcn.Model(1, kernel=2, levels=6, width=4)
+    shapes: list[int] = []
+    for part in model.blocks:
+        assert isinstance(part, tcn.Block)
+        original = part.fused
+        part.fused = lambda inputs, dilation, original=original: (  # type: ignore[method-assign]
+            shapes.append(inputs.shape[1]) or original(inputs, dilation)  # type: ignore[func-returns-value]
+        )
+    model.read(torch.randn(2, 100, 1), 1)
+    assert shapes == [100, 50, 25, 13, 7, 4]
+
+
+def test_outputs_do_not_depend_on_the_number_of_threads() -> None:
+    before, seen = torch.get_num_threads(), []
+    models = [make(2, width=12) for make in MODELS.values()]
+    inputs = torch.randn(21, 30, 2)
+    for count in (1, 2, 3):
+        torch.set_num_threads(count)
+        seen.append([model.read(inputs).detach() for model in models])
+    torch.set_num_threads(before)
+    assert all(torch.equal(one, other) for others in seen[1:] for one, other in zip(seen[0], others, strict=True))
+
+
+def test_kernels_take_what_they_can_compute_and_leave_the_rest_to_torch() -> None:
+    numbers = torch.zeros(2, 3)
+    assert fast(numbers)
+    assert fast(numbers, None)
+    assert fast(numbers.double())
+    assert not fast(numbers.half())
+    assert not fast(numbers, numbers.double())
+    assert not fast(numbers.to("meta"))
+    with plain():
+        assert not fast(numbers)
+    assert fast(numbers)
+
+
+@pytest.mark.parametrize("flushed", [True, False])
+def test_denormals_are_flushed_within_kernels_only(flushed: bool) -> None:
+    small = torch.tensor(torch.finfo(torch.float32).tiny)
+    try:
+        torch.set_flush_denormal(flushed)
+        inside: list[bool] = []
+        _slices.run(lambda first, end, slot: inside.append((small / 2).item() == 0), [_slices.Slice(0, 1, 0)])
+        assert inside == [True]
+        assert ((small / 2).item() == 0) == flushed
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def test_a_failure_in_any_slice_is_raised() -> None:
+    def kernel(first: int, end: int, slot: int) -> None:
+        if slot == 1:
+            raise ZeroDivisionError("in the second slice")
+
+    with pytest.raises(ZeroDivisionError, match="second slice"):
+        _slices.run(kernel, _slices.slices(32, threads=2))
+
+
+def test_a_second_derivative_is_refused_rather_than_wrong() -> None:
+    cell, (inputs, hidden, memory, *weights) = layer("gru", (2, 4, 2, 3), torch.float64)
+    outputs, *_ = recurrence(cell, inputs, hidden, memory, weights)
+    (gradient,) = torch.autograd.grad((outputs**2).sum(), inputs, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
+
+
+TASKS = ("adding(length=40, train=400, valid=20, test=20)", "copy-memory(delay=20, train=400, valid=20, test=20)")
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", MODELS)
+def test_fifty_steps_of_training_go_as_with_torchs_operations(name: str, task: str) -> None:
+    """From one seed, with Adam at 0.002 and clipping; the losses drift apart by rounding only."""
+    model = "tcn(kernel=3, levels=4, width=12, dropout=0.1)" if name == "tcn" else f"{name}(width=16)"
+    curves = []
+    for way in ("kernels", "plain"):
+        run = make_run(task, model, batch=8, optimizer="adam", learning_rate=0.002, clip=1.0)
+        made = run.make_task()
+        network, split = run.make_network(made), made.load(run.seed).train
+        network.seed_dropout(torch.Generator().manual_seed(3))
+        network.train()
+        step = TrainingStep(run, made, split, network, run.training.make_optimizer(network.parameters()), "cpu")
+        losses = []
+        for number in range(50):
+            before = step.loss_sum.item()
+            index = torch.arange(8 * number, 8 * number + 8)
+            if way == "plain":
+                with plain():
+                    step.run(index)
+            else:
+                step.run(index)
+            losses.append((step.loss_sum.item() - before) / 8)
+        curves.append(losses)
+    ours, theirs = curves
+    assert theirs[-1] != theirs[0]
+    np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-5)
