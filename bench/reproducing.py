@@ -92,7 +92,8 @@ def commands(found: Found) -> list[str]:
         lines.append(_line(".venv/bin/seqbench", "fetch", task))
     lines.append(f"# {_machine(row)}")
     chosen = ["--only", row["id"], "--seeds", str(row["config"]["seed"]), "--device", row["device"]]
-    lines.append(_line(".venv/bin/seqbench", "run", where, *chosen, "--jobs", "1", "--afresh"))
+    threads = ["--threads", str(row["provenance"].get("threads", 1))]
+    lines.append(_line(".venv/bin/seqbench", "run", where, *chosen, "--jobs", "1", *threads, "--afresh"))
     if not found.published:
         return [*lines, "# the row is not published: compare what came out with the working area that has it"]
     rows = f"runs/{found.folder.resolve().name}/runs.jsonl"

@@ -48,8 +48,12 @@ class Training:
             raise UsageError(f"training: momentum is an option of sgd and rmsprop, not of {self.optimizer}")
         make_schedule(self.schedule)
 
-    def make_optimizer(self, parameters: Iterable[nn.Parameter], in_graph: bool = False) -> torch.optim.Optimizer:
+    def make_optimizer(
+        self, parameters: Iterable[nn.Parameter], in_graph: bool = False, fused: bool | None = True
+    ) -> torch.optim.Optimizer:
         """The optimizer with PyTorch's defaults where these settings are silent (RMSprop: alpha 0.99).
+
+        fused: one loop for all of an update, where PyTorch has one; None for what PyTorch takes by itself.
 
         in_graph: in the form that can be captured, with a learning rate that is a tensor beside the parameters.
         Adagrad has none: its rate is a number, which a graph takes in, and its count of steps is not used.
@@ -68,11 +72,11 @@ class Training:
                     return torch.optim.SGD(parameters, tensor, weight_decay=decay, momentum=self.momentum, fused=True)
         match self.optimizer:
             case "adam":
-                return torch.optim.Adam(parameters, lr=rate, weight_decay=decay)
+                return torch.optim.Adam(parameters, lr=rate, weight_decay=decay, fused=fused)
             case "rmsprop":
                 return torch.optim.RMSprop(parameters, lr=rate, weight_decay=decay, momentum=self.momentum)
             case "sgd":
-                return torch.optim.SGD(parameters, lr=rate, weight_decay=decay, momentum=self.momentum)
+                return torch.optim.SGD(parameters, lr=rate, weight_decay=decay, momentum=self.momentum, fused=fused)
             case "adagrad":
                 return torch.optim.Adagrad(parameters, lr=rate, weight_decay=decay)
 

@@ -71,26 +71,28 @@ class Cannot(Exception):
 
 
 def verify(folder: Path, rows: Sequence[Row], display: sweep.Display, jobs: int | None = None) -> Verification:
-    """Trains the run of each row again, on the row's class of device, and compares; nothing is written anywhere.
+    """Trains the run of each row again, on the row's class of device with its number of threads, and compares.
 
+    Nothing is written anywhere.
     folder: the experiment's, where a relative path of a user's file is looked for.
     """
     verdicts: dict[int, Verdict] = {}
-    again: dict[str, dict[int, Run]] = {}
+    again: dict[tuple[str, int], dict[int, Run]] = {}
     for place, row in enumerate(rows):
         verdicts[place] = Verdict(row, "not verified", reason="it was stopped before it was done")
         try:
-            again.setdefault(row["device"], {})[place] = trainable(row, folder)
+            run = trainable(row, folder)
+            again.setdefault((row["device"], row["provenance"].get("threads", 1)), {})[place] = run
         except Cannot as reason:
             verdicts[place] = Verdict(row, "not verified", reason=str(reason))
     exit_code = None
-    for device, of_place in again.items():
+    for (device, threads), of_place in again.items():
         if not of_place or exit_code is not None:
             continue
         cells = tuple(Cell(run.task_label, run.model_label, (run,), None, ()) for run in of_place.values())
         experiment = Experiment(folder, "", "suite", cells)  # what its experiment.yaml says is of no matter
         planned = [Planned(run, "afresh") for run in of_place.values()]
-        result = sweep.run(experiment, planned, display, device, jobs, keep=False)
+        result = sweep.run(experiment, planned, display, device, jobs, keep=False, threads=threads)
         made = {row["id"]: row for row in result.rows}
         for place, run in of_place.items():
             row = rows[place]

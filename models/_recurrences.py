@@ -112,16 +112,16 @@ class _Recurrence(torch.autograd.Function):
         taken = to_hidden, to_cells, of_inputs, of_input_weight, of_recurrent_weight, of_bias
         _slices.run(partial(cell.backward, *(part.numpy() for part in (*given, *taken))), parts)
         rows = [slice(place * width, (place + 1) * width) for place in cell.order]
-        of_recurrent_bias = of_bias.sum(0)[(cell.kept - cell.gates) * width : cell.kept * width]
-        of_input_bias = of_bias.sum(0)
+        of_input_bias = _total(of_bias)
+        of_recurrent_bias = of_input_bias[(cell.kept - cell.gates) * width : cell.kept * width].clone()
         return (
             None,
             None,
             of_inputs[..., :channels] if wanted else None,
             to_hidden[:, :width].contiguous(),
             to_cells if cell.cells else None,
-            torch.cat([of_input_weight.sum(0)[:, part] for part in rows], 1).t().contiguous(),
-            of_recurrent_weight.sum(0)[:, : cell.gates * width].t().contiguous(),
+            torch.cat([_total(of_input_weight)[:, part] for part in rows], 1).t().contiguous(),
+            _total(of_recurrent_weight)[:, : cell.gates * width].t().contiguous(),
             torch.cat([of_input_bias[part] for part in rows]),
             of_recurrent_bias,
         )
@@ -132,6 +132,11 @@ def _from(state: Tensor, steps: int) -> Tensor:
     states = state.new_empty((steps + 1, *state.shape))
     states[0] = state
     return states
+
+
+def _total(slots: Tensor) -> Tensor:
+    """The sum over slices of the batch."""
+    return slots[0] if len(slots) == 1 else slots.sum(0)
 
 
 def _transposed(weight: Tensor) -> Tensor:  # (G·W, C) -> (C, P), padded with zeros

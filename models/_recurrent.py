@@ -17,7 +17,11 @@ from torch import Tensor, nn
 from . import base
 from ._compiling import fast
 from ._options import at_least, one_of, probability
-from ._recurrences import Cell, recurrence
+from ._recurrences import LSTM, Cell, recurrence
+
+WIDE = 1 << 21
+"""Numbers of an LSTM's recurrent matrix beyond which torch's kernel is faster: ours reads the matrix for every slice of
+the batch, which costs once it no longer fits in a core's cache (measured at W = 700 and 865)."""
 
 Weights = list[Tensor]
 """Of one layer with G gates: input (G·W, C), recurrent (G·W, W), and their two biases (G·W,)."""
@@ -97,6 +101,9 @@ class Recurrent(base.Model):
         return self.output_dropout(self.shown(after[-1]).unsqueeze(1))  # (B, 1, W)
 
     def _layers(self, inputs: Tensor, state: base.State) -> tuple[Tensor, list[Any]]:
+        if torch.is_autocast_enabled(inputs.device.type):  # sums over time stay in float32
+            with torch.autocast(inputs.device.type, enabled=False):
+                return self._layers(inputs.float(), state)
         features = self.input_dropout(inputs)  # (B, T, C)
         before = [None] * len(self.cells) if state is None else state
         after = []
@@ -130,7 +137,8 @@ def layer(
     `kernel` is torch's own (`torch.lstm`, `torch.gru`, …), `cell` ours, which computes the same; memory is None for
     all but an LSTM.
     """
-    if fast(inputs, hidden, memory, *weights):
+    wide = cell is LSTM and weights[1].numel() > WIDE
+    if fast(inputs, hidden, memory, *weights) and not wide:
         return recurrence(cell, inputs, hidden, memory, weights)
     before = hidden[None] if memory is None else (hidden[None], memory[None])
     # The kernels' `train` flag keeps what a backward pass needs. Ours does not depend on the mode: gradients are
@@ -162,6 +170,8 @@ def set_gate_bias(cell: nn.Module, gate: int, bias: Tensor | float) -> None:
     PyTorch's cells add two bias vectors; filling both with b, as is often seen, starts the gate at 2b.
     """
     _, stacked, input_bias, recurrent_bias = weights_of(cell)
+    if stacked.is_meta:  # only counted, and torch's answer there would take a second to import
+        return
     width = stacked.shape[1]
     rows = slice(gate * width, (gate + 1) * width)
     with torch.no_grad():

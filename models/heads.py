@@ -135,6 +135,10 @@ class Clustered:
         self.features = features
 
     def surprisal(self, targets: Tensor) -> Tensor:  # (B, R) int64 -> (B, R) nats
+        kind = self.features.device.type
+        if torch.is_autocast_enabled(kind):  # torch's module mixes its clusters' answers, which must be of one type
+            with torch.autocast(kind, enabled=False):
+                return Clustered(self.softmax, self.features.float()).surprisal(targets)
         return -self.softmax(self.features.flatten(0, 1), targets.flatten()).output.view_as(targets)
 
     def log_probabilities(self) -> Tensor:  # (B, R, V)

@@ -176,7 +176,7 @@ class Examples(Split):
         return self.laid_out(index.to(self.columns[0].device), None)
 
     def laid_out(self, index: Tensor, extent: int | None) -> Batch:
-        return self.present(*(column[index] for column in self.columns))
+        return self.present(*(column.index_select(0, index) for column in self.columns))
 
 
 class Splits(NamedTuple):

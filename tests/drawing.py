@@ -7,11 +7,11 @@ import math
 from pathlib import Path
 from typing import Any
 
+from made_rows import origin
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
-from made_rows import origin
 from seqbench.bench import config
 from seqbench.bench.config import Experiment
 from seqbench.bench.runs import Run

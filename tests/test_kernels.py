@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from seqbench.bench import make_run
-from seqbench.bench.engine.steps import TrainingStep
-from seqbench.models import _slices, base, gru, lstm, rnn, tcn
+from seqbench.models import _slices
 from seqbench.models._activations import sigmoids, tanhs
 from seqbench.models._compiling import fast, plain
 from seqbench.models._dilated import dilated_block
@@ -24,9 +22,6 @@ TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-12}
 SHAPES = [(1, 5, 3, 4), (11, 40, 2, 19), (33, 17, 20, 7)]
 """(B, T, C, W): one sequence, a batch of no whole register, more channels than width."""
 CELLS = {"lstm": (LSTM, 4), "gru": (GRU, 3), "rnn-tanh": (RNN_TANH, 1), "rnn-relu": (RNN_RELU, 1)}
-MODELS: dict[str, Callable[..., base.Model]] = {
-    "rnn": rnn.Model, "lstm": lstm.Model, "gru": gru.Model, "tcn": tcn.Model,
-}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -224,55 +219,6 @@ def test_gradients_of_a_block_by_finite_differences() -> None:
         assert torch.autograd.gradcheck(lambda x, *w: by_kernel(x, list(w), masks, sizes[-1]), [inputs, *weights])  # noqa: B023
 
 
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("reads", [1, 3, None])
-@pytest.mark.parametrize("steps", [1, 2, 37, 64])
-@pytest.mark.parametrize("name", MODELS)
-def test_reading_equals_the_plain_features(name: str, steps: int, reads: int | None, training: bool) -> None:
-    options: dict[str, Any] = (
-        {"kernel": 3, "levels": 4, "dropout": 0.3} if name == "tcn" else {"layers": 2, "dropout": 0.3}
-    )
-    for kind in ("channel", "element"):
-        model = MODELS[name](2, width=6, dropout_kind=kind, **options).double().train(training)
-        inputs = torch.randn(3, steps, 2, dtype=torch.float64, requires_grad=True)
-        results = []
-        for way in ("read", "plain"):
-            base.seed_dropout(model, torch.Generator().manual_seed(7))
-            if way == "read":
-                features = model.read(inputs, reads)
-            else:
-                with plain():
-                    features = model(inputs)[0][:, -(reads or steps) :]
-            assert features.shape == (3, min(reads or steps, steps), 6)
-            results.append(with_gradients([features], [inputs, *model.parameters()]))
-        for ours, theirs in zip(*results, strict=True):
-            assert_near(ours, theirs, times=10)
-
-
-def test_the_last_step_costs_a_tcn_few_steps_of_each_level() -> None:
-    model = tcn.Model(1, kernel=2, levels=6, width=4)
-    shapes: list[int] = []
-    for part in model.blocks:
-        assert isinstance(part, tcn.Block)
-        original = part.fused
-        part.fused = lambda inputs, dilation, original=original: (  # type: ignore[method-assign]
-            shapes.append(inputs.shape[1]) or original(inputs, dilation)  # type: ignore[func-returns-value]
-        )
-    model.read(torch.randn(2, 100, 1), 1)
-    assert shapes == [100, 50, 25, 13, 7, 4]
-
-
-def test_outputs_do_not_depend_on_the_number_of_threads() -> None:
-    before, seen = torch.get_num_threads(), []
-    models = [make(2, width=12) for make in MODELS.values()]
-    inputs = torch.randn(21, 30, 2)
-    for count in (1, 2, 3):
-        torch.set_num_threads(count)
-        seen.append([model.read(inputs).detach() for model in models])
-    torch.set_num_threads(before)
-    assert all(torch.equal(one, other) for others in seen[1:] for one, other in zip(seen[0], others, strict=True))
-
-
 def test_kernels_take_what_they_can_compute_and_leave_the_rest_to_torch() -> None:
     numbers = torch.zeros(2, 3)
     assert fast(numbers)
@@ -314,35 +260,3 @@ def test_a_second_derivative_is_refused_rather_than_wrong() -> None:
     (gradient,) = torch.autograd.grad((outputs**2).sum(), inputs, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()
-
-
-TASKS = ("adding(length=40, train=400, valid=20, test=20)", "copy-memory(delay=20, train=400, valid=20, test=20)")
-
-
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("name", MODELS)
-def test_fifty_steps_of_training_go_as_with_torchs_operations(name: str, task: str) -> None:
-    """From one seed, with Adam at 0.002 and clipping; the losses drift apart by rounding only."""
-    model = "tcn(kernel=3, levels=4, width=12, dropout=0.1)" if name == "tcn" else f"{name}(width=16)"
-    curves = []
-    for way in ("kernels", "plain"):
-        run = make_run(task, model, batch=8, optimizer="adam", learning_rate=0.002, clip=1.0)
-        made = run.make_task()
-        network, split = run.make_network(made), made.load(run.seed).train
-        network.seed_dropout(torch.Generator().manual_seed(3))
-        network.train()
-        step = TrainingStep(run, made, split, network, run.training.make_optimizer(network.parameters()), "cpu")
-        losses = []
-        for number in range(50):
-            before = step.loss_sum.item()
-            index = torch.arange(8 * number, 8 * number + 8)
-            if way == "plain":
-                with plain():
-                    step.run(index)
-            else:
-                step.run(index)
-            losses.append((step.loss_sum.item() - before) / 8)
-        curves.append(losses)
-    ours, theirs = curves
-    assert theirs[-1] != theirs[0]
-    np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-5)

@@ -107,6 +107,8 @@ def run(
     """
     from .. import naming, planning, sweep
 
+    if json and not dry_run:
+        raise UsageError("--json goes with --dry-run here; seqbench status --json tells what is there")
     experiment, chosen, at_a_time = load(directory, seeds), device_named(device), None if jobs == "auto" else int(jobs)
     from ..store import Workplace
 

@@ -109,7 +109,7 @@ class Plain(Steps):
         super().__init__(run, device)
         self.reference = Reference(run, self.task).to(device).take(self.network)
         self.batches = [self.reference.prepare(self.split.batch(index)) for index in self.indices]
-        optimizer = still(run.training.make_optimizer(self.reference.parameters()))
+        optimizer = still(run.training.make_optimizer(self.reference.parameters(), fused=None))
         self.step = PlainStep(run, self.task, self.reference, optimizer, self.carries, self.split.context)
 
     def take(self, place: int) -> None:
