@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from typing import Any
@@ -33,7 +33,13 @@ def threads_in_children(count: int = 1) -> Iterator[None]:
     """
     libraries = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
     sleeping = {"OMP_WAIT_POLICY": "PASSIVE"}
-    wanted = {**dict.fromkeys(libraries, str(count)), **sleeping, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+    with environment({**dict.fromkeys(libraries, str(count)), **sleeping, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}):
+        yield
+
+
+@contextmanager
+def environment(wanted: Mapping[str, str]) -> Iterator[None]:
+    """Within it these variables have these values, for this process and those that it starts."""
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:
@@ -64,12 +70,12 @@ def signals_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def how_it_ended(exit_code: int | None) -> str:
-    """The end of a worker in words: the signal that killed it, or its exit code."""
+def how_it_ended(exit_code: int | None, too_soon: str = " before it sent its row") -> str:
+    """The end of a process in words: the signal that killed it, or its exit code, and before what that was."""
     if exit_code is not None and exit_code < 0:
         name = signal.Signals(-exit_code).name
         return f"was killed by {name}" + (" (out of memory, perhaps)" if name == "SIGKILL" else "")
-    return f"ended with exit code {exit_code} before it sent its row"
+    return f"ended with exit code {exit_code}{too_soon}"
 
 
 def cores() -> int:

@@ -11,6 +11,14 @@ from seqbench.bench.config import Experiment
 from seqbench.bench.runs import Run
 from seqbench.bench.store import Row, signed
 
+LONE = """
+question: Which one?
+rows:
+- task: adding(length=20)
+  models: [gru(width=4)]
+"""
+"""An experiment of one run."""
+
 VERSIONS = {
     "python": "3.11.7", "torch": "2.13.0", "numpy": "2.3.5", "numba": "0.63.1", "scipy": "1.16.3", "seqbench": "0.1.0",
 }  # fmt: skip

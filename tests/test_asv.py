@@ -42,9 +42,18 @@ def benchmarks_of(suite: type) -> list[str]:
     return [name for name in vars(suite) if name.startswith(("time_", "peakmem_", "mem_", "track_"))]
 
 
+@pytest.fixture(autouse=True)
+def as_it_was() -> Iterator[None]:
+    """The threads and denormals of this process, which suites set as they like, are in the end as they were."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
+
+
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Small shapes, and the threads and denormals of this process as they were."""
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small shapes."""
     from seqbench.bench.speed import generators, steps, text
 
     monkeypatch.setattr(steps, "SHAPES", TINY)
@@ -52,10 +61,6 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(generators, "COUNT", 100)
     monkeypatch.setattr(text, "SMALL", 10_000)
     monkeypatch.setattr(text, "SMALL_VOCABULARY", 100)
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(False)
 
 
 def test_asv_finds_every_suite() -> None:
@@ -96,18 +101,13 @@ def test_a_step_is_one_of_training_that_changes_nothing() -> None:
     from seqbench.bench.speed import history
 
     history.training_step.cache_clear()
-    threads = torch.get_num_threads()
-    try:
-        step = history.training_step("adding(length=9, train=8, valid=2, test=2)", "gru(width=3)", 64, 4)
-        network = inspect.getclosurevars(step).nonlocals["step"].network
-        before = [one.clone() for one in network.parameters()]
-        network.zero_grad()
-        step()
-        assert all(one.grad is not None for one in network.parameters())
-        assert all(torch.equal(one, was) for one, was in zip(network.parameters(), before, strict=True))
-    finally:
-        torch.set_num_threads(threads)
-        torch.set_flush_denormal(False)
+    step = history.training_step("adding(length=9, train=8, valid=2, test=2)", "gru(width=3)", 64, 4)
+    network = inspect.getclosurevars(step).nonlocals["step"].network
+    before = [one.clone() for one in network.parameters()]
+    network.zero_grad()
+    step()
+    assert all(one.grad is not None for one in network.parameters())
+    assert all(torch.equal(one, was) for one, was in zip(network.parameters(), before, strict=True))
 
 
 def test_what_a_commit_or_machine_lacks_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,6 +39,9 @@ def test_every_published_experiment_is_of_matched_size() -> None:
     for folder in sorted(RESULTS.glob("bai2018-*")):
         experiment = config.load(folder, seeds=[0])
         assert experiment.preset == "published"
+        if folder.name == "bai2018-lstm-sizes":  # the paper's own sizes, which are not matched: see test_ledger
+            assert all(cell.budget is None for cell in experiment.cells)
+            continue
         for cell in experiment.cells:
             network = cell.runs[0].make_network(cell.runs[0].make_task())
             assert cell.budget is not None

@@ -10,18 +10,11 @@ from command import seqbench
 from seqbench.bench.config import Experiment
 from seqbench.bench.store import Workplace
 
-TEXT = """
-question: Which one?
-rows:
-- task: adding(length=20)
-  models: [gru(width=4)]
-"""
-
 
 @pytest.fixture
 def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Experiment:
     monkeypatch.delenv("SEQBENCH_RUNS", raising=False)
-    experiment = made_rows.write(tmp_path / "results" / "x", TEXT)
+    experiment = made_rows.write(tmp_path / "results" / "x", made_rows.LONE)
     Workplace(experiment.folder).published.replace([made_rows.made(experiment.runs[0])])
     return experiment
 

@@ -17,19 +17,12 @@ from seqbench.bench.registry import ROOT
 from seqbench.bench.row_shape import misshapen
 from seqbench.bench.store import Row, RowFile, signed
 
-TEXT = """
-question: Which one?
-rows:
-- task: adding(length=20)
-  models: [gru(width=4)]
-"""
-
 
 @pytest.fixture
 def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Experiment:
     monkeypatch.delenv("SEQBENCH_RUNS", raising=False)
     (tmp_path / "results").mkdir()
-    return made_rows.write(tmp_path / "results" / "x", TEXT)
+    return made_rows.write(tmp_path / "results" / "x", made_rows.LONE)
 
 
 def without(path: str) -> Callable[[Row], None]:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ def command(*words: str) -> list[str]:
 
 def test_ctrl_c_ends_all_helpers() -> None:
     words = command("--task", "adding(length=600)", "--model", "lstm", "--repeat", "1000")
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+    # A shell lets what it starts in the background ignore Ctrl-C, and so would all that comes of this test.
+    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, preexec_fn=heeding) as process:
         me, deadline = psutil.Process(process.pid), time.monotonic() + 60
         while (
             len(found := me.children(recursive=True)) < 4 and time.monotonic() < deadline

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, get_args
 
-from ..processes import threads_in_children
+from ..processes import environment, how_it_ended, threads_in_children
 from . import floors, helper, machine
 from .helper import Order, Variant
 from .shapes import Case
@@ -48,7 +46,7 @@ class Helper:
             said = self.pipe.recv()
         except (EOFError, OSError) as error:
             self.process.join(5)
-            raise HelperFailed(f"{self.name}: the process {_end(self.process.exitcode)}") from error
+            raise HelperFailed(f"{self.name}: the process {how_it_ended(self.process.exitcode, '')}") from error
         if said[0] != kind:
             raise HelperFailed(f"{self.name}: {said[1]}")
         return said[1]
@@ -221,13 +219,6 @@ def count_of(seconds: float, steps: int) -> int:
     return steps * max(1, min(200, round(BLOCK / max(seconds, 1e-6))))
 
 
-def _end(code: int | None) -> str:
-    if code is not None and code < 0:
-        name = signal.Signals(-code).name
-        return f"was killed by {name}" + (" (out of memory, perhaps)" if name == "SIGKILL" else "")
-    return f"ended with exit code {code}"
-
-
 @contextmanager
 def threads_of_children(threads: int) -> Iterator[None]:
     """Within it new processes start with so many threads a library; all cores are the default, and left alone."""
@@ -235,13 +226,5 @@ def threads_of_children(threads: int) -> Iterator[None]:
         yield
         return
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, str(threads)))
-    try:
+    with environment(dict.fromkeys(names, str(threads))):
         yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

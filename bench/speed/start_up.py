@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -62,15 +63,18 @@ class Workers:
 
     def setup(self) -> None:
         try:
-            from seqbench.bench.processes import worker_context
+            from seqbench.bench import processes
         except ImportError as error:
             raise NotImplementedError(str(error)) from error
-        self.context: Any = worker_context("cpu")
+        self.context: Any = processes.worker_context("cpu")
+        older = getattr(processes, "one_thread_in_children", nullcontext)  # the name before runs had threads
+        self.children: Any = getattr(processes, "threads_in_children", older)
         self.time_ready()
 
     def time_ready(self) -> None:
         process = self.context.Process(target=os.getpid)
-        process.start()
+        with self.children():  # as a sweep starts them, and with them the server, which passes it on to all later ones
+            process.start()
         process.join(60)
         if process.exitcode != 0:
             raise RuntimeError(f"the worker ended with exit code {process.exitcode}")
