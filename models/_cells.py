@@ -31,24 +31,28 @@ def _start(out, bias):
 
 
 @kernel
+def _add_product(sums, values, begin, weight, outputs):
+    """Adds to `outputs` columns of sums (rows, P) the product of values (…, K), from row `begin`, and weight (K, P)."""
+    (rows, columns), depth = sums.shape, weight.shape[0]
+    multiply_add(sums.reshape(-1), 0, columns, values.reshape(-1), begin * depth, depth, 1, 0,
+                 weight.reshape(-1), 0, columns, 1, depth, rows, outputs)  # fmt: skip
+
+
+@kernel
 def lstm_forward(
     inputs, hidden, cells, kept, input_weight, recurrent_weight, input_bias, recurrent_bias, first, end, slot
 ):
     """Fills hidden[1:], cells[1:] and kept (input gate, forget gate, candidate, output gate) of first … end-1."""
-    steps, batch, channels = inputs.shape
+    steps, batch, _ = inputs.shape
     width, columns, rows = hidden.shape[2], input_weight.shape[1], end - first
     gates = np.zeros((rows, columns), inputs.dtype)
-    of_all, x, h = gates.reshape(-1), inputs.reshape(-1), hidden.reshape(-1)
-    from_input, from_hidden = input_weight.reshape(-1), recurrent_weight.reshape(-1)
     bias = input_bias + recurrent_bias
     keeps = 1 if kept.shape[0] == steps else 0
     for t in range(steps):
         begin = t * batch + first
         _start(gates, bias)
-        multiply_add(of_all, 0, columns, x, begin * channels, channels, 1, 0,
-                     from_input, 0, columns, 1, channels, rows, 4 * width)  # fmt: skip
-        multiply_add(of_all, 0, columns, h, begin * width, width, 1, 0,
-                     from_hidden, 0, columns, 1, width, rows, 4 * width)  # fmt: skip
+        _add_product(gates, inputs, begin, input_weight, 4 * width)
+        _add_product(gates, hidden, begin, recurrent_weight, 4 * width)
         for row in range(rows):
             gate, before = gates[row], cells[t, first + row]
             cell, state = cells[t + 1, first + row], hidden[t + 1, first + row]
@@ -73,6 +77,24 @@ def lstm_forward(
 def _piece(rows):
     """Steps whose gates' gradients are held before they go into those of the weights: their product wants depth."""
     return max(1, 256 // rows)
+
+
+@kernel
+def _add_given(of_outputs, t, to_hidden, first, end):
+    """Adds the gradient of the hidden states of step t, where there is one, to that which comes from what follows."""
+    width = of_outputs.shape[2]
+    for row in range(first, end if of_outputs.shape[0] > 0 else first):
+        more, of_state = of_outputs[t, row], to_hidden[row]
+        for j in range(width):
+            of_state[j] += more[j]
+
+
+@kernel
+def _to_before(to_hidden, of_gates, part, recurrent_weight, first):
+    """Adds to to_hidden (B, Q) from row `first` what of_gates (rows, S·W padded), from column `part`, says of it."""
+    (rows, row_size), (depth, across) = of_gates.shape, recurrent_weight.shape
+    multiply_add(to_hidden.reshape(-1), first * across, across, of_gates.reshape(-1), part, row_size, 1, 0,
+                 recurrent_weight.reshape(-1), 0, across, 1, depth, rows, across)  # fmt: skip
 
 
 @kernel
@@ -109,14 +131,12 @@ def lstm_backward(
 ):  # fmt: skip
     """Gradients of input gate, forget gate, candidate and output gate, in this order."""
     steps, width, rows, row_size = inputs.shape[0], hidden.shape[2], end - first, of_bias.shape[1]
-    across = recurrent_weight.shape[1]
-    of_gates = np.zeros((_piece(rows), rows, row_size), hidden.dtype)
-    of_all, back, weight = of_gates.reshape(-1), to_hidden.reshape(-1), recurrent_weight.reshape(-1)
-    given, held = of_outputs.shape[0] > 0, 0
+    of_gates, held = np.zeros((_piece(rows), rows, row_size), hidden.dtype), 0
     squashed, one = np.zeros(width, hidden.dtype), hidden.dtype.type(1)  # a plain 1 would make float64 of float32
     for t in range(steps - 1, -1, -1):
         held += 1
         now = of_gates.shape[0] - held  # the piece is filled from its end, so that its steps ascend
+        _add_given(of_outputs, t, to_hidden, first, end)
         for row in range(first, end):
             upper, lower = of_gates[now, row - first], kept[t, row]
             write, keep = lower[:width], lower[width : 2 * width]
@@ -124,10 +144,6 @@ def lstm_backward(
             of_write, of_keep = upper[:width], upper[width : 2 * width]
             of_candidate, of_show = upper[2 * width : 3 * width], upper[3 * width : 4 * width]
             cell, before, of_state, of_cell = cells[t + 1, row], cells[t, row], to_hidden[row], to_cells[row]
-            if given:
-                more = of_outputs[t, row]
-                for j in range(width):
-                    of_state[j] += more[j]
             for j in range(width):
                 squashed[j] = cell[j]
             tanhs(squashed, 0, width)
@@ -142,8 +158,7 @@ def lstm_backward(
                 of_cell[j] *= keep[j]
             for j in range(of_state.size):
                 of_state[j] = 0
-        multiply_add(back, first * across, across, of_all, now * rows * row_size, row_size, 1, 0,
-                     weight, 0, across, 1, 4 * width, rows, width)  # fmt: skip
+        _to_before(to_hidden, of_gates[now], 0, recurrent_weight, first)
         if held == of_gates.shape[0] or t == 0:
             _collect(of_gates[now:], inputs, hidden, input_weight, of_inputs, of_input_weight[slot],
                      of_recurrent_weight[slot], of_bias[slot], 0, 0, 4 * width, t, first)  # fmt: skip
@@ -155,21 +170,17 @@ def gru_forward(
     inputs, hidden, cells, kept, input_weight, recurrent_weight, input_bias, recurrent_bias, first, end, slot
 ):
     """Fills hidden[1:] and kept (reset gate, update gate, candidate, and what the reset gate was multiplied with)."""
-    steps, batch, channels = inputs.shape
+    steps, batch, _ = inputs.shape
     width, columns, rows = hidden.shape[2], input_weight.shape[1], end - first
     gates, recurrent = np.zeros((rows, columns), inputs.dtype), np.zeros((rows, columns), inputs.dtype)
-    of_all, of_recurrent, x, h = gates.reshape(-1), recurrent.reshape(-1), inputs.reshape(-1), hidden.reshape(-1)
-    from_input, from_hidden = input_weight.reshape(-1), recurrent_weight.reshape(-1)
     one = hidden.dtype.type(1)  # a plain 1 would make float64 of float32
     keeps = 1 if kept.shape[0] == steps else 0
     for t in range(steps):
         begin = t * batch + first
         _start(gates, input_bias)
         _start(recurrent, recurrent_bias)
-        multiply_add(of_all, 0, columns, x, begin * channels, channels, 1, 0,
-                     from_input, 0, columns, 1, channels, rows, 3 * width)  # fmt: skip
-        multiply_add(of_recurrent, 0, columns, h, begin * width, width, 1, 0,
-                     from_hidden, 0, columns, 1, width, rows, 3 * width)  # fmt: skip
+        _add_product(gates, inputs, begin, input_weight, 3 * width)
+        _add_product(recurrent, hidden, begin, recurrent_weight, 3 * width)
         for row in range(rows):
             gate, before, state = gates[row], hidden[t, first + row], hidden[t + 1, first + row]
             more = recurrent[row, : 2 * width]
@@ -199,14 +210,12 @@ def gru_backward(
 ):  # fmt: skip
     """Gradients of candidate, reset gate, update gate, and of what the reset gate is multiplied with, in this order."""
     steps, width, rows, row_size = inputs.shape[0], hidden.shape[2], end - first, of_bias.shape[1]
-    across = recurrent_weight.shape[1]
-    of_gates = np.zeros((_piece(rows), rows, row_size), hidden.dtype)
-    of_all, back, weight = of_gates.reshape(-1), to_hidden.reshape(-1), recurrent_weight.reshape(-1)
-    given, held = of_outputs.shape[0] > 0, 0
+    of_gates, held = np.zeros((_piece(rows), rows, row_size), hidden.dtype), 0
     one = hidden.dtype.type(1)
     for t in range(steps - 1, -1, -1):
         held += 1
         now = of_gates.shape[0] - held  # the piece is filled from its end, so that its steps ascend
+        _add_given(of_outputs, t, to_hidden, first, end)
         for row in range(first, end):
             upper, lower = of_gates[now, row - first], kept[t, row]
             reset, update = lower[:width], lower[width : 2 * width]
@@ -214,10 +223,6 @@ def gru_backward(
             of_candidate, of_reset = upper[:width], upper[width : 2 * width]
             of_update, of_past = upper[2 * width : 3 * width], upper[3 * width : 4 * width]
             before, of_state = hidden[t, row], to_hidden[row]
-            if given:
-                more = of_outputs[t, row]
-                for j in range(width):
-                    of_state[j] += more[j]
             for j in range(width):
                 of_update[j] = of_state[j] * (before[j] - candidate[j]) * update[j] * (one - update[j])
                 of_candidate[j] = of_state[j] * (one - update[j]) * (one - candidate[j] * candidate[j])
@@ -226,8 +231,7 @@ def gru_backward(
                 of_reset[j] = of_candidate[j] * past[j] * reset[j] * (one - reset[j])
             for j in range(width):
                 of_state[j] *= update[j]
-        multiply_add(back, first * across, across, of_all, now * rows * row_size + width, row_size, 1, 0,
-                     weight, 0, across, 1, 3 * width, rows, width)  # fmt: skip
+        _to_before(to_hidden, of_gates[now], width, recurrent_weight, first)
         if held == of_gates.shape[0] or t == 0:
             _collect(of_gates[now:], inputs, hidden, input_weight, of_inputs, of_input_weight[slot],
                      of_recurrent_weight[slot], of_bias[slot], 0, width, 3 * width, t, first)  # fmt: skip
@@ -239,20 +243,16 @@ def rnn_forward(
     inputs, hidden, cells, kept, input_weight, recurrent_weight, input_bias, recurrent_bias, first, end, slot
 ):
     """Fills hidden[1:] of a network with tanh; of one with relu where `cells` has no steps."""
-    steps, batch, channels = inputs.shape
+    steps, batch, _ = inputs.shape
     width, columns, rows = hidden.shape[2], input_weight.shape[1], end - first
     sums = np.zeros((rows, columns), inputs.dtype)
-    of_all, x, h = sums.reshape(-1), inputs.reshape(-1), hidden.reshape(-1)
-    from_input, from_hidden = input_weight.reshape(-1), recurrent_weight.reshape(-1)
     bias, zero = input_bias + recurrent_bias, hidden.dtype.type(0)
     relu = cells.shape[0] == 0
     for t in range(steps):
         begin = t * batch + first
         _start(sums, bias)
-        multiply_add(of_all, 0, columns, x, begin * channels, channels, 1, 0,
-                     from_input, 0, columns, 1, channels, rows, width)  # fmt: skip
-        multiply_add(of_all, 0, columns, h, begin * width, width, 1, 0,
-                     from_hidden, 0, columns, 1, width, rows, width)  # fmt: skip
+        _add_product(sums, inputs, begin, input_weight, width)
+        _add_product(sums, hidden, begin, recurrent_weight, width)
         for row in range(rows):
             total, state = sums[row], hidden[t + 1, first + row]
             if relu:
@@ -271,28 +271,21 @@ def rnn_backward(
 ):  # fmt: skip
     """Gradients of what goes into tanh, or into relu where `cells` has no steps."""
     steps, width, rows, row_size = inputs.shape[0], hidden.shape[2], end - first, of_bias.shape[1]
-    across = recurrent_weight.shape[1]
-    of_gates = np.zeros((_piece(rows), rows, row_size), hidden.dtype)
-    of_all, back, weight = of_gates.reshape(-1), to_hidden.reshape(-1), recurrent_weight.reshape(-1)
-    given, held = of_outputs.shape[0] > 0, 0
+    of_gates, held = np.zeros((_piece(rows), rows, row_size), hidden.dtype), 0
     one, zero = hidden.dtype.type(1), hidden.dtype.type(0)
     relu = cells.shape[0] == 0
     for t in range(steps - 1, -1, -1):
         held += 1
         now = of_gates.shape[0] - held  # the piece is filled from its end, so that its steps ascend
+        _add_given(of_outputs, t, to_hidden, first, end)
         for row in range(first, end):
             upper, state, of_state = of_gates[now, row - first], hidden[t + 1, row], to_hidden[row]
-            if given:
-                more = of_outputs[t, row]
-                for j in range(width):
-                    of_state[j] += more[j]
             for j in range(width):
                 slope = (one if state[j] > zero else zero) if relu else one - state[j] * state[j]
                 upper[j] = of_state[j] * slope
             for j in range(of_state.size):
                 of_state[j] = zero
-        multiply_add(back, first * across, across, of_all, now * rows * row_size, row_size, 1, 0,
-                     weight, 0, across, 1, 1 * width, rows, width)  # fmt: skip
+        _to_before(to_hidden, of_gates[now], 0, recurrent_weight, first)
         if held == of_gates.shape[0] or t == 0:
             _collect(of_gates[now:], inputs, hidden, input_weight, of_inputs, of_input_weight[slot],
                      of_recurrent_weight[slot], of_bias[slot], 0, 0, 1 * width, t, first)  # fmt: skip

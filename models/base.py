@@ -54,6 +54,16 @@ class Model(nn.Module, ABC):
         if "forward" in vars(cls) and "read" not in vars(cls):  # what it inherits would pass its own `forward` by
             cls.read = Model.read  # type: ignore[method-assign]
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Raises AttributeError for a part or a parameter named like a method, such as `read`: that would hide it."""
+        if isinstance(value, nn.Module | nn.Parameter) and callable(getattr(type(self), name, None)):
+            model = f"{type(self).__module__}.{type(self).__name__}"
+            raise AttributeError(
+                f"{model}: self.{name} = {type(value).__name__}(…): {name!r} is a method of every model, "
+                "which the part would be hidden by; give the part another name"
+            )
+        super().__setattr__(name, value)
+
     def read(self, inputs: Tensor, reads: int | None = None) -> Tensor:
         """Features (B, R, W) of the last R = `reads` steps (None: of all) of whole sequences (B, T, C).
 

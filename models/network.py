@@ -32,26 +32,18 @@ class Network(nn.Module):
 
         reads: in place of the network's own: how many of the last steps are read, or which, (B, R) int64.
         """
-        if self.embedding is not None:
-            inputs = self.embedding(inputs)  # (B, T) -> (B, T, C)
-        features, state = self.body(inputs, state)  # (B, T, W)
-        reads = self.reads if reads is None else reads
-        if isinstance(reads, Tensor):
-            features = features.take_along_dim(reads.unsqueeze(2), 1)  # (B, R, W)
-        elif reads is not None:
-            features = features[:, -reads:]  # (B, R, W)
-        return self.head(features), state  # (B, R, O)
+        features, state = self.body(self._embedded(inputs), state)  # (B, T, W)
+        return self.head(_of_steps(features, self.reads if reads is None else reads)), state  # (B, R, O)
 
     def read(self, inputs: Tensor, reads: int | Tensor | None = None) -> Any:
         """The head's answer for whole sequences of which no state is needed; faster than `forward` for some bodies."""
-        if self.embedding is not None:
-            inputs = self.embedding(inputs)  # (B, T) -> (B, T, C)
-        reads = self.reads if reads is None else reads
+        inputs, reads = self._embedded(inputs), self.reads if reads is None else reads
         if isinstance(reads, Tensor):
-            features = self.body.read(inputs).take_along_dim(reads.unsqueeze(2), 1)  # (B, R, W)
-        else:
-            features = self.body.read(inputs, reads)  # (B, R, W)
-        return self.head(features)  # (B, R, O)
+            return self.head(_of_steps(self.body.read(inputs), reads))  # (B, R, O)
+        return self.head(self.body.read(inputs, reads))  # (B, R, O)
+
+    def _embedded(self, inputs: Tensor) -> Tensor:  # (B, T) or (B, T, C) -> (B, T, C)
+        return inputs if self.embedding is None else self.embedding(inputs)
 
     def seed_dropout(self, generator: torch.Generator) -> None:
         """Gives all dropout inside the stream from which it draws (a generator on the network's device)."""
@@ -61,3 +53,9 @@ class Network(nn.Module):
     def parameter_count(self) -> int:
         """Trainable numbers of embedding, body and head, a shared matrix counted once, as `torch.nn` counts them."""
         return sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
+
+
+def _of_steps(features: Tensor, reads: int | Tensor | None) -> Tensor:  # (B, T, W) -> (B, R, W)
+    if isinstance(reads, Tensor):
+        return features.take_along_dim(reads.unsqueeze(2), 1)
+    return features if reads is None else features[:, -reads:]

@@ -272,3 +272,16 @@ def test_saved_weights_restore_the_model(name: str) -> None:
     other.load_state_dict(model.state_dict())
     inputs = noise(BATCH, 9, CHANNELS)
     assert torch.equal(model(inputs)[0], other(inputs)[0])
+
+
+def test_a_part_named_like_a_method_is_refused() -> None:
+    class Hidden(base.Model):
+        def __init__(self, channels: int) -> None:
+            super().__init__()
+            self.read = torch.nn.Linear(channels, 2)  # type: ignore[assignment, method-assign]
+
+        def forward(self, inputs: Tensor, state: base.State = None) -> tuple[Tensor, base.State]:
+            return inputs, state
+
+    with pytest.raises(AttributeError, match=r"Hidden: self\.read = Linear.*another name"):
+        Hidden(3)
