@@ -263,6 +263,22 @@ def test_sizes_and_times_stand_below(tmp_path: Path) -> None:
     assert [part.strip() for part in line.strip("|").split("|")] == ["jsb", "gru", "105", "+5.0 %", "4.0", "3.5"]
 
 
+def test_several_epochs_say_early_whether_a_rerun_goes_as_they_did(tmp_path: Path) -> None:
+    experiment = write(tmp_path, TEXT.replace("epochs: 1", "epochs: 2"))
+    seconds = {"training": 3.0, "evaluation": 1.0, "cpu": 5.0}
+    entries = grid.collect(experiment, [made(experiment.runs[-1], 8.0, curve=[9.5, 8.0], seconds=seconds)])
+    line = tables.table(entries).splitlines()[-1]
+    said = [part.strip() for part in line.strip("|").split("|")]
+    assert said == ["jsb", "nats (nats/frame) ↓", "gru", "9.50, n=1 of 3: no interval", "2.5"]
+    record = json.loads(tables.table(entries, "json"))[-1]
+    assert (record["after_first_epoch"], record["epoch_seconds"]) == (pytest.approx(9.5), 2.5)
+    assert record["after_first_epoch_low"] is None
+
+
+def test_a_single_epoch_has_no_early_score(experiment: Experiment) -> None:
+    assert "early" not in tables.table(grid.collect(experiment, all_rows(experiment)))
+
+
 def test_two_sources_are_compared_cell_by_cell(experiment: Experiment) -> None:
     here = grid.collect(experiment, [made(run, 0.5) for run in experiment.runs])
     committed = grid.collect(experiment, [made(run, 0.25) for run in experiment.cells[0].runs])

@@ -117,6 +117,12 @@ def length_text(entry: Entry, length: int) -> Text:
     return (*parts, _sample(len(values), entry.expected), *([f"{broken} not finite"] if broken else []))
 
 
+def early_text(entry: Entry) -> Text:
+    """The mean test score after the first epoch, with its interval and the number of runs."""
+    found = samples.summary(entry.metric, list(entry.early.values()))
+    return (summary_text(found, entry.metric), _sample(len(entry.early), entry.expected)) if found else NOTHING
+
+
 def summary_text(summary: Summary, metric: Metric) -> str:
     """The mean, and its interval in brackets where there is one.
 

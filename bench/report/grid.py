@@ -35,8 +35,9 @@ class Entry:
     processor_seconds: what of it the processor worked, which other work on the machine does not lengthen.
     yardsticks: scores of simple answers in this metric, by name, as the rows have them.
     steps: seed -> training steps to solve the task, of the runs that did. lengths: length -> seed -> test score at that
-    length (NaN: not finite), of the runs that were tested at others than they were trained at. remarks: what a table
-    of these rows has to say of them, one line each.
+    length (NaN: not finite), of the runs that were tested at others than they were trained at. early: seed -> test
+    score after the first of several epochs, of the runs that are done. epoch_seconds: of the processor, for an epoch
+    with its evaluation, median of runs. remarks: what a table of these rows has to say of them, one line each.
     """
 
     task: str
@@ -62,6 +63,8 @@ class Entry:
     yardsticks: Mapping[str, float]
     steps: Mapping[int, int] = field(default_factory=dict)
     lengths: Mapping[int, Mapping[int, float]] = field(default_factory=dict)
+    early: Mapping[int, float] = field(default_factory=dict)
+    epoch_seconds: float | None = None
     edited: int = 0
     remarks: tuple[str, ...] = ()
 
@@ -193,7 +196,8 @@ def _common(cell: Cell, preset: Preset, rows: Mapping[str, Row]) -> dict[str, An
     present = [(run, rows[run.id]) for run in cell.runs if run.id in rows]
     origins = [row["provenance"] for _, row in present]
     sizes = [row["parameters"] for _, row in present if "parameters" in row]
-    times = [row["seconds"] for _, row in present if row["status"] == "done"]
+    done = [row for _, row in present if row["status"] == "done"]
+    times = [row["seconds"] for row in done]
     return {
         "task": cell.task,
         "model_name": registry.short(cell.runs[0].model.name),
@@ -207,6 +211,7 @@ def _common(cell: Cell, preset: Preset, rows: Mapping[str, Row]) -> dict[str, An
         "assumed": cell.assumed,
         "seconds": median(time["training"] + time["evaluation"] for time in times) if times else None,
         "processor_seconds": median(time["cpu"] for time in times) if times else None,
+        "epoch_seconds": median(row["seconds"]["cpu"] / len(row["curve"]) for row in done) if done else None,
         "commits": tuple(sorted({origin["commit"] for origin in origins if origin["commit"]})),
     }
 
@@ -242,9 +247,11 @@ def _counted(cell: Cell, metric: Metric, rule: str, rows: Mapping[str, Row], edi
     }
     solving = [run for run in cell.runs if run.seed in values and metric.solved(values[run.seed])]
     steps = {run.seed: count for run in solving if (count := steps_to_solve(metric, rows[run.id])) is not None}
+    curves = {run.seed: rows[run.id]["curve"] for run in cell.runs if run.seed in values}
+    early = {seed: curve[0]["test"][metric.name] for seed, curve in curves.items() if len(curve) > 1}
     counts = {reason: without[reason] for reason in ("missing", "failed", "diverged")}
     lengths = _at_lengths(cell, metric, {run.seed: rows[run.id] for run in cell.runs if run.id in rows})
-    return {"values": values, "yardsticks": yardsticks, "steps": steps, "lengths": lengths} | counts
+    return {"values": values, "yardsticks": yardsticks, "steps": steps, "lengths": lengths, "early": early} | counts
 
 
 def _at_lengths(cell: Cell, metric: Metric, row_of: Mapping[int, Row]) -> dict[int, dict[int, float]]:

@@ -107,11 +107,24 @@ def _record(entry: Entry, line: Standing) -> dict[str, Any]:
         "assumed": ", ".join(entry.assumed),
         "seconds": entry.seconds,
         "processor_seconds": entry.processor_seconds,
+        **_early(entry),
         "dirty": entry.dirty,
         "stale": entry.stale,
         "edited": entry.edited,
         "commits": ", ".join(entry.commits),
         "remarks": " ".join(entry.remarks),
+    }
+
+
+def _early(entry: Entry) -> dict[str, Any]:
+    """The mean score after the first of several epochs with its interval, and what an epoch takes."""
+    found = summary(entry.metric, list(entry.early.values()))
+    interval = found.interval if found else None
+    return {
+        "after_first_epoch": found.mean if found else None,
+        "after_first_epoch_low": interval.low if interval else None,
+        "after_first_epoch_high": interval.high if interval else None,
+        "epoch_seconds": entry.epoch_seconds,
     }
 
 

@@ -10,6 +10,7 @@ from .cells import (
     NOTHING,
     Text,
     cell_text,
+    early_text,
     footnotes,
     interval_text,
     length_text,
@@ -75,7 +76,8 @@ def compare(entries_here: Iterable[Entry], entries_committed: Iterable[Entry]) -
 
 def blocks(entries: Sequence[Entry], question: str = "") -> list[Block]:
     """The table for people as paragraphs and tables: the question, where the rows come from, the scores, what is said
-    of them, the numbers over all tasks, sizes and time. The first table is that of the scores.
+    of them, the numbers over all tasks, sizes and time, and what tells early whether a rerun goes as these runs did.
+    The first table is that of the scores.
     """
     heading = [question] if question else []
     if not entries:
@@ -91,7 +93,16 @@ def blocks(entries: Sequence[Entry], question: str = "") -> list[Block]:
     ]
     over_tasks: list[Block] = [_overall(found), notes.of_overall(found)] if found else []
     at_lengths = [*_at_lengths(entries)]
-    return [*heading, _origin(entries), _scores(entries, lines), *below, *at_lengths, *over_tasks, _sizes(entries)]
+    return [
+        *heading,
+        _origin(entries),
+        _scores(entries, lines),
+        *below,
+        *at_lengths,
+        *over_tasks,
+        _sizes(entries),
+        *_early(entries),
+    ]
 
 
 def _origin(entries: Sequence[Entry]) -> str:
@@ -192,6 +203,26 @@ def _sizes(entries: Sequence[Entry]) -> Table:
     ]
     header = ["Task", "Model", "Parameters", "From budget", "Wall seconds per run", "Processor seconds per run"]
     return Table("Sizes and time", header, "llrrrr", texts)
+
+
+def _early(entries: Sequence[Entry]) -> Iterator[Block]:
+    """One line a cell, in its task's first metric; nothing where no run has more than one epoch."""
+    first = {entry.task: entry.metric.name for entry in reversed(entries)}
+    shown = [entry for entry in entries if entry.early and entry.metric.name == first[entry.task]]
+    if not shown:
+        return
+    texts: list[list[Text]] = [
+        [
+            _task_text(entry.task),
+            (metric_title(entry.metric),),
+            _task_text(entry.model),
+            early_text(entry),
+            (seconds_text(entry.epoch_seconds),),
+        ]
+        for entry in shown
+    ]
+    header = ["Task", "Metric", "Model", "After epoch 1", "Processor seconds per epoch"]
+    yield Table("To check a rerun early", header, "lllrr", texts)
 
 
 def _task_text(label: str) -> Text:
