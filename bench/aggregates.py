@@ -110,15 +110,14 @@ def profile_interval(
     tasks: Strata, thresholds: Sequence[float], *stream: str | int, level: float = 0.95, resamples: int = 2000
 ) -> tuple[Array, Array] | None:
     """The band of a performance profile, point by point: low (K,) and high (K,). None as above."""
-    bounds = [bootstrap(_share_above(limit), tasks, *stream, level=level, resamples=resamples) for limit in thresholds]
-    found = [bound for bound in bounds if bound is not None]
-    if len(found) < len(bounds):
+    drawn = _resamples(tasks, stream, resamples)
+    if drawn is None:
         return None
-    return np.array([bound.low for bound in found]), np.array([bound.high for bound in found])
-
-
-def _share_above(limit: float) -> Callable[[list[Array]], Any]:
-    return lambda drawn: np.mean([(scores > limit).mean(axis=1) for scores in drawn], axis=0)
+    bounds = [
+        _percentiles(np.mean([(scores > limit).mean(axis=1) for scores in drawn], axis=0), level)
+        for limit in thresholds
+    ]
+    return np.array([low for low, _ in bounds]), np.array([high for _, high in bounds])
 
 
 def bootstrap(
@@ -136,13 +135,24 @@ def bootstrap(
     3, 92 with 5 and 93 with 10 (simulated); so the number of runs is to stand beside it.
     Raises ValueError where there is no stratum, or one without a run.
     """
+    drawn = _resamples(strata, stream, resamples)
+    if drawn is None:
+        return None
+    return Interval(*_percentiles(np.asarray(statistic(drawn), float), level), "stratified bootstrap, percentiles")
+
+
+def _resamples(strata: Strata, stream: Sequence[str | int], resamples: int) -> list[Array] | None:
+    """One array (resamples, n) for each stratum of n runs; None where a stratum has fewer than three."""
     _check(strata)
     if min(map(len, strata)) < FEWEST:
         return None
     random = np.random.default_rng(seeding.key("bootstrap", *stream))
-    drawn = [scores[random.integers(len(scores), size=(resamples, len(scores)))] for scores in _arrays(strata)]
-    low, high = np.quantile(np.asarray(statistic(drawn), float), [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high), "stratified bootstrap, percentiles")
+    return [scores[random.integers(len(scores), size=(resamples, len(scores)))] for scores in _arrays(strata)]
+
+
+def _percentiles(values: Array, level: float) -> tuple[float, float]:
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def _arrays(strata: Strata) -> list[Array]:

@@ -74,10 +74,20 @@ def remarks(entries: Iterable[Entry]) -> list[str]:
     return list(dict.fromkeys(remark for entry in entries for remark in entry.remarks))
 
 
+def counted(counts: Iterable[int]) -> str:
+    """How many runs the models have on each task.
+
+    >>> counted([1, 1]), counted([3, 5, 4])
+    ('n=1 run a task and model', 'n=3 to 5 runs a task and model')
+    """
+    counts = [*counts]
+    fewest, most = min(counts), max(counts)
+    runs = f"{most}" if fewest == most else f"{fewest} to {most}"
+    return f"n={runs} {'run' if runs == '1' else 'runs'} a task and model"
+
+
 def of_overall(found: Overall) -> str:
     """How the aggregates over tasks are made."""
-    fewest, most = (choose(count for line in found.lines for count in line.runs) for choose in (min, max))
-    runs = f"{most}" if fewest == most else f"{fewest} to {most}"
     left_out = f" Left out: {', '.join(found.left_out)}." if found.left_out else ""
     interval = (
         "no interval, because a task has fewer than three runs"
@@ -86,8 +96,8 @@ def of_overall(found: Overall) -> str:
     )
     return (
         f"Interquartile mean of normalised scores, and the probability that a run is better than one of {found.first} "
-        f"on the same task (Agarwal et al. 2021), over {'; '.join(found.tasks)}; n={runs} "
-        f"{'run' if runs == '1' else 'runs'} a task and model; {interval}. Normalised: 0 is the floor, 1 the score "
-        "that solves the task, else the best model’s mean; perplexities by their logarithms; a run that diverged "
-        f"is at the floor and the worst.{left_out}"
+        f"on the same task (Agarwal et al. 2021), over {'; '.join(found.tasks)}; "
+        f"{counted(count for line in found.lines for count in line.runs)}; {interval}. "
+        "Normalised: 0 is the floor, 1 the score that solves the task, else the best model’s mean; perplexities by "
+        f"their logarithms; a run that diverged is at the floor and the worst.{left_out}"
     )

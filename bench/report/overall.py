@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from ...tasks.base import Metric
 from .. import aggregates
@@ -48,8 +49,39 @@ class Overall:
         return self.lines[0].model
 
 
-def overall(entries: Sequence[Entry]) -> Overall | None:
-    """The aggregates of a table; None below three tasks of two models."""
+@dataclass(frozen=True)
+class Normalised:
+    """The normalised scores of the models over the tasks that all of them have runs of.
+
+    scores: for each task model -> a score a run, NaN for those that diverged; `of` fills these in. left_out: models
+    with too few tasks, and tasks.
+    """
+
+    tasks: tuple[str, ...]
+    models: tuple[str, ...]
+    left_out: tuple[str, ...]
+    scores: tuple[Mapping[str, Sequence[float]], ...]
+
+    def of(self, model: str, below: float = 0.0) -> list[list[float]]:
+        """A list for each task with the scores of the model's runs.
+
+        Of a run that diverged it is the floor, or the score of the worst run of the task where that is lower, less
+        `below`.
+        """
+        return [
+            [worst - below if math.isnan(score) else score for score in of_model[model]]
+            for of_model, worst in zip(self.scores, self._worst, strict=True)
+        ]
+
+    @cached_property
+    def _worst(self) -> list[float]:
+        """For each task the floor, or the lowest score of all runs where that is below it."""
+        every = ([score for scores in of_model.values() for score in scores] for of_model in self.scores)
+        return [min([0.0, *(score for score in scores if not math.isnan(score))]) for scores in every]
+
+
+def normalised(entries: Sequence[Entry]) -> Normalised | None:
+    """What is compared over the tasks of a table; None below three tasks of two models."""
     column_of = columns(entries)
     grid: dict[str, dict[str, Entry]] = {}
     for entry in _one_metric(entries):
@@ -65,10 +97,18 @@ def overall(entries: Sequence[Entry]) -> Overall | None:
     scales = {task: scale for task, of_model in grid.items() if (scale := _scale(models, of_model))}
     if len(scales) < FEWEST_TASKS:
         return None
-    samples = [_normalised(models, grid[task], *scale) for task, scale in scales.items()]
+    scores = tuple(_normalised(models, grid[task], *scale) for task, scale in scales.items())
     left_out = [name for name in dict.fromkeys(column_of.values()) if name not in models]
     left_out += [task for task in dict.fromkeys(entry.task for entry in entries) if task not in scales]
-    return Overall(tuple(scales), tuple(_line(model, models[0], samples) for model in models), tuple(left_out))
+    return Normalised(tuple(scales), tuple(models), tuple(left_out), scores)
+
+
+def overall(entries: Sequence[Entry]) -> Overall | None:
+    """The aggregates of a table; None below three tasks of two models."""
+    found = normalised(entries)
+    if found is None:
+        return None
+    return Overall(found.tasks, tuple(_line(model, found) for model in found.models), found.left_out)
 
 
 def _one_metric(entries: Sequence[Entry]) -> list[Entry]:
@@ -112,15 +152,12 @@ def _normalised(
     }
 
 
-def _line(model: str, first: str, samples: Sequence[Mapping[str, Sequence[float]]]) -> Line:
-    lowest = [min([0.0, *(x for scores in task.values() for x in scores if not math.isnan(x))]) for task in samples]
-    scores = [_filled(task[model], worst) for task, worst in zip(samples, lowest, strict=True)]
+def _line(model: str, found: Normalised) -> Line:
+    scores, first = found.of(model), found.models[0]
     better, interval = None, None
     if model != first:
-        ours, theirs = (
-            [_filled(task[name], worst - 1) for task, worst in zip(samples, lowest, strict=True)]
-            for name in (model, first)
-        )
+        # in comparisons a run that diverged loses to every other run, also to one at the floor
+        ours, theirs = found.of(model, below=1.0), found.of(first, below=1.0)
         better = aggregates.probability_of_improvement(ours, theirs)
         interval = aggregates.improvement_interval(ours, theirs, "improvement", model, first)
     every = [score for task in scores for score in task]
@@ -132,7 +169,3 @@ def _line(model: str, first: str, samples: Sequence[Mapping[str, Sequence[float]
         better,
         interval,
     )
-
-
-def _filled(scores: Sequence[float], diverged: float) -> list[float]:
-    return [diverged if math.isnan(score) else score for score in scores]
