@@ -5,7 +5,7 @@ An experiment is a folder with an `experiment.yaml`:
     question: Which architecture remembers?     # what the experiment asks, printed above its table
     preset: suite                               # suite | published: which test value is the number
     seeds: 2                                    # a count, or a list of seeds
-    precision: float32                          # or bfloat16: mixed precision, on a GPU only
+    precision: float32                          # or, on a GPU only, tf32 or bfloat16 (mixed precision)
     training: {optimizer: adam}                 # settings for all rows; a row's and a model's own go before them
     rows:
     - task: copy-memory(delay=20)               # a list of tasks is an axis

@@ -17,6 +17,8 @@ from seqbench.bench.errors import UsageError
 from seqbench.bench.measuring import floors, helper, machine, shapes, turns
 from seqbench.bench.measuring.steps import Ours, Part, Plain, indices
 from seqbench.bench.report import speed_table, writers
+from seqbench.bench.training import train
+from seqbench.models.embeddings import Embedding
 from torch import nn
 
 from .experiments import OWN_MODEL
@@ -35,7 +37,7 @@ rows:
 RATES = {"matrix_product_gflops": 100.0, "memory_copy_gbps": 10.0}
 PROMISED = {
     "task", "model", "parameters", "ours_ms", "reference_ms", "flushed_ms", "ratio_defaults", "ratio_flushed",
-    "floor_ms", "peak_mb", "spread",
+    "floor_ms", "peak_mb", "spread", "run_hours",
 }  # fmt: skip
 
 
@@ -127,6 +129,30 @@ def test_a_text_goes_on_where_the_window_before_has_ended() -> None:
         batches = [part.batch(index) for index in torch.arange(len(part)).split(part.streams or 1)]
         inputs = [batches[0].inputs] + [batch.inputs[:, task.steps - read :] for batch in batches[1:]]
         assert ours.facts()["evaluated"] == sum(one.numel() for one in inputs)
+
+
+def test_a_whole_run_is_counted_with_its_evaluations() -> None:
+    run = make_run("adding(length=20, train=70, valid=8, test=12)", "gru(width=5)", batch=32, epochs=2)
+    facts = Ours(run, torch.device("cpu")).facts()
+    assert facts["run_steps"] == train(run).progress.total_steps == 6
+    assert facts["run_evaluated"] == 2 * (8 + 12) * 20
+
+
+@pytest.mark.usefixtures("miniature_data")
+@pytest.mark.parametrize("model", ["gru", "tcn"])
+def test_of_a_text_is_counted_what_the_loop_reads(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run("ptb-char(context=4, scored=8)", f"{model}(width=5)", batch=4, epochs=2)
+    facts = Ours(run, torch.device("cpu")).facts()
+    read, embed = [], Embedding.forward
+
+    def counted(self: Embedding, ids: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            read.append(ids.numel())
+        return embed(self, ids)
+
+    monkeypatch.setattr(Embedding, "forward", counted)
+    assert train(run).progress.total_steps == facts["run_steps"]
+    assert sum(read) == facts["run_evaluated"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory of a process is measured on Linux only")

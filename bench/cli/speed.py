@@ -43,7 +43,7 @@ def speed(
     zero. Each has a process of its own, and they take turns; medians, and the spread as interquartile range / median.
     A task or model of a run is named by a part of its name, or of the run's id; unasked, of a task at several lengths
     the default one is measured, and no network above 20 million parameters.
-    Without a terminal nothing else should run meanwhile; the file says whether something did.
+    Nothing else should run meanwhile; the file says whether something did.
 
     Example: seqbench speed --task adding --model lstm --repeat 5
     """

@@ -7,6 +7,7 @@ which is where gradients that vanish over time are at their worst. So all varian
 from __future__ import annotations
 
 import copy
+import math
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -34,6 +35,7 @@ class Steps(ABC):
         splits = self.task.load(run.seed)
         self.split = splits.train.in_streams(run.training.batch).to(device)
         self.held = splits.test.to(device)
+        self.evaluated = splits.valid, splits.test
         self.indices = indices(self.split, run)
         self.network = run.make_network(self.task).to(device)
         self.network.seed_dropout(seeding.generator("dropout", run.seed, device=device))
@@ -98,6 +100,9 @@ class Ours(Steps):
             "batch": layout.batch,
             "steps": round(layout.steps, 1),
             "evaluated": self.part.steps(self.carries),
+            "run_steps": self.run.training.epochs * math.ceil(len(self.split) / self.run.training.batch),
+            "run_evaluated": self.run.training.epochs
+            * sum(sequence_steps(split, len(split), self.task, self.carries) for split in self.evaluated),
             "counts": floors.count(layout),
         }
 
@@ -145,10 +150,19 @@ class Part(Split):
 
     def steps(self, carries: bool) -> int:
         """Time steps of all its sequences together, as a model reads them."""
-        if self.lengths is not None:
-            return int(self.lengths.sum())
-        again = self.streams if carries and self.streams and self.count > self.streams else 0
-        return self.count * self.task.steps - again * self.context
+        return sequence_steps(self.split, self.count, self.task, carries)
+
+
+def sequence_steps(split: Split, count: int, task: Task, carries: bool) -> int:
+    """Time steps of the first `count` sequences of a split together, as a model reads them; of pieces, of all.
+
+    A model that carries its state over a text reads what stands before a window only at the beginning of a stream.
+    """
+    if split.lengths is not None:
+        return int(split.lengths.sum())
+    streams = split.streams or 0
+    known = count - streams if carries and count > streams else 0
+    return count * task.steps - known * split.context
 
 
 def indices(split: Split, run: Run) -> list[Tensor]:

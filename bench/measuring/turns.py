@@ -180,6 +180,7 @@ def row_of(case: Case, trial: Trial, speeds: dict[str, float]) -> dict[str, Any]
         "flushed_ms": flushed,
         "ratio_defaults": _ratio(reference, ours),
         "ratio_flushed": _ratio(flushed, ours),
+        "run_hours": ours and evaluation and run_hours(ours, evaluation, facts),
         "steps_per_second": ours and 1000 * sequence_steps / ours,
         "floor_ms": floor,
         "ratio_floor": _ratio(ours, floor),
@@ -192,6 +193,15 @@ def row_of(case: Case, trial: Trial, speeds: dict[str, float]) -> dict[str, Any]
     }
     rounded = {key: float(f"{value:.4g}") if isinstance(value, float) else value for key, value in row.items()}
     return rounded | ({"error": "; ".join(trial.errors)} if trial.errors else {})
+
+
+def run_hours(step: float, evaluation: float, facts: dict[str, Any]) -> float:
+    """Hours that a whole run takes with its evaluations, at these milliseconds of a step and of an evaluated part.
+
+    >>> run_hours(36.0, 18.0, {"run_steps": 50_000, "run_evaluated": 100_000, "evaluated": 1000})
+    0.5005
+    """
+    return (step * facts["run_steps"] + evaluation * facts["run_evaluated"] / facts["evaluated"]) / 3.6e6
 
 
 def spread(times: list[float]) -> float | None:

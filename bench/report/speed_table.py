@@ -24,6 +24,7 @@ COLUMNS = {
     "flushed_ms": "Reference, denormals flushed (ms)",
     "ratio_defaults": "Ratio to reference",
     "ratio_flushed": "Ratio to flushed",
+    "run_hours": "Hours of a run",
     "steps_per_second": "Sequence steps a second",
     "floor_ms": "Floor (ms)",
     "ratio_floor": "Times the floor",
@@ -47,6 +48,7 @@ SHORT = {
     "peak_mb": "Peak (MiB)",
     "reference_peak_mb": "Of reference",
     "spread": "Spread",
+    "run_hours": "Run (h)",
 }
 """The columns that fit a page, under names that `NOTES` explains."""
 NOTES = (
@@ -56,7 +58,7 @@ NOTES = (
     "the arithmetic and the bytes of the plain step at the rates of this machine's large matrix product and memory "
     "copy, whichever takes longer; an implementation that leaves out what nobody reads may come below it. Evaluation: "
     "of as many sequence steps. Peak: memory of a step beyond what was held before. Spread: interquartile range / "
-    "median of ours."
+    "median of ours. Run: hours that a whole run of the experiment takes at these times, evaluations too."
 )
 RATES = {"matrix_product_gflops": ("matrix product", "GFLOP/s"), "memory_copy_gbps": ("memory copy", "GB/s")}
 NEEDED = ("task", "model", "ours_ms")
