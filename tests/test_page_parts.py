@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from seqbench.bench.report import page
 from seqbench.bench.report.drawn_curves import HEIGHT, LEFT, drawings
 from seqbench.bench.report.evidence import gather
 from seqbench.bench.report.page_colours import CONTRAST, DARK_PAPER, contrast, on_dark
+from seqbench.bench.report.profile import HOW
 from seqbench.bench.report.style import FURTHER, STYLE
 
 
@@ -69,6 +71,17 @@ def test_colours_are_those_of_the_figures_and_seen_on_black(tree: Element) -> No
         assert css.count(f"{variable}:{dark};") >= 2  # as the system says, and as the button says
 
 
+def test_the_profile_stands_behind_the_table_over_all_tasks(tree: Element) -> None:
+    below = [one for one in tree.all() if one.tag in ("h4", "figcaption", "img")]
+    (place,) = [place for place, one in enumerate(below) if one.tag == "img"]
+    assert [one.tag for one in below[place - 1 : place + 3]] == ["h4", "img", "figcaption", "h4"]
+    assert below[place - 1].line == "Over 3 tasks"
+    assert below[place]["alt"].startswith("Performance profile over 3 tasks: share of runs above 0, 0.5, 0.9: rnn ")
+    svg = base64.b64decode(below[place]["src"].partition(",")[2]).decode()
+    assert "seqbench rows" in svg
+    assert below[place + 1].line.startswith(HOW)
+
+
 def test_speed_is_shown_where_it_was_measured(tree: Element, tmp_path: Path) -> None:
     place = next(one for one in tree.all("section") if one.attributes.get("id") == "speed")
     lines = pages.lines_of(place.one("table"))
@@ -79,6 +92,7 @@ def test_speed_is_shown_where_it_was_measured(tree: Element, tmp_path: Path) -> 
     bare = made_rows.write(tmp_path / "x", pages.PLAIN)
     without = pages.read(page.write(tmp_path / "page.html", [bare.folder]))
     assert "Speed" not in [one.line for one in without.all("h2")]
+    assert not [*without.all("img")]
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,8 @@ def test_the_commands_of_a_page_do_what_it_says(experiment: Experiment) -> None:
 
 
 def test_hostile_texts_stay_texts(written: Path, tree: Element) -> None:
-    for tag in ("img", "iframe", "object", "embed", "form"):
+    assert all(one["src"].startswith("data:image/svg+xml;base64,") for one in tree.all("img"))
+    for tag in ("iframe", "object", "embed", "form"):
         assert not [*tree.all(tag)]
     data, script = tree.all("script")
     assert not [name for one in tree.all() for name in one.attributes if name.startswith("on")]
@@ -182,6 +183,7 @@ def test_the_page_is_fit_for_readers_of_screens_and_for_phones(tree: Element) ->
     assert tree.one("title").text == "seqbench report: x"
     assert all(button.line for button in tree.all("button"))
     assert all(svg.attributes.get("aria-label") or svg.attributes.get("aria-hidden") for svg in tree.all("svg"))
+    assert all(image["alt"] for image in tree.all("img"))
     assert [heading.tag for heading in tree.all() if heading.tag in ("h1", "h2")] == ["h1", "h2", "h2", "h2"]
 
 

@@ -34,7 +34,8 @@ def plot(
 
     overview: training loss and test score of every run; scores: with 95 % intervals, and the published numbers;
     score-parameters, score-state: against what a model costs; learning-epochs, learning-time: validation scores with
-    the band of the seeds; lengths: solved runs against sequence length; gradients: what the verb `gradients` measured.
+    the band of the seeds; profile: the share of runs above each normalised score, over three tasks or more; lengths:
+    solved runs against sequence length; gradients: what the verb `gradients` measured.
 
     Example: seqbench plot results/quick --only scores --out figures
     """
@@ -76,7 +77,8 @@ def gradients(
     """Measures how far back the loss reaches in each model, at initialisation and after a training, and draws it.
 
     The runs of the experiment on one task are trained again, for a few steps; their rows are neither needed nor
-    touched. Writes gradients.csv, with its origin in the first line, and the figure.
+    touched. Writes gradients.csv, with its origin in the first line, and the figure. `publish` moves the measurements
+    into the folder.
 
     Example: seqbench gradients results/quick --task copy --seeds 0
     """
@@ -89,8 +91,6 @@ def gradients(
     cells = gradient_flow.cells_of(experiment, task)
     place = Workplace(experiment.folder)
     file = (out or place.area) / gradient_flow.FILE
-    with writing(file.parent, folder=True):
-        pass  # before the work
     with writing(file.parent, folder=True):
         pass  # what is wrong with the place is said before the work
     started = datetime.now(UTC)

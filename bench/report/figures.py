@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ..config import Experiment
 from ..errors import UsageError, nearest
 from ..store import Row
-from . import curves, gradients, lengths, scores
+from . import curves, gradients, lengths, profile, scores
 from . import overview as overviews
 from .evidence import Evidence, NothingToDraw, gather
 from .saving import FORMATS, digest, digest_of, save
@@ -26,6 +26,7 @@ FIGURES: dict[str, Callable[[Evidence], Figure]] = {
     "score-state": partial(scores.by_size, against="state"),
     "learning-epochs": partial(curves.draw, against="epochs"),
     "learning-time": partial(curves.draw, against="time"),
+    "profile": profile.draw,
     "lengths": lengths.draw,
     "gradients": gradients.draw,
 }

@@ -77,11 +77,11 @@ class Sheet(NamedTuple):
         return self.figure
 
 
-def sheet(count: int, height: float) -> Sheet:
-    """`count` panels, each `height` inches high: one fills a column of the paper, several its width."""
+def sheet(count: int, height: float, wide: bool = False) -> Sheet:
+    """`count` panels, each `height` inches high. One fills a column of the paper; several, or a wide one, its width."""
     rows = math.ceil(count / PANELS_BESIDE)
     beside = math.ceil(count / rows)
-    whole = COLUMN if count == 1 else WIDTH
+    whole = COLUMN if count == 1 and not wide else WIDTH
     figure = Figure(figsize=(whole, height * rows), layout="constrained")
     grid = GridSpec(rows, beside, figure=figure)
     axes = [figure.add_subplot(grid[divmod(place, beside)]) for place in range(count)]

@@ -24,14 +24,15 @@ from ..config import Cell, Experiment
 from ..ledger import Number
 from ..places import own_folders
 from ..store import Row, Workplace
-from . import drawn_curves, ledger_table
+from . import drawn_curves, ledger_table, profile
 from .cells import NOTHING, Text, cell_text, metric_title, number
 from .drawn_curves import Drawing
-from .evidence import Evidence, Look, gather
+from .evidence import Evidence, Look, NothingToDraw, gather
 from .grid import Entry, collect, columns
 from .ledger import Line, canonical, lines
 from .page_colours import HALVES, MARKS, Palette, dashes
 from .run_facts import CellFacts, facts, place_of
+from .saving import as_svg
 from .speed_table import Speed, speeds
 from .tables import blocks
 from .writers import Block, Table
@@ -56,6 +57,14 @@ class Score(NamedTuple):
     what: str = ""
 
 
+class Picture(NamedTuple):
+    """A figure within the page. source: a data URI. alt: what it shows in words. caption: how to read it."""
+
+    source: str
+    alt: str
+    caption: str
+
+
 class CellPart(NamedTuple):
     """A cell with all that is known of its runs; `text` is what it says in its first metric."""
 
@@ -71,7 +80,9 @@ class Section:
 
     heading: the experiment's name, with the device where there are several. place: its folder, as a command names it.
     above: paragraphs above the scores. header, heads, scores: the table of scores, the first columns of a line apart.
-    below: what stands below. drawings: its curves, with the looks of their models. present and expected count runs.
+    below: what stands below. profile: the performance profile, and behind how many parts of `below` it stands; None
+    where there is no table over all tasks. drawings: its curves, with the looks of their models. present and expected
+    count runs.
     """
 
     heading: str
@@ -81,6 +92,7 @@ class Section:
     heads: Sequence[Sequence[Text]]
     scores: Sequence[Sequence[Score]]
     below: Sequence[Block]
+    profile: tuple[int, Picture] | None
     drawings: Sequence[Drawing]
     looks: Mapping[str, Look]
     cells: Sequence[CellPart]
@@ -163,6 +175,7 @@ def section_of(
         [line[:FIRST_SCORE] for line in table.lines],
         _scores(table, entries, evidence, experiment.cells),
         content[first + 1 :],
+        _profile(content[first + 1 :], evidence, heading),
         drawn,
         drawn_curves.labels(drawn, evidence.looks),
         cells,
@@ -170,6 +183,21 @@ def section_of(
         len(experiment.runs),
         evidence.digest,
     )
+
+
+def _profile(below: Sequence[Block], evidence: Evidence, heading: str) -> tuple[int, Picture] | None:
+    """The performance profile and its place: behind the table over all tasks and what is said of it."""
+    try:
+        found = profile.found_in(evidence)
+    except NothingToDraw:
+        return None
+    over_tasks = [block.title if isinstance(block, Table) else "" for block in below].index(
+        f"Over {len(found.tasks)} tasks"
+    )
+    # as an image, because the style sheet and the ids of an SVG within the page would hold for all of the page
+    svg = as_svg(profile.draw(evidence, explained=False), evidence.digest, f"{heading}: profile")
+    source = f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
+    return over_tasks + 2, Picture(source, profile.said(found), " ".join(profile.how_to_read(found)))
 
 
 def _scores(table: Table, entries: Sequence[Entry], evidence: Evidence, cells: Sequence[Cell]) -> list[list[Score]]:

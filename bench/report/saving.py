@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -40,6 +41,14 @@ def save(figure: Figure, stem: Path, rows_digest: str, title: str, formats: Sequ
         for ending, path in zip(formats, paths, strict=True):
             figure.savefig(path, metadata=_metadata(ending, title, f"seqbench rows {rows_digest}"))
     return paths
+
+
+def as_svg(figure: Figure, rows_digest: str, title: str) -> bytes:
+    """The SVG that `save` would write, for a place inside another file."""
+    content = io.BytesIO()
+    with matplotlib.rc_context(RC):
+        figure.savefig(content, format="svg", metadata=_metadata("svg", title, f"seqbench rows {rows_digest}"))
+    return content.getvalue()
 
 
 def _metadata(ending: str, title: str, origin: str) -> dict[str, Any]:
