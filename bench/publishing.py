@@ -1,11 +1,15 @@
-"""From the working area into the experiment's folder: rows that can be trusted, and what is made of them."""
+"""From the working area into the experiment's folder: rows and measurements that can be trusted, and what is made of
+them.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from . import gradient_flow, provenance
 from .config import Experiment
@@ -15,39 +19,53 @@ from .report import figures
 from .report.grid import collect
 from .report.ledger import printed_scores
 from .report.ledger_table import write_ledger
+from .report.saving import FORMATS as ALL_FORMATS
 from .report.tables import table
 from .store import FINISHED, Row, Workplace, latest, untouched
 
 TABLE, LEDGER = "table.md", "ledger.md"
 FORMATS = ("png", "svg")
 """What figures in an experiment's folder are, for a screen and for print."""
+STALE = "stale: the source that defines it has changed since"
+"""Why a row or measurements of before are left."""
 
 
 @dataclass(frozen=True)
 class Publication:
-    """What was moved, what was left, with the reason for each, and which torn lines of files were set aside."""
+    """What was moved, what was left, with the reason for each, and which torn lines of files were set aside.
+
+    written: the files of the folder that are new, among them the measurements of `gradient_flow` where they were moved.
+    left_files: such a file where it was left.
+    """
 
     moved: Sequence[Row]
     left: Sequence[tuple[Row, str]]
     written: Sequence[Path]
     repaired: Sequence[str]
+    left_files: Sequence[tuple[Path, str]] = ()
 
 
 def publish(experiment: Experiment, device: str | None = None) -> Publication:
-    """Moves clean, finished rows into the folder and makes its table and figures anew, and the ledger that judges it.
+    """Moves clean, finished rows and clean measurements of gradients into the folder, and makes its table and all its
+    figures anew, and the ledger that judges it.
 
-    Rows that are dirty, stale, unfinished, edited by hand or not of this experiment are left where they are.
+    Rows that are dirty, stale, unfinished, edited by hand or not of this experiment are left where they are, and so are
+    measurements that are dirty, stale, edited or of other runs, are older than those in the folder, or would be alone
+    there. Of measurements that were moved the figure in the working area is taken away.
     device: which rows the table shows, where there are those of a CPU and of a GPU.
     Raises OSError where the folder cannot be written; nothing is lost then. Raises UsageError while another process
-    runs the experiment.
+    runs the experiment, and where the folder is its own working area.
     """
     workplace = Workplace(experiment.folder)
     if workplace.installed:
         raise UsageError(f"{experiment.folder} belongs to the installed package: copy the folder to publish in it")
+    if workplace.area.resolve() == experiment.folder.resolve():  # what is moved would be taken away
+        raise UsageError(f"{experiment.folder} is its own working area: SEQBENCH_RUNS must name another place")
     with workplace.held() if workplace.working.path.is_file() else nullcontext():
         moved, left, repaired = _move(experiment, workplace)
+        measured, left_files = _move_measurements(experiment, workplace)
     written = write_answers(experiment, device)
-    return Publication(moved, left, [*written, *_write_ledger(experiment)], repaired)
+    return Publication(moved, left, [*measured, *written, *_write_ledger(experiment)], repaired, left_files)
 
 
 def _move(experiment: Experiment, workplace: Workplace) -> tuple[list[Row], list[tuple[Row, str]], list[str]]:
@@ -82,13 +100,62 @@ def _why_not(row: Row, sources: dict[str, str]) -> str | None:
         return f"{row['status']}: {row['error']['message']}"
     if not untouched(row):
         return "its content has not the sum that it was written with"
-    if row["provenance"]["commit"] is None:
+    return _why_unclean(row["provenance"]) or (None if row["provenance"]["source"] == sources[row["id"]] else STALE)
+
+
+def _why_unclean(origin: dict[str, Any]) -> str | None:
+    if origin["commit"] is None:
         return "of no commit: it was made outside a git checkout"
-    if row["provenance"]["dirty"]:
+    if origin["dirty"]:
         return "dirty: the sources differed from the commit when it was made"
-    if row["provenance"]["source"] != sources[row["id"]]:
-        return "stale: the source that defines it has changed since"
     return None
+
+
+def _move_measurements(experiment: Experiment, workplace: Workplace) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """The file of measurements: in the folder, if it was moved there; in the working area with the reason, if not."""
+    path, target = (place / gradient_flow.FILE for place in (workplace.area, workplace.folder))
+    if not path.is_file():
+        return [], []
+    reason = _why_not_measurements(experiment, workplace, path, target)
+    if reason:
+        return [], [(path, reason)]
+    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(path.read_bytes())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    for old in (path, *(path.with_name(f"gradients.{format}") for format in ALL_FORMATS)):
+        old.unlink(missing_ok=True)
+    return [target], []
+
+
+def _why_not_measurements(experiment: Experiment, workplace: Workplace, path: Path, target: Path) -> str | None:
+    try:
+        origin = gradient_flow.read(path).origin
+    except UsageError as error:
+        return str(error).removeprefix(f"{path}: ")
+    sources = {run.id: provenance.source_hash(run) for run in experiment.runs}
+    if not set(origin["sources"]) <= set(sources):
+        return "not only of runs of this experiment as it is now"
+    if unclean := _why_unclean(origin["provenance"]):
+        return unclean
+    if any(source != sources[run_id] for run_id, source in origin["sources"].items()):
+        return STALE
+    if not workplace.published.read():
+        return "the folder has no rows yet, beside which its figure could stand"
+    if target.is_file() and _finished(target) > origin["provenance"]["finished"]:
+        return f"older than {target}"
+    return None
+
+
+def _finished(path: Path) -> str:
+    """When measurements were finished, as their origin has it; nothing where they cannot be read."""
+    try:
+        finished: str = gradient_flow.read(path).origin["provenance"]["finished"]
+    except UsageError:
+        return ""
+    return finished
 
 
 def write_answers(experiment: Experiment, device: str | None = None) -> list[Path]:

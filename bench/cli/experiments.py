@@ -209,9 +209,9 @@ def status(directory: Dir, json: Json = False) -> None:
 
 
 def publish(directory: Dir, device: DeviceClass = None, json: Json = False) -> None:
-    """Moves clean rows from the working area into the folder, and makes its table and figure anew.
+    """Moves clean rows and measurements of gradients into the folder, and makes its table and all figures anew.
 
-    Rows that are dirty, stale or unfinished are left, and named; then the exit code is 1.
+    What is dirty, stale or unfinished is left in the working area, and named; then the exit code is 1.
 
     Example: seqbench publish results/quick
     """
@@ -222,6 +222,7 @@ def publish(directory: Dir, device: DeviceClass = None, json: Json = False) -> N
         typer.echo(text, err=True)
     if json:
         left = [{"id": row["id"], "reason": reason} for row, reason in publication.left]
+        left += [{"file": str(path), "reason": reason} for path, reason in publication.left_files]
         written = [str(path) for path in publication.written]
         show_json({"published": [row["id"] for row in publication.moved], "left": left, "written": written})
     else:
@@ -230,7 +231,9 @@ def publish(directory: Dir, device: DeviceClass = None, json: Json = False) -> N
             typer.echo(f"wrote {path}")
     for row, reason in publication.left:
         typer.echo(f"left: {row['id']} {row['label']}: {reason}", err=True)
-    if publication.left:
+    for path, reason in publication.left_files:
+        typer.echo(f"left: {path}: {reason}", err=True)
+    if publication.left or publication.left_files:
         raise typer.Exit(1)
 
 
