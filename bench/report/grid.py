@@ -198,6 +198,7 @@ def _common(cell: Cell, preset: Preset, rows: Mapping[str, Row]) -> dict[str, An
     sizes = [row["parameters"] for _, row in present if "parameters" in row]
     done = [row for _, row in present if row["status"] == "done"]
     times = [row["seconds"] for row in done]
+    epochs = [row["seconds"]["cpu"] / len(row["curve"]) for row in done if row["curve"]]
     return {
         "task": cell.task,
         "model_name": registry.short(cell.runs[0].model.name),
@@ -211,7 +212,7 @@ def _common(cell: Cell, preset: Preset, rows: Mapping[str, Row]) -> dict[str, An
         "assumed": cell.assumed,
         "seconds": median(time["training"] + time["evaluation"] for time in times) if times else None,
         "processor_seconds": median(time["cpu"] for time in times) if times else None,
-        "epoch_seconds": median(row["seconds"]["cpu"] / len(row["curve"]) for row in done) if done else None,
+        "epoch_seconds": median(epochs) if epochs else None,
         "commits": tuple(sorted({origin["commit"] for origin in origins if origin["commit"]})),
     }
 
