@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import made_rows
 import pages
 import pytest
 from seqbench.bench.report import page as report
+from seqbench.bench.store import Workplace
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 """What a browser that Playwright can drive is called; it is never downloaded here."""
@@ -35,21 +37,32 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     return report.write(place / "page.html", [experiment.folder]).as_uri()
 
 
+@pytest.fixture(scope="module")
+def address_of_one_epoch(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A page of runs of one epoch, of which there is a trace of the training loss alone, and of one with more."""
+    place = tmp_path_factory.mktemp("epoch")
+    experiment = made_rows.write(place / "x", pages.PLAIN.replace("adding(length=20)", '["adding(length=20)", jsb]'))
+    trace = [[10 * step, 2.0 / step] for step in range(1, 41)]
+    short, long = experiment.runs
+    Workplace(experiment.folder).published.replace([pages.row(short, epochs=1, trace=trace), pages.row(long)])
+    return report.write(place / "page.html", [experiment.folder]).as_uri()
+
+
 @pytest.fixture
 def open_page(browser: Any, address: str) -> Iterator[Any]:
     """Opens the page in a context of its own; nothing may complain, open a dialog or be loaded until the end."""
     trouble: list[str] = []
     contexts = []
 
-    def opened(**options: Any) -> Any:
+    def opened(at: str = address, **options: Any) -> Any:
         context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: trouble.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: trouble.append(str(error)))
         page.on("dialog", lambda dialog: (trouble.append(dialog.message), dialog.dismiss()))
-        page.on("request", lambda request: request.url == address or trouble.append(request.url))
-        page.goto(address)
+        page.on("request", lambda request: request.url == at or trouble.append(request.url))
+        page.goto(at)
         return page
 
     yield opened
@@ -92,6 +105,7 @@ def test_headings_sort_up_down_and_back(open_page: Any) -> None:
 
 def test_numbers_sort_as_numbers_and_what_is_missing_comes_last(open_page: Any) -> None:
     page = open_page()
+    page.locator("#speed summary").click()
     place = page.locator("#speed table")
     heading = place.locator("th", has_text="denormals flushed")
     for expected in (["19.0", "–"], ["19.0", "–"]):
@@ -180,20 +194,58 @@ def test_curves_are_switched_hidden_and_read_by_pointer_and_keyboard(open_page: 
     assert "gru" in tip.inner_text()
 
 
+def test_a_task_of_one_epoch_shows_its_training_loss(open_page: Any, address_of_one_epoch: str) -> None:
+    page = open_page(address_of_one_epoch)
+    losses, scores = page.locator("#e0-d0"), page.locator("#e0-d1")
+    captions = page.locator(".panel-of-curves figcaption")
+    assert captions.first.inner_text().split("\n") == ["adding(length=20)", "training loss against steps"]
+    assert losses.get_by_text("steps", exact=True).is_visible()
+    page.get_by_label("seconds").check()  # that is for scores alone
+    assert losses.locator("polyline").is_visible()
+    assert scores.locator(".view.epochs").is_hidden()
+    assert captions.nth(1).inner_text().endswith("against seconds")
+    losses.focus()
+    page.wait_for_timeout(300)  # until it is in view: scrolling hides the tip
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#tip").inner_text().split("\n") == ["step 20", "gru 1.00"]
+    point_at(page, scores, 60)
+    assert " s" in page.locator("#tip").inner_text()
+    page.locator(".model", has_text="gru").click()
+    assert losses.locator("polyline").is_hidden()
+
+
+def test_speed_opens_by_the_keyboard(open_page: Any) -> None:
+    page = open_page()
+    table, summary = page.locator("#speed table"), page.locator("#speed summary")
+    assert "2 rows" in summary.inner_text()
+    assert table.is_hidden()
+    summary.focus()
+    for key, seen in (("Enter", True), ("Space", False)):
+        page.keyboard.press(key)
+        assert table.is_visible() is seen
+    page.emulate_media(media="print")
+    assert table.bounding_box()["height"] > 0  # paper has it, open or not
+
+
 def test_dark_by_the_system_and_by_the_button(open_page: Any) -> None:
     def paper(page: Any) -> str:
         return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
 
     light, dark = open_page(color_scheme="light"), open_page(color_scheme="dark")
     assert (paper(light), paper(dark)) == ("rgb(255, 255, 255)", "rgb(21, 24, 29)")
-    for page, before in ((light, "false"), (dark, "true")):
+    for page, names in ((light, ("Dark", "Light")), (dark, ("Light", "Dark"))):
         button = page.locator("#theme")
-        assert button.get_attribute("aria-pressed") == before
-        button.click()
-        assert button.get_attribute("aria-pressed") != before
+        for name in names:  # it says what pressing it does, to the eye and to the ear
+            assert button.inner_text() == name
+            assert button.get_attribute("aria-label") == f"{name}: change to the {name.lower()} theme"
+            assert button.get_attribute("aria-pressed") is None
+            if name == names[0]:
+                button.click()
     assert (paper(light), paper(dark)) == ("rgb(21, 24, 29)", "rgb(255, 255, 255)")
     light.reload()
     assert paper(light) == "rgb(21, 24, 29)"  # it is remembered
+    assert light.locator("#theme").inner_text() == "Light"
 
 
 def test_a_phone_sees_all_of_the_page_without_moving_it_sideways(open_page: Any) -> None:

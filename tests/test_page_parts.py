@@ -6,14 +6,15 @@ import base64
 import re
 from pathlib import Path
 
+import ledgers
 import made_rows
 import pages
 import pytest
-from pages import MODEL, Element
+from pages import HOSTILE, MODEL, Element
 from seqbench.bench.config import Experiment
 from seqbench.bench.errors import UsageError
 from seqbench.bench.report import page
-from seqbench.bench.report.drawn_curves import HEIGHT, LEFT, drawings
+from seqbench.bench.report.drawn_curves import HEIGHT, HOW_TO_READ, LEFT, curves, drawings
 from seqbench.bench.report.evidence import gather
 from seqbench.bench.report.page_colours import CONTRAST, DARK_PAPER, contrast, on_dark
 from seqbench.bench.report.profile import HOW
@@ -48,17 +49,58 @@ def test_curves_show_each_seed_their_mean_and_where_one_diverged(experiment: Exp
     assert [tick.text for tick in adding.thresholds] == ["floor", "solved"]
     assert [tick.text for tick in jsb.x_ticks[0]] == ["0", "5", "10"]
     assert [one["model"] for one in adding.values] == ["rnn", "lstm", "gru", MODEL]
-    assert adding.values[1]["points"][0][3:] == ["0.0120 (8.57e-4 to 0.171, n=4)", 1, "2.5 s"]
+    assert adding.values[1]["points"][0][2:] == ["0.0120 (8.57e-4 to 0.171, n=4)", 1, "2.5 s"]
     assert copy.title == "copy-memory(delay=20)"
+    assert {drawing.axes for drawing in (adding, copy, jsb)} == {("epochs", "seconds")}
 
 
-def test_runs_of_one_epoch_have_no_curve_and_a_lone_run_is_its_own_mean(tmp_path: Path) -> None:
+def test_runs_of_one_epoch_show_their_training_loss(tmp_path: Path) -> None:
+    experiment = made_rows.write(tmp_path / "x", pages.PLAIN.replace("rows:", "seeds: 3\nrows:"))
+    falling = [[10 * place, 2.0 / place] for place in range(1, 201)]
+    rows = [
+        pages.row(run, epochs=1, trace=[[step, (1 + run.seed) * loss] for step, loss in falling])
+        for run in experiment.runs[:2]
+    ]
+    rows.append(pages.row(experiment.runs[2], "diverged", epochs=1, curve=[], trace=[[10, 2.0], [20, 9.0], [30, None]]))
+    drawn = curves(gather(experiment, rows))
+    (drawing,) = drawn.drawings
+    assert (drawing.score, drawing.axes) == ("training loss", ("steps",))
+    assert not drawing.thresholds
+    assert [tick.text for tick in drawing.x_ticks[0]] == ["0", "500", "1000", "1500", "2000"]
+    assert [tick.text for tick in drawing.y_ticks] == ["0.01", "0.1", "1", "10"]
+    paths = drawing.models[0].paths
+    assert [(path.seed, bool(path.ends)) for path in paths] == [
+        (True, False),
+        (True, False),
+        (True, True),
+        (False, False),
+    ]
+    assert [len(path.points[0].split()) for path in paths] == [50, 50, 2, 50]  # neighbours are averaged
+    across, _, text, step = drawing.values[0]["points"][-1]
+    assert (len(across), text, step) == (1, "0.0142 (0.0101 to 0.0202, n=2)", 2000)
+    task = experiment.cells[0].task
+    assert drawn.note.startswith("Training loss against steps")
+    assert f"because no run has a second epoch: {task}. {HOW_TO_READ}" in drawn.note
+
+
+def test_each_task_is_drawn_or_said_to_have_nothing(tmp_path: Path) -> None:
+    tasks = [f"adding(length={length})" for length in (10, 20, 30)]
+    experiment = made_rows.write(tmp_path / "x", pages.PLAIN.replace("adding(length=20)", f"[{', '.join(tasks)}]"))
+    long, short, bare = experiment.runs
+    rows = [pages.row(long, trace=[[1, 1.0]]), pages.row(short, epochs=1, trace=[[1, 1.0]]), pages.row(bare, epochs=1)]
+    note = curves(gather(experiment, rows)).note
+    assert note.startswith("Score on the validation split after each epoch: adding(length=10). Training loss")
+    assert "second epoch: adding(length=20). Nothing to draw, because no row has" in note
+    assert f"or a trace: adding(length=30). {HOW_TO_READ}" in note
+
+
+def test_runs_without_a_trace_have_no_curve_of_one_epoch_and_a_lone_run_is_its_own_mean(tmp_path: Path) -> None:
     experiment = made_rows.write(tmp_path / "x", pages.PLAIN)
     (run,) = experiment.runs
     assert drawings(gather(experiment, [pages.row(run, epochs=1)])) == []
     (drawing,) = drawings(gather(experiment, [pages.row(run, epochs=3)]))
     assert [(path.seed, path.title) for path in drawing.models[0].paths] == [(False, "gru, the only seed")]
-    assert drawing.values[0]["points"][2][3:] == ["4.94e-4", 3, "4.5 s"]
+    assert drawing.values[0]["points"][2][2:] == ["4.94e-4", 3, "4.5 s"]
 
 
 def test_colours_are_those_of_the_figures_and_seen_on_black(tree: Element) -> None:
@@ -85,6 +127,8 @@ def test_the_profile_stands_behind_the_table_over_all_tasks(tree: Element) -> No
 def test_speed_is_shown_where_it_was_measured(tree: Element, tmp_path: Path) -> None:
     place = next(one for one in tree.all("section") if one.attributes.get("id") == "speed")
     lines = pages.lines_of(place.one("table"))
+    assert place.one("summary").line == f"laptop two cores {HOSTILE}; 2 rows"
+    assert "open" not in place.one("details").attributes
     assert lines[0]["Task"] == "adding(length=600)"
     assert lines[0]["Ours (ms)"] == "12.5"
     assert lines[1]["Reference, denormals flushed (ms)"] == "–"
@@ -93,6 +137,17 @@ def test_speed_is_shown_where_it_was_measured(tree: Element, tmp_path: Path) -> 
     without = pages.read(page.write(tmp_path / "page.html", [bare.folder]))
     assert "Speed" not in [one.line for one in without.all("h2")]
     assert not [*without.all("img")]
+
+
+def test_published_numbers_without_a_verdict_are_folded(tmp_path: Path) -> None:
+    experiment = made_rows.write(tmp_path / "x", pages.PLAIN.replace("adding(length=20)", "jsb"))
+    numbers = [ledgers.number("8.45"), ledgers.number("9", experiment=None)]
+    tree = pages.read(page.write(tmp_path / "page.html", [experiment.folder], numbers=numbers))
+    place = next(one for one in tree.all("section") if one.attributes.get("id") == "ledger")
+    (folded,) = place.all("details", "long")
+    assert folded.one("summary").line.startswith("For context")
+    assert folded.one("summary").line.endswith("1 row")
+    assert [len([*one.all("span", "badge")]) for one in place.all("table")] == [1, 0]
 
 
 @pytest.mark.parametrize(

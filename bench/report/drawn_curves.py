@@ -1,5 +1,6 @@
 """Learning curves for the page: what its template draws as SVG, and what its script says of a place.
 
+A task with a second epoch shows its validation scores; any other one the training loss, which rows have within epochs.
 Ticks are matplotlib's, colours and marks are those of `style`, and `curves` decides which points there are, so that
 page and figures say the same. A panel is small and of one size: the page sets as many side by side as fit.
 """
@@ -7,17 +8,19 @@ page and figures say the same. A panel is small and of one size: the page sets a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from ...tasks.base import Metric
 from ..statistics import centre
+from ..store import Row
 from .cells import metric_title, number, seconds_text
-from .curves import MARKS, Point, points_of
+from .curves import MARKS, points_of
 from .evidence import Evidence, Look, Panel
 from .layout import spans_decades
+from .overview import POINTS, thinned
 from .samples import logarithmic
 
 WIDTH, HEIGHT = 340, 232
@@ -28,6 +31,29 @@ ROOM = 0.05
 STEPS = (1, 2, 5, 10)
 """What ticks are multiples of."""
 AXES = ("epochs", "seconds")
+"""What scores are drawn against: a reader chooses one."""
+STEPS_AXIS = ("steps",)
+"""What losses are drawn against: rows do not have the time of each."""
+LOSS = Metric("training loss", "", "lower", math.nan)
+HOW_TO_READ = (
+    "Thick: mean of the seeds, of errors and losses the geometric one, as far as all of them go; thin: each seed; a "
+    "cross: a run that diverged."
+)
+
+
+class Point(NamedTuple):
+    """A score or a loss, and where it lies on each axis of its panel."""
+
+    at: tuple[float, ...]
+    score: float
+
+
+class Curve(NamedTuple):
+    """The points of a run."""
+
+    seed: int
+    diverged: bool
+    points: Sequence[Point]
 
 
 class Tick(NamedTuple):
@@ -45,12 +71,12 @@ class Scale(NamedTuple):
 
 
 class Path(NamedTuple):
-    """A line against each of AXES, as `points` of an SVG polyline.
+    """A line against each axis, as `points` of an SVG polyline.
 
     title: whose it is. seed: whether it is a single run. ends: where a run that diverged ends, by axis.
     """
 
-    points: tuple[str, str]
+    points: tuple[str, ...]
     title: str
     seed: bool
     ends: tuple[tuple[float, float], ...] = ()
@@ -61,140 +87,167 @@ class Model(NamedTuple):
 
     label: str
     paths: Sequence[Path]
-    marks: tuple[Sequence[tuple[float, float]], Sequence[tuple[float, float]]]
+    marks: Sequence[Sequence[tuple[float, float]]]
 
 
 class Drawing(NamedTuple):
-    """A panel. values: what the script says at a place: the points of each model, as lists
-    of x by epochs, x by seconds, y, the score as a text, epoch, seconds as a text."""
+    """A panel. axes: what it is drawn against. x_ticks: by axis. values: what the script says at a place: the points of
+    each model, as lists of the places x by axis, y, the score as a text, epoch or step, and seconds as a text."""
 
     title: str
     score: str
+    axes: tuple[str, ...]
     y_ticks: Sequence[Tick]
-    x_ticks: tuple[Sequence[Tick], Sequence[Tick]]
+    x_ticks: Sequence[Sequence[Tick]]
     thresholds: Sequence[Tick]
     models: Sequence[Model]
     values: Sequence[dict[str, Any]]
 
 
+class Curves(NamedTuple):
+    """The curves of an experiment: its panels, the looks of the models in them, and what is shown of which task."""
+
+    drawings: Sequence[Drawing]
+    looks: Mapping[str, Look]
+    note: str
+
+
+def curves(evidence: Evidence) -> Curves:
+    """All that the page shows of how models learned; no panel where no row has a curve."""
+    found = drawings(evidence)
+    present = {model.label for drawing in found for model in drawing.models}
+    looks = {label: look for label, look in evidence.looks.items() if label in present}
+    return Curves(found, looks, _note(found, [panel.cells[0].task for panel in evidence.panels()]))
+
+
 def drawings(evidence: Evidence) -> list[Drawing]:
-    """A panel for each task that was trained for more than one epoch, in its first metric; the score on validation."""
+    """A panel for each task: scores on validation, in its first metric, where a run has a second epoch; else losses."""
     found = []
     for panel in evidence.panels():
-        runs = [list(_points(evidence, panel, place)) for place in range(len(panel.cells))]
-        if any(len(points) > 1 for of_model in runs for _, _, points in of_model):
-            found.append(_drawing(panel, runs))
+        scores, losses = _runs(evidence, panel, _scores_of), _runs(evidence, panel, _losses_of)
+        if any(len(curve.points) > 1 for of_model in scores for curve in of_model):
+            metric = panel.entries[0].metric
+            found.append(_drawing(panel, scores, metric, f"validation {metric_title(metric)}", AXES))
+        elif any(losses):
+            found.append(_drawing(panel, losses, LOSS, LOSS.name, STEPS_AXIS))
     return found
 
 
-def labels(drawn: Iterable[Drawing], looks: dict[str, Look]) -> dict[str, Look]:
-    """The models that stand in a drawing, with their looks, in the order of the experiment."""
-    present = {model.label for drawing in drawn for model in drawing.models}
-    return {label: look for label, look in looks.items() if label in present}
+def _note(drawn: Sequence[Drawing], tasks: Sequence[str]) -> str:
+    """What is shown of which task, and how to read it."""
+    scores, losses = ([one.title for one in drawn if one.axes == axes] for axes in (AXES, STEPS_AXIS))
+    left_out = [task for task in tasks if task not in (*scores, *losses)]
+    parts = []
+    if scores:
+        parts.append(f"Score on the validation split after each epoch: {'; '.join(scores)}.")
+    if losses:
+        parts.append(
+            f"Training loss against steps (the recorded means, averaged to at most {POINTS} points), because no run "
+            f"has a second epoch: {'; '.join(losses)}."
+        )
+    if left_out:
+        parts.append(f"Nothing to draw, because no row has a second epoch or a trace: {'; '.join(left_out)}.")
+    return " ".join([*parts, HOW_TO_READ])
 
 
-def _points(evidence: Evidence, panel: Panel, place: int) -> Iterator[tuple[int, bool, list[Point]]]:
-    """Seed, whether it diverged, and the points of each run of a cell that has some."""
-    name = panel.entries[place].metric.name
-    for run, row in evidence.runs_of(panel.cells[place]):
-        if row["status"] in ("done", "diverged") and (points := points_of(row, name)):
-            yield run.seed, row["status"] == "diverged", points
+def _runs(evidence: Evidence, panel: Panel, points_in: Callable[[Row, str], list[Point]]) -> list[list[Curve]]:
+    """The curves of each cell's runs, of those that have one."""
+    return [
+        [
+            Curve(run.seed, row["status"] == "diverged", points)
+            for run, row in evidence.runs_of(cell)
+            if row["status"] in ("done", "diverged") and (points := points_in(row, entry.metric.name))
+        ]
+        for cell, entry in zip(panel.cells, panel.entries, strict=True)
+    ]
 
 
-def _drawing(panel: Panel, runs: Sequence[Sequence[tuple[int, bool, list[Point]]]]) -> Drawing:
-    metric = panel.entries[0].metric
-    every = [point for of_model in runs for _, _, points in of_model for point in points]
+def _scores_of(row: Row, metric: str) -> list[Point]:
+    return [Point((point.epoch, point.seconds), point.score) for point in points_of(row, metric)]
+
+
+def _losses_of(row: Row, _: str) -> list[Point]:
+    return [Point((step,), loss) for step, loss in zip(*thinned(row.get("trace", [])), strict=True)]
+
+
+def _drawing(
+    panel: Panel, runs: Sequence[Sequence[Curve]], metric: Metric, score: str, axes: tuple[str, ...]
+) -> Drawing:
+    every = [point for of_model in runs for curve in of_model for point in curve.points]
     scores = [point.score for point in every]
-    y = _scores([*scores, *panel.thresholds.values()], metric)
-    x = (_linear([0, *(point.epoch for point in every)], whole=True), _linear([0, *(point.seconds for point in every)]))
+    thresholds = {} if metric is LOSS else panel.thresholds
+    y = _scores([*scores, *thresholds.values()], metric)
+    across = zip(*(point.at for point in every), strict=True)
+    x = [_linear([0, *values], axis == "epochs") for axis, values in zip(axes, across, strict=True)]
     on_logs = logarithmic(metric, scores)
     models, values = [], []
     for label, of_model in zip(panel.labels, runs, strict=True):
-        mean = _mean([points for _, diverged, points in of_model if not diverged], on_logs)
+        mean = _mean([curve.points for curve in of_model if not curve.diverged], on_logs)
         if of_model:
             models.append(_model(label, of_model, mean, x, y))
             values.append({"model": label, "points": list(_said(mean, of_model, metric, x, y))})
     return Drawing(
         panel.cells[0].task,
-        f"validation {metric_title(metric)}",
+        score,
+        axes,
         y.ticks,
-        (x[0].ticks, x[1].ticks),
-        [Tick(y.place(value), name) for name, value in panel.thresholds.items()],
+        [axis.ticks for axis in x],
+        [Tick(y.place(value), name) for name, value in thresholds.items()],
         models,
         values,
     )
 
 
 def _mean(runs: Sequence[Sequence[Point]], on_logs: bool) -> list[Point]:
-    """The mean of the runs, epoch by epoch, as far as all go; of errors the geometric one."""
+    """The mean of the runs, point by point, as far as all go; of errors the geometric one."""
     columns = list(zip(*runs, strict=False)) if runs else []
-    return [
-        Point(
-            column[0].epoch,
-            math.fsum(point.seconds for point in column) / len(column),
-            centre([point.score for point in column], on_logs),
-        )
-        for column in columns
-    ]
+    found = []
+    for column in columns:
+        # epochs or steps are the same for all; seconds differ
+        count, *times = zip(*(point.at for point in column), strict=True)
+        seconds = (math.fsum(time) / len(time) for time in times)
+        found.append(Point((count[0], *seconds), centre([point.score for point in column], on_logs)))
+    return found
 
 
-def _model(
-    label: str,
-    runs: Sequence[tuple[int, bool, list[Point]]],
-    mean: Sequence[Point],
-    x: tuple[Scale, Scale],
-    y: Scale,
-) -> Model:
-    done = sum(not diverged for _, diverged, _ in runs)
+def _model(label: str, runs: Sequence[Curve], mean: Sequence[Point], x: Sequence[Scale], y: Scale) -> Model:
+    done = sum(not curve.diverged for curve in runs)
     paths = []
     for seed, diverged, points in runs:
         if done == 1 and not diverged:
             continue  # the mean is this run
-        ends = tuple(
-            (axis.place(value), y.place(points[-1].score)) for axis, value in zip(x, _on(points[-1]), strict=True)
-        )
+        ends = tuple(places[-1] for places in _places(points, x, y)) if diverged else ()
         title = f"{label}, seed {seed}" + (": diverged" if diverged else "")
-        paths.append(Path(_polylines(points, x, y), title, True, ends if diverged else ()))
+        paths.append(Path(_polylines(points, x, y), title, True, ends))
     if mean:
         title = f"{label}, mean of {done} seeds" if done > 1 else f"{label}, the only seed"
         paths.append(Path(_polylines(mean, x, y), title, False))
     every = max(1, len(mean) // MARKS)
-    marked = [
-        tuple((axis.place(_on(point)[place]), y.place(point.score)) for point in mean[::every])
-        for place, axis in enumerate(x)
-    ]
-    return Model(label, paths, (marked[0], marked[1]))
+    return Model(label, paths, _places(mean[::every], x, y))
 
 
-def _polylines(points: Sequence[Point], x: tuple[Scale, Scale], y: Scale) -> tuple[str, str]:
-    first, second = (
-        " ".join(f"{axis.place(_on(point)[place]):.1f},{y.place(point.score):.1f}" for point in points)
-        for place, axis in enumerate(x)
-    )
-    return first, second
+def _places(points: Sequence[Point], x: Sequence[Scale], y: Scale) -> list[list[tuple[float, float]]]:
+    """Where points lie, by axis."""
+    return [[(axis.place(point.at[number]), y.place(point.score)) for point in points] for number, axis in enumerate(x)]
 
 
-def _on(point: Point) -> tuple[float, float]:
-    """Where a point lies on the axes."""
-    return point.epoch, point.seconds
+def _polylines(points: Sequence[Point], x: Sequence[Scale], y: Scale) -> tuple[str, ...]:
+    return tuple(" ".join(f"{right:.1f},{down:.1f}" for right, down in places) for places in _places(points, x, y))
 
 
 def _said(
-    mean: Sequence[Point],
-    runs: Sequence[tuple[int, bool, list[Point]]],
-    metric: Metric,
-    x: tuple[Scale, Scale],
-    y: Scale,
+    mean: Sequence[Point], runs: Sequence[Curve], metric: Metric, x: Sequence[Scale], y: Scale
 ) -> Iterator[list[Any]]:
     """Each point of the mean: its place, and its score with the least and most of the seeds, see `Drawing.values`."""
-    done = [points for _, diverged, points in runs if not diverged]
+    done = [curve.points for curve in runs if not curve.diverged]
     for place, point in enumerate(mean):
         scores = [points[place].score for points in done]
         text = number(point.score, metric.unit)
         if len(scores) > 1:
             text += f" ({number(min(scores), metric.unit)} to {number(max(scores), metric.unit)}, n={len(scores)})"
-        across = (round(axis.place(value), 1) for axis, value in zip(x, _on(point), strict=True))
-        yield [*across, round(y.place(point.score), 1), text, point.epoch, f"{seconds_text(point.seconds)} s"]
+        across = [round(axis.place(value), 1) for axis, value in zip(x, point.at, strict=True)]
+        count, *times = point.at
+        yield [across, round(y.place(point.score), 1), text, count, *(f"{seconds_text(time)} s" for time in times)]
 
 
 def _scores(values: Sequence[float], metric: Metric) -> Scale:
@@ -218,7 +271,7 @@ def _scores(values: Sequence[float], metric: Metric) -> Scale:
 
 
 def _linear(values: Sequence[float], whole: bool = False) -> Scale:
-    """The scale of epochs or seconds, to the right, from 0."""
+    """The scale of epochs, seconds or steps, to the right, from 0."""
     most = max(values) or 1
 
     def place(value: float) -> float:

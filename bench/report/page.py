@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -26,8 +26,8 @@ from ..places import own_folders
 from ..store import Row, Workplace
 from . import drawn_curves, ledger_table, profile
 from .cells import NOTHING, Text, cell_text, metric_title, number
-from .drawn_curves import Drawing
-from .evidence import Evidence, Look, NothingToDraw, gather
+from .drawn_curves import Curves
+from .evidence import Evidence, NothingToDraw, gather
 from .grid import Entry, collect, columns
 from .ledger import Line, canonical, lines
 from .page_colours import HALVES, MARKS, Palette, dashes
@@ -81,8 +81,7 @@ class Section:
     heading: the experiment's name, with the device where there are several. place: its folder, as a command names it.
     above: paragraphs above the scores. header, heads, scores: the table of scores, the first columns of a line apart.
     below: what stands below. profile: the performance profile, and behind how many parts of `below` it stands; None
-    where there is no table over all tasks. drawings: its curves, with the looks of their models. present and expected
-    count runs.
+    where there is no table over all tasks. present and expected count runs.
     """
 
     heading: str
@@ -93,8 +92,7 @@ class Section:
     scores: Sequence[Sequence[Score]]
     below: Sequence[Block]
     profile: tuple[int, Picture] | None
-    drawings: Sequence[Drawing]
-    looks: Mapping[str, Look]
+    curves: Curves
     cells: Sequence[CellPart]
     present: int
     expected: int
@@ -166,7 +164,6 @@ def section_of(
     first = next(place for place, block in enumerate(content) if isinstance(block, Table))
     table = content[first]
     assert isinstance(table, Table)
-    drawn = drawn_curves.drawings(evidence)
     return Section(
         heading,
         place_of(experiment.folder),
@@ -176,8 +173,7 @@ def section_of(
         _scores(table, entries, evidence, experiment.cells),
         content[first + 1 :],
         _profile(content[first + 1 :], evidence, heading),
-        drawn,
-        drawn_curves.labels(drawn, evidence.looks),
+        drawn_curves.curves(evidence),
         cells,
         len(evidence.rows),
         len(experiment.runs),
@@ -191,8 +187,12 @@ def _profile(below: Sequence[Block], evidence: Evidence, heading: str) -> tuple[
         found = profile.found_in(evidence)
     except NothingToDraw:
         return None
-    over_tasks = [block.title if isinstance(block, Table) else "" for block in below].index(
-        f"Over {len(found.tasks)} tasks"
+    # that table has a line for each model of the profile, in its order, and no other one has
+    models = [(model,) for model in found.models]
+    over_tasks = next(
+        place
+        for place, block in enumerate(below)
+        if isinstance(block, Table) and [line[0] for line in block.lines] == models
     )
     # as an image, because the style sheet and the ids of an SVG within the page would hold for all of the page
     svg = as_svg(profile.draw(evidence, explained=False), evidence.digest, f"{heading}: profile")
@@ -271,7 +271,7 @@ def render(sections: Sequence[Section], ledger_lines: Sequence[Line] = (), measu
     values = {
         f"e{number}-d{place}": drawing.values
         for number, section in enumerate(sections)
-        for place, drawing in enumerate(section.drawings)
+        for place, drawing in enumerate(section.curves.drawings)
     }
     names = [section.heading for section in sections]
     context: dict[str, Any] = {
@@ -280,7 +280,7 @@ def render(sections: Sequence[Section], ledger_lines: Sequence[Line] = (), measu
         "ledger": ledger_table.blocks(ledger_lines) if ledger_lines else [],
         "rules": ledger_table.RULES,
         "speeds": measured,
-        "palette": Palette([look for section in sections for look in section.looks.values()]),
+        "palette": Palette([look for section in sections for look in section.curves.looks.values()]),
         "values": values,
         "style": Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
         "script": Markup(script),

@@ -18,7 +18,11 @@
   const remembered = () => {
     try { return localStorage.getItem("seqbench-theme"); } catch { return null; }
   };
-  const showTheme = () => theme.setAttribute("aria-pressed", String(isDark()));
+  function showTheme() { // a button says what pressing it does
+    const next = isDark() ? "Light" : "Dark";
+    theme.textContent = next;
+    theme.setAttribute("aria-label", `${next}: change to the ${next.toLowerCase()} theme`);
+  }
   if (["light", "dark"].includes(remembered())) root.dataset.theme = remembered();
   theme.addEventListener("click", () => {
     root.dataset.theme = isDark() ? "light" : "dark";
@@ -143,25 +147,29 @@
 
   // --- curves --------------------------------------------------------------------------------------------------
   const values = JSON.parse(document.getElementById("values").textContent);
+  const inSeconds = (svg) => svg.closest("section").dataset.axis === "seconds" && svg.querySelector(".view.seconds");
+  const axisOf = (svg) => (inSeconds(svg) ? 1 : 0);
   function read(svg, x) {
     const section = svg.closest("section");
-    const axis = section.dataset.axis === "epochs" ? 0 : 1;
+    const axis = axisOf(svg);
     const shown = all(".model", section).filter((button) => button.getAttribute("aria-pressed") === "true");
     const names = new Set(shown.map((button) => button.dataset.label));
     const lines = values[svg.id].filter((one) => names.has(one.model) && one.points.length);
     if (!lines.length) return null;
-    const nearest = (points) => points.reduce((a, b) => (Math.abs(b[axis] - x) < Math.abs(a[axis] - x) ? b : a));
+    const nearest = (points) => points.reduce((a, b) => (Math.abs(b[0][axis] - x) < Math.abs(a[0][axis] - x) ? b : a));
     const found = lines.map((line) => ({ model: line.model, point: nearest(line.points) }));
-    const place = found.map((one) => one.point[axis]).reduce((a, b) => (Math.abs(b - x) < Math.abs(a - x) ? b : a));
-    const epochs = new Set(found.map((one) => one.point[4]));
+    const place = found.map((one) => one.point[0][axis]).reduce((a, b) => (Math.abs(b - x) < Math.abs(a - x) ? b : a));
+    const counts = new Set(found.map((one) => one.point[3])); // epochs or steps
+    const { unit } = svg.dataset;
     const heading = document.createElement("b");
-    heading.textContent = epochs.size === 1 ? `epoch ${[...epochs][0]}` : "";
+    heading.textContent = counts.size === 1 ? `${unit} ${[...counts][0]}` : "";
     const list = document.createElement("ul");
-    for (const { model, point } of found) {
+    for (const { model, point: [, , score, count, ...seconds] } of found) {
       const item = document.createElement("li");
       const name = document.createElement("span");
       name.textContent = model;
-      item.append(name, ` ${point[3]}, ${epochs.size === 1 ? "" : `epoch ${point[4]}, `}${point[5]}`);
+      const beside = counts.size === 1 ? [] : [`${unit} ${count}`];
+      item.append(name, ` ${[score, ...beside, ...seconds].join(", ")}`);
       list.append(item);
     }
     hideTip();
@@ -176,8 +184,8 @@
     return tip.innerText;
   }
   function step(svg, by) {
-    const axis = svg.closest("section").dataset.axis === "epochs" ? 0 : 1;
-    const places = [...new Set(values[svg.id].flatMap((one) => one.points.map((point) => point[axis])))];
+    const axis = axisOf(svg);
+    const places = [...new Set(values[svg.id].flatMap((one) => one.points.map((point) => point[0][axis])))];
     places.sort((a, b) => a - b);
     if (!places.length) return;
     const at = "at" in svg.dataset ? places.findIndex((place) => place >= Number(svg.dataset.at)) : -1;
