@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from ..tasks.datasets import sums
 from . import config, provenance, publishing, runs
+from .comparing import other_versions
 from .config import Experiment
 from .errors import UsageError
 from .report.cells import STALE
@@ -23,7 +24,6 @@ from .report.tables import table
 from .row_shape import DEVICES, lacking, misshapen
 from .runs import Run
 from .store import FINISHED, Row, Workplace, untouched
-from .verifying import other_versions
 
 DRAWN = ("*.png", "*.svg", "*.pdf")
 SHOWN = 3
@@ -207,7 +207,12 @@ def _of_figures(experiment: Experiment, rows: Sequence[Row], device: str | None,
             what = "does not say of which rows it was made" if found is None else "made of other rows"
             yield Finding(path.name, f"{what}; seqbench publish draws it anew")
     with tempfile.TemporaryDirectory() as place:
-        for path in publishing.write_figures(experiment, rows, Path(place), device):
+        try:
+            drawn = publishing.write_figures(experiment, rows, Path(place), device)
+        except UsageError as error:  # a file of measurements that is not whole
+            yield Finding("figures", str(error))
+            return
+        for path in drawn:
             shown = folder / path.name
             if not shown.is_file():
                 yield Finding(path.name, "not there, though there are rows; seqbench publish draws it")

@@ -16,11 +16,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from ..tasks.base import Metric
+from . import runs
+from .errors import UsageError
 from .provenance import COMPUTE
-from .runs import Run
+from .runs import LOOP_VERSION, Run
 from .store import Row
 
 MEASURED = (
@@ -113,6 +116,22 @@ def differences(here: Row, there: Row) -> list[Difference]:
     parts = [key for key in MEASURED if key in there]
     ours, theirs = ({key: _untimed(key, row.get(key)) for key in parts} for row in (here, there))
     return [*_walk("", ours, theirs), *_other_data(here, there)]
+
+
+def is_of_its_configuration(row: Row, folder: Path) -> bool:
+    """Whether the row's id is that of the run which its configuration means, made by the contracts of now."""
+    try:
+        run = runs.from_config(row["config"], folder)
+        return row["id"] == run.id and not other_versions(row, run)
+    except (UsageError, KeyError, TypeError, AttributeError, ValueError):
+        return False
+
+
+def other_versions(row: Row, run: Run) -> str:
+    """The contracts whose version has changed since the row was made; empty where none has."""
+    now = {"task": run.task_class.version, "model": run.model_class.version, "loop": LOOP_VERSION}
+    then = {kind: row["config"][kind]["version"] for kind in ("task", "model")} | {"loop": row["config"]["loop"]}
+    return ", ".join(f"{kind} {then[kind]} in the row, {now[kind]} here" for kind in now if then[kind] != now[kind])
 
 
 def large_differences(here: Row, there: Row, run: Run) -> list[Difference]:

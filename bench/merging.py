@@ -84,19 +84,25 @@ def _check(file: Path, place: Workplace) -> None:
 
 
 def _fit(file: Path, experiment: Experiment, merger: Merger) -> Iterable[Row]:
-    """The rows of a file that may come in, the newest of each run; the others are named."""
+    """The rows of a file that may come in; the others are named.
+
+    Of one run the newest; where rows of the same sources disagree, all of them, so that the conflict shows.
+    """
     rows = RowFile(file).read(whole=False)
     if not file.read_bytes().endswith(b"\n") and file.stat().st_size:
         merger.refused.append(f"{file}: the end of the last line is missing; if it is torn, its row is not taken")
     grid = {run.id for run in experiment.runs}
-    sound = []
+    sound: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         reason = _why_not(row, grid, experiment.folder)
         if reason:
             merger.refused.append(f"{file}: {row['id']} {row.get('label', '')}: {reason}")
         else:
-            sound.append(row)
-    return latest(sound).values()
+            of_run = sound.setdefault((row["id"], row["device"]), [])
+            if of_run and row["provenance"]["source"] != of_run[-1]["provenance"]["source"]:
+                of_run.clear()  # trained again because the sources have changed
+            of_run.append(row)
+    return [row for of_run in sound.values() for row in of_run]
 
 
 def _why_not(row: Row, grid: set[str], folder: Path) -> str | None:

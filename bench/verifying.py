@@ -10,11 +10,11 @@ from typing import Any, Literal
 import torch
 
 from . import naming, runs, seeding, sweep
-from .comparing import Difference, differences, elsewhere, large_differences
+from .comparing import Difference, differences, elsewhere, large_differences, other_versions
 from .config import Cell, Experiment
 from .errors import UsageError
 from .planning import Planned
-from .runs import LOOP_VERSION, Run
+from .runs import Run
 from .store import FINISHED, Row, latest, signed, untouched
 
 Outcome = Literal["the same", "within tolerance", "differs", "not verified"]
@@ -160,13 +160,6 @@ def trainable(row: Row, folder: Path) -> Run:
     if row["device"] == "cuda" and not torch.cuda.is_available():
         raise Cannot("it was made on a GPU, and torch sees none here")
     return run
-
-
-def other_versions(row: Row, run: Run) -> str:
-    """The contracts whose version has changed since the row was made; empty where none has."""
-    now = {"task": run.task_class.version, "model": run.model_class.version, "loop": LOOP_VERSION}
-    then = {kind: row["config"][kind]["version"] for kind in ("task", "model")} | {"loop": row["config"]["loop"]}
-    return ", ".join(f"{kind} {then[kind]} in the row, {now[kind]} here" for kind in now if then[kind] != now[kind])
 
 
 def record(verdict: Verdict) -> dict[str, Any]:

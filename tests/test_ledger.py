@@ -12,7 +12,7 @@ from seqbench.bench import config, ledger, registry
 from seqbench.bench.errors import UsageError
 from seqbench.bench.ledger import Number
 from seqbench.bench.notation import parse
-from seqbench.bench.report.ledger import canonical
+from seqbench.bench.report.ledger import canonical, printed_scores
 from seqbench.bench.runs import make_task
 
 TABLE_1 = """
@@ -223,3 +223,11 @@ def test_numbers_are_found_by_task_metric_and_model() -> None:
     assert {number.model for number in found} == {"lstm"}
     assert {number.task for number in ledger.find("jsb", "nats")} == {"jsb"}
     assert ledger.find("muse", "nats") == []
+
+
+def test_figures_show_published_numbers_only_where_they_compare() -> None:
+    jsb, small = (printed_scores(loaded(f"results/{name}")) for name in ("bai2018-jsb", "quick"))
+    assert jsb == {("jsb", "tcn"): 8.10, ("jsb", "gru"): 8.43, ("jsb", "rnn"): 8.91}  # its LSTM is half the published
+    assert small == {}
+    sizes = printed_scores(loaded("results/bai2018-lstm-sizes"))
+    assert sizes["jsb", "lstm"] == 8.45

@@ -147,6 +147,22 @@ def test_files_that_differ_from_each_other(
     assert Workplace(folder).working.read() == [rows[wins]]
 
 
+def test_a_file_that_disagrees_with_itself(folder: Path, trained: list[Row], tmp_path: Path) -> None:
+    first, *_ = trained
+    merged = merging.merge(config.load(folder), [file_of(tmp_path / "a.jsonl", [first, other(first)])])
+    assert [conflict.here["id"] for conflict in merged.conflicts] == [first["id"]]
+    assert not merged.written
+
+
+def test_a_run_trained_again_by_newer_sources_is_no_conflict(folder: Path, trained: list[Row], tmp_path: Path) -> None:
+    first, *_ = trained
+    older = other(first)
+    older = signed({**older, "provenance": older["provenance"] | {"source": "0" * 16}})
+    merged = merging.merge(config.load(folder), [file_of(tmp_path / "a.jsonl", [older, first])])
+    assert not merged.conflicts
+    assert [row["sum"] for row in merged.added] == [first["sum"]]
+
+
 def test_a_preferred_row_goes_before_a_published_one(folder: Path, trained: list[Row], tmp_path: Path) -> None:
     place = Workplace(folder)
     place.published.replace(trained[:1])

@@ -15,7 +15,7 @@ from seqbench.bench.report import cells, grid, records, samples, standing, table
 from seqbench.bench.store import Row, signed
 from seqbench.tasks.base import Metric
 
-from .made_rows import made, of_scores, write
+from .made_rows import LONE, made, of_scores, write
 
 TEXT = """
 question: Which?
@@ -136,7 +136,7 @@ def test_one_seed_has_no_interval_and_the_table_says_so(tmp_path: Path) -> None:
     entries = grid.collect(one, of_scores(one, {key: values[:1] for key, values in (ON_JSB | ON_ADDING).items()}))
     text = tables.table(entries)
     assert "8.20, n=1: no interval" in text
-    assert "1/1 solved, 1.00e-4, 100 steps to solve, n=1: no interval" in text
+    assert "1/1 solved, 1.00e-4, ≤ 100 steps to solve, n=1: no interval" in text
     assert "Nothing is bold: with 1 run a model the smallest p possible is 1" in text
     assert all(record["low"] is None for record in json.loads(tables.table(entries, "json")))
 
@@ -230,3 +230,31 @@ def test_bold_and_brackets_compile(five: Experiment, tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout[-2000:]
     assert "Over 3 tasks" in text
+
+
+def test_a_row_under_the_id_of_another_run_does_not_count(tmp_path: Path) -> None:
+    experiment = write(tmp_path, LONE + "seeds: 2\n")
+    one, two = experiment.runs
+    forged = made(two, 0.25, id=one.id)
+    entry, *_ = grid.collect(experiment, [forged, made(two, 0.5)])
+    assert (entry.values, entry.edited) == ({two.seed: 0.5}, 1)
+    assert "Rows: 1 of 2 runs" in tables.table([entry])
+
+
+def test_rows_of_one_run_that_disagree_are_told(tmp_path: Path) -> None:
+    experiment = write(tmp_path, LONE)
+    (run,) = experiment.runs
+    text = tables.table(grid.collect(experiment, [made(run, 0.25), made(run, 0.5)]))
+    assert "Rows of the same run and sources disagree, and the last of them is shown: adding(length=20) gru" in text
+    older = made(run, 0.25)
+    older = signed({**older, "provenance": older["provenance"] | {"source": "0" * 16}})
+    assert "disagree" not in tables.table(grid.collect(experiment, [older, made(run, 0.5)]))
+
+
+def test_an_interval_that_was_cut_says_so() -> None:
+    metric = Metric("accuracy", "%", "higher", 10.0)
+    found = samples.summary(metric, [99.0, 99.9, 96.0])
+    assert found is not None
+    assert found.interval is not None
+    assert found.interval.high == 100.0
+    assert found.interval.method.endswith(samples.CUT)

@@ -82,13 +82,16 @@ def test_a_missing_run_shows(experiment: Experiment) -> None:
 @pytest.mark.parametrize(
     ("statuses", "text"),
     [
-        (("done", "done", "done"), "3/3 solved [44–100 %], median 9.00e-4, SOLVED, 100 steps to solve"),
-        (("done", "diverged", "done"), "2/3 solved [21–94 %], median 9.00e-4, SOLVED, 100 steps to solve, 1 diverged"),
-        (("done", None, "done"), "2/2 solved [34–100 %], median 9.00e-4, SOLVED, 100 steps to solve, n=2 of 3"),
-        (("done", None, None), "1/1 solved, 9.00e-4, 100 steps to solve, n=1 of 3: no interval"),
+        (("done", "done", "done"), "3/3 solved [44–100 %], median 9.00e-4, SOLVED, ≤ 100 steps to solve"),
+        (
+            ("done", "diverged", "done"),
+            "2/3 solved [21–94 %], median 9.00e-4, SOLVED, ≤ 100 steps to solve, 1 diverged",
+        ),
+        (("done", None, "done"), "2/2 solved [34–100 %], median 9.00e-4, SOLVED, ≤ 100 steps to solve, n=2 of 3"),
+        (("done", None, None), "1/1 solved, 9.00e-4, ≤ 100 steps to solve, n=1 of 3: no interval"),
         (
             ("done", "failed", "died"),
-            "1/1 solved, 9.00e-4, 100 steps to solve, n=1 of 3: no interval, 2 failed",
+            "1/1 solved, 9.00e-4, ≤ 100 steps to solve, n=1 of 3: no interval, 2 failed",
         ),
         (("diverged", "diverged", "diverged"), "0/3 solved [0–56 %], 3 diverged"),
         (("diverged", None, None), "0/1 solved, n=1 of 3: no interval, 1 diverged"),

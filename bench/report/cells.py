@@ -94,7 +94,7 @@ def _solved(entry: Entry) -> list[str]:
     if solving is not None and solving.interval is not None:
         parts.append(f"solved ones {summary_text(solving, entry.metric)}")
     if entry.steps_to_solve is not None:
-        parts.append(f"{entry.steps_to_solve:.0f} steps to solve")
+        parts.append(f"≤ {entry.steps_to_solve:.0f} steps to solve")
     if entry.finished != entry.expected or entry.finished < 2:
         parts.append(_sample(entry.finished, entry.expected))
     return parts
@@ -170,7 +170,8 @@ def footnotes(entries: Iterable[Entry]) -> list[str]:
         DIRTY: "run with uncommitted changes of the code or of the experiment",
         STALE: "the code that defines the result has changed since the run",
         ASSUMED: f"with settings that the source does not give: {', '.join(names)}",
-        EDITED: "edited by hand: a row has not the sum that it was written with, so nothing of it counts",
+        EDITED: "edited by hand: a row has not the sum that it was written with, or not the id of its configuration, "
+        "so nothing of it counts",
     }
     return [f"{sign} {meaning}" for sign, meaning in meanings.items() if sign in used]
 

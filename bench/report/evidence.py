@@ -73,7 +73,7 @@ class Evidence:
     @cached_property
     def sound(self) -> dict[str, Row]:
         """The rows that count, by run id: those that nobody has edited."""
-        edited = edited_of(self.rows)
+        edited = edited_of(self.rows, self.experiment.folder)
         return {run_id: row for run_id, row in self.rows.items() if run_id not in edited}
 
     @cached_property

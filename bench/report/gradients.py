@@ -25,9 +25,9 @@ LEAST = 1e-16
 """The lowest part of the largest norm that is shown."""
 CAPTION = (
     "{task}: norm of the gradient that the loss of the last scored step T sends to the network's state k steps before "
-    "(hidden states, cells, past inputs of convolutions); mean of {examples} test examples, geometric mean of the "
-    "seeds; band: minimum to maximum."
+    "(hidden states, cells, past inputs of convolutions); mean of {examples} test examples; {seeds}."
 )
+ONE_SEED, SEEDS = "one seed", "geometric mean of up to {count} seeds, band: minimum to maximum"
 ENDS = "A line that ends with a bar: nothing at all reaches farther back."
 DIVERGED = "Not shown, since training diverged: {runs}."
 
@@ -59,7 +59,9 @@ def draw(evidence: Evidence) -> Figure:
         for label, part in table[table["moment"] == moment].groupby("label", sort=False):
             ended |= _draw_model(axes, part, looks[cast(str, label)])
     page.axes[0].set_ylabel("‖∂L / ∂state‖")
-    caption = [CAPTION.format(**origin), *([ENDS] if ended else [])]
+    count = int(table.groupby(["label", "moment"])["seed"].nunique().max())
+    seeds = ONE_SEED if count == 1 else SEEDS.format(count=count)
+    caption = [CAPTION.format(**origin, seeds=seeds), *([ENDS] if ended else [])]
     diverged = trained[trained["norm"].isna()]
     if len(diverged):
         runs = dict.fromkeys(f"{row.label} seed {row.seed}" for row in diverged.itertuples())

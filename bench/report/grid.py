@@ -6,11 +6,13 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 from ...tasks.base import Metric, Task
 from .. import provenance, registry
+from ..comparing import is_of_its_configuration
 from ..config import Cell, Experiment, Preset
 from ..errors import UsageError
 from ..runs import Run
@@ -29,7 +31,8 @@ class Entry:
 
     values: seed -> test score, of the runs that are done. diverged counts runs whose loss or score is not finite;
     failed those that ended in an error; missing those without a row; edited those whose row has not the sum that it was
-    written with: nothing of such a row counts. So these five make up `expected`, the runs that the experiment asks for.
+    written with, or not the id of its configuration: nothing of such a row counts. So these five make up `expected`,
+    the runs that the experiment asks for.
     dirty: rows made with uncommitted changes; stale: rows whose code has changed since.
     assumed: settings that the source of the cell does not give. seconds: training and evaluation, median of runs;
     processor_seconds: what of it the processor worked, which other work on the machine does not lengthen.
@@ -114,7 +117,10 @@ class Entry:
 
     @property
     def steps_to_solve(self) -> float | None:
-        """The median of the steps after which the runs that solve the task first did; None where none does."""
+        """The median of the steps after which the runs that solve the task first did, None where none does.
+
+        Runs are evaluated after each epoch, so they may have solved it up to an epoch before.
+        """
         return median(self.steps.values()) if self.steps else None
 
 
@@ -125,7 +131,7 @@ def collect(experiment: Experiment, rows: Iterable[Row], device: str | None = No
     """
     rows = list(rows)
     rows_by_id, device = of_device(experiment, rows, device)
-    edited = edited_of(rows_by_id)
+    edited = edited_of(rows_by_id, experiment.folder)
     sound = {run_id: row for run_id, row in rows_by_id.items() if run_id not in edited}
     tasks: dict[str, Task] = {}
     entries: list[Entry] = []
@@ -158,9 +164,14 @@ def of_device(
     return {run_id: row for (run_id, device_class), row in newest.items() if device_class == chosen}, chosen
 
 
-def edited_of(rows: Mapping[str, Row]) -> frozenset[str]:
-    """The run ids of those rows whose content has not the sum that they were written with."""
-    return frozenset(run_id for run_id, row in rows.items() if not untouched(row))
+def edited_of(rows: Mapping[str, Row], folder: Path) -> frozenset[str]:
+    """The run ids of those rows whose content has not the sum that they were written with, or means another run.
+
+    folder: of the experiment.
+    """
+    return frozenset(
+        run_id for run_id, row in rows.items() if not untouched(row) or not is_of_its_configuration(row, folder)
+    )
 
 
 def floor_of(entries: Iterable[Entry]) -> float:
@@ -198,7 +209,7 @@ def _common(cell: Cell, preset: Preset, rows: Mapping[str, Row]) -> dict[str, An
     sizes = [row["parameters"] for _, row in present if "parameters" in row]
     done = [row for _, row in present if row["status"] == "done"]
     times = [row["seconds"] for row in done]
-    epochs = [row["seconds"]["cpu"] / len(row["curve"]) for row in done if row["curve"]]
+    epochs = [row["seconds"]["cpu"] / len(row["curve"]) for row in done if row.get("curve")]
     return {
         "task": cell.task,
         "model_name": registry.short(cell.runs[0].model.name),
@@ -248,8 +259,9 @@ def _counted(cell: Cell, metric: Metric, rule: str, rows: Mapping[str, Row], edi
     }
     solving = [run for run in cell.runs if run.seed in values and metric.solved(values[run.seed])]
     steps = {run.seed: count for run in solving if (count := steps_to_solve(metric, rows[run.id])) is not None}
-    curves = {run.seed: rows[run.id]["curve"] for run in cell.runs if run.seed in values}
-    early = {seed: curve[0]["test"][metric.name] for seed, curve in curves.items() if len(curve) > 1}
+    curves = {run.seed: rows[run.id].get("curve", []) for run in cell.runs if run.seed in values}
+    firsts = {seed: curve[0].get("test", {}).get(metric.name) for seed, curve in curves.items() if len(curve) > 1}
+    early = {seed: score for seed, score in firsts.items() if score is not None}
     counts = {reason: without[reason] for reason in ("missing", "failed", "diverged")}
     lengths = _at_lengths(cell, metric, {run.seed: rows[run.id] for run in cell.runs if run.id in rows})
     return {"values": values, "yardsticks": yardsticks, "steps": steps, "lengths": lengths, "early": early} | counts

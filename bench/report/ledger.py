@@ -19,7 +19,7 @@ from ..registry import short
 from ..runs import label, make_task
 from ..store import Row, Workplace, latest, untouched
 from .grid import Entry, collect
-from .verdicts import Judgement, Verdict, judge
+from .verdicts import Judgement, Verdict, judge, same_size
 
 
 @dataclass(frozen=True)
@@ -105,12 +105,19 @@ def canonical(text: str) -> str:
 
 
 def printed_scores(experiment: Experiment) -> dict[tuple[str, str], float]:
-    """(task, model) -> the number that a paper prints for it and that is judged, in the task's first metric."""
+    """(task, model) -> the number that a paper prints for it and that is judged, in the task's first metric.
+
+    Only what compares: none for an experiment of another preset than published, or a model of another size.
+    """
+    if experiment.preset != "published":
+        return {}
     first = {cell.task: cell.runs[0].make_task().metrics[0].name for cell in experiment.cells}
+    budgets = {(cell.task, short(cell.runs[0].model.name)): cell.budget for cell in experiment.cells}
     found: dict[tuple[str, str], float] = {}
     for number in read():
         task = canonical(number.task)
-        if number.judged and number.model and first.get(task) == number.metric:
+        of_size = same_size(number.parameters, budgets.get((task, number.model or "")))
+        if number.judged and number.model and first.get(task) == number.metric and of_size:
             found.setdefault((task, number.model), number.score)
     return found
 
@@ -141,7 +148,9 @@ def _lines(numbers: Sequence[Number], found: dict[str, _Found], device: str | No
     """Numbers that are judged beside their own experiment, then beside variants with rows; the others beside all."""
     for number in numbers:
         own = [found[number.experiment]] if number.experiment in found else [] if number.judged else [*found.values()]
-        yield from _of_number(number, own, device)
+        lines = [*_of_number(number, own, device)]
+        run = [line for line in lines if line.entry is not None and line.entry.missing < line.entry.expected]
+        yield from lines if number.judged else run or lines[:1]
         for name in number.variants:
             for line in _of_number(number, [found[name]] if name in found else [], device):
                 if line.entry is not None and line.entry.missing < line.entry.expected:

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from .. import registry
+from ..comparing import differences
 from ..config import Experiment
 from ..errors import UsageError
 from ..runs import LOOP_VERSION, Run
-from ..store import Row, latest
+from ..store import FINISHED, Row, latest
 
 NAMED = 3
 """So many of the things that are left out are named; of the others there is a count."""
@@ -22,8 +23,14 @@ def remarks(experiment: Experiment, rows: Iterable[Row], shown: Mapping[str, Row
     rows: all that were given. shown: those that the table shows, by run id.
     """
     runs = {run.id: run for run in experiment.runs}
+    rows = list(rows)
     strangers = [row for (run_id, _), row in latest(rows).items() if run_id not in runs]
-    return (*_left_out(experiment, strangers), *_unknown_metrics(runs, shown), *_versions(shown.values()))
+    return (
+        *_left_out(experiment, strangers),
+        *_several(rows),
+        *_unknown_metrics(runs, shown),
+        *_versions(shown.values()),
+    )
 
 
 def _left_out(experiment: Experiment, strangers: Iterable[Row]) -> Iterator[str]:
@@ -56,6 +63,19 @@ def _differences(experiment: Experiment, config: Mapping[str, Any]) -> Iterator[
             yield f"{kind} {registry.short(spec['name'])} {then} (now {now})"
     if (loop := config.get("loop", LOOP_VERSION)) != LOOP_VERSION:
         yield f"training loop {loop} (now {LOOP_VERSION})"
+
+
+def _several(rows: Iterable[Row]) -> Iterator[str]:
+    """Runs of which rows of the same sources disagree: one of them cannot be right."""
+    of_run: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        if row["status"] in FINISHED:
+            of_run.setdefault((row["id"], row["device"], row["provenance"]["source"]), []).append(row)
+    disagreeing = [found for found in of_run.values() if any(differences(found[0], other) for other in found[1:])]
+    if disagreeing:
+        named = ", ".join(str(found[0].get("label", found[0]["id"])) for found in disagreeing[:NAMED])
+        more = ", …" if len(disagreeing) > NAMED else ""
+        yield f"Rows of the same run and sources disagree, and the last of them is shown: {named}{more}."
 
 
 def _unknown_metrics(runs: Mapping[str, Run], shown: Mapping[str, Row]) -> Iterator[str]:

@@ -9,12 +9,16 @@ differs from the plain one by less than the printed digits. Scores of which more
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...tasks.base import Metric
 from .. import statistics
 from ..statistics import Interval
+
+CUT = ", cut at what the score can be"
+"""Behind the method of an interval of which a part was no possible score."""
 
 
 class Summary(NamedTuple):
@@ -38,7 +42,7 @@ def summary(metric: Metric, values: Sequence[float]) -> Summary | None:
     interval = statistics.interval(values, on_logs)
     if interval is not None:
         lowest, highest = bounds(metric, values)
-        interval = Interval(max(interval.low, lowest), min(interval.high, highest), interval.method)
+        interval = cut(interval, lowest, highest)
     return Summary(statistics.centre(values, on_logs), interval, on_logs)
 
 
@@ -47,11 +51,17 @@ def summary_of_solved(metric: Metric, values: Sequence[float]) -> Summary | None
     found = summary(metric, [value for value in values if metric.solved(value)])
     if found is None or found.interval is None or metric.solved_at is None:
         return found
-    low, high, method = found.interval
-    low, high = (
-        (low, min(high, metric.solved_at)) if metric.direction == "lower" else (max(low, metric.solved_at), high)
-    )
-    return found._replace(interval=Interval(low, high, method))
+    ends = (-math.inf, metric.solved_at) if metric.direction == "lower" else (metric.solved_at, math.inf)
+    return found._replace(interval=cut(found.interval, *ends))
+
+
+def cut(interval: Interval, lowest: float, highest: float) -> Interval:
+    """The part of an interval that lies in lowest … highest; its method says so where it did not lie there wholly."""
+    low, high, method = interval
+    if lowest <= low and high <= highest:
+        return interval
+    said = method if method.endswith(CUT) else method + CUT
+    return Interval(max(low, lowest), min(high, highest), said)
 
 
 def bounds(metric: Metric, values: Sequence[float]) -> tuple[float, float]:

@@ -23,9 +23,9 @@ FOUND = re.compile(r"seqbench rows ([0-9a-f]{16})")
 def digest(rows: Iterable[Row]) -> str:
     """16 hex digits for these rows in this order: of SHA-256 over their sums, one a line.
 
-    A row that has no sum yet counts with the sum that the store would give it.
+    The sums are of what the rows say now: one that was edited is another row.
     """
-    sums = [row["sum"] if "sum" in row else signed(row)["sum"] for row in rows]
+    sums = [signed(row)["sum"] for row in rows]
     return hashlib.sha256("\n".join(sums).encode()).hexdigest()[:16]
 
 

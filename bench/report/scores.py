@@ -150,7 +150,8 @@ def _draw_panel(
                 continue  # it lies on the interval
             remarks.add(UNSOLVED if by_size else RUNS)
             x = place if by_size else place + LEFT + aside
-            axes.plot([x], [score], linestyle="none", markersize=2.4, alpha=0.6, clip_on=False, **look)
+            size, alpha = (2.4, 0.6) if one is not None else (4.0, 1.0)  # nothing else stands there
+            axes.plot([x], [score], linestyle="none", markersize=size, alpha=alpha, clip_on=False, **look)
         if one is not None:
             colour = evidence.looks[label].style.colour
             cut = one.interval is not None and _draw_bar(axes, place, one.interval[:2], colour)

@@ -118,7 +118,7 @@ def _origin(entries: Sequence[Entry]) -> str:
         rules = "; ".join(f"{rule} ({', '.join(tasks)})" for rule, tasks in tasks_of.items())
     cells = {(entry.task, entry.model): entry for entry in entries}.values()
     expected = sum(cell.expected for cell in cells)
-    present = expected - sum(cell.missing for cell in cells)
+    present = expected - sum(cell.missing + cell.edited for cell in cells)
     commits = sorted({commit[:7] for entry in entries for commit in entry.commits})
     parts = [
         f"Preset {entries[0].preset}{TUNING[entries[0].preset]}: the test score, {rules}",

@@ -161,11 +161,16 @@ def _unfit(number: Number, entry: Entry, flaws: Mapping[str, int]) -> list[str]:
         reasons.append(f"n={entry.done}, {FEWEST} are needed")
     if number.parameters is not None and entry.parameters is not None:
         difference = entry.parameters / number.parameters - 1
-        if abs(difference) > SIZE_TOLERANCE:
+        if not same_size(number.parameters, entry.parameters):
             size = f"{abs(difference):.0%}".replace("%", " %")
             word = "fewer" if difference < 0 else "more"
             reasons.append(f"{size} {word} parameters than published ({number.parameters})")
     return reasons
+
+
+def same_size(published: int | None, ours: int | None) -> bool:
+    """Whether counts of parameters are close enough to compare what they score; so they are where one is unknown."""
+    return published is None or ours is None or abs(ours / published - 1) <= SIZE_TOLERANCE
 
 
 def _judge_solvable(number: Number, entry: Entry, compared: tuple[float, ...], logarithmic: bool) -> Judgement:
