@@ -80,7 +80,8 @@ def blocks(lines: Sequence[Line]) -> list[Block]:
     found: list[Block] = []
     if judged:
         sources = dict.fromkeys(line.number.cited for line in judged)
-        found += [f"{'; '.join(sources)}. {summary(judged)}", RULES, _verdicts(judged), *_rules_compared(judged)]
+        found += [f"{'; '.join(sources)}. {summary(judged)}", _overview(judged), RULES]
+        found += [_verdicts(judged), *_rules_compared(judged)]
         found += footnotes([line.entry for line in judged if line.entry is not None])
         notes = dict.fromkeys((line.number.task, line.number.row_note) for line in judged if line.number.row_note)
         found += [f"{task}: {note}" for task, note in notes]
@@ -125,6 +126,28 @@ def ours(line: Line) -> Text:
 
 def _sample(entry: Entry) -> str:
     return f"n={entry.done}" if entry.done == entry.expected else f"n={entry.done} of {entry.expected}"
+
+
+def _overview(lines: Sequence[Line]) -> Table:
+    """One line for each task, one column for each model: the published number, ours, the verdict; no variants."""
+    names = list(dict.fromkeys(line.number.name for line in lines))
+    rows: dict[tuple[Text, Text], dict[str, list[Text]]] = {}
+    for line in lines:
+        if not line.variant:
+            place = _clauses(line.number.task), _metric(line.number)
+            rows.setdefault(place, {}).setdefault(line.number.name, []).append(_at_a_glance(line))
+    texts: list[list[Text]] = [
+        [*place, *(sum(of_name.get(name, [NOTHING]), ()) for name in names)] for place, of_name in rows.items()
+    ]
+    header = ["Task", "Metric", *names]
+    return Table("Published → ours: verdict", header, "ll" + "l" * len(names), texts, wide=True)
+
+
+def _at_a_glance(line: Line) -> Text:
+    mine = ours(line)
+    if mine == NOTHING:
+        return (f"{line.number.printed}: {line.judgement.verdict.value}",)
+    return (f"{line.number.printed} → {mine[0]}", *mine[1:-1], f"{mine[-1]}: {line.judgement.verdict.value}")
 
 
 def _verdicts(lines: Sequence[Line]) -> Table:
