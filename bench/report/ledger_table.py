@@ -29,6 +29,8 @@ RULES = (
     "Means and intervals, those that verdicts stand on too, are of errors on the log scale, else as the scores are."
 )
 """What the words of the table mean."""
+CONTEXT = "For context: other numbers on these tasks, of other settings and sizes, which get no verdict"
+"""The title of the table of those."""
 
 
 def ledger(lines: Sequence[Line], format: str = "md") -> str:
@@ -221,8 +223,7 @@ def _context(lines: Sequence[Line]) -> Table:
         for line in lines
     ]
     header = ["Task", "Metric", "Model", "Published", "Size", "Ours", "Source", "Note"]
-    title = "For context: other numbers on these tasks, of other settings and sizes, which get no verdict"
-    return Table(title, header, "lllrllll", texts, wide=True)
+    return Table(CONTEXT, header, "lllrllll", texts, wide=True)
 
 
 def _record(line: Line) -> dict[str, Any]:

@@ -279,6 +279,7 @@ def render(sections: Sequence[Section], ledger_lines: Sequence[Line] = (), measu
         "sections": [*enumerate(sections)],
         "ledger": ledger_table.blocks(ledger_lines) if ledger_lines else [],
         "rules": ledger_table.RULES,
+        "context": ledger_table.CONTEXT,
         "speeds": measured,
         "palette": Palette([look for section in sections for look in section.curves.looks.values()]),
         "values": values,
