@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from seqbench.bench.report import cells, grid, records, samples, standing, table
 from seqbench.bench.store import Row, signed
 from seqbench.tasks.base import Metric
 
+from .latex_pages import NEEDS_TEX, compiled, overfull
 from .made_rows import LONE, made, of_scores, write
 
 TEXT = """
@@ -220,15 +219,11 @@ def test_a_row_that_was_edited_by_hand_is_marked_and_does_not_count(five: Experi
     assert "§" not in tables.table(grid.collect(five, [signed(edited), *rows[1:]]))
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not there")
+@NEEDS_TEX
 def test_bold_and_brackets_compile(five: Experiment, tmp_path: Path) -> None:
     rows = of_scores(five, ON_JSB | ON_ADDING | {("copy-memory", model): [0.5] * 5 for model in ("rnn", "gru", "tcn")})
     text = tables.table(grid.collect(five, [{**rows[0], "label": "edited"}, *rows[1:]]), "latex", "∞ § 100 %?")
-    document = f"\\documentclass{{article}}\\usepackage{{booktabs}}\\begin{{document}}\n{text}\\end{{document}}\n"
-    (tmp_path / "table.tex").write_text(document, encoding="utf-8")
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "table.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stdout[-2000:]
+    assert overfull(compiled(text, tmp_path)) == []
     assert "Over 3 tasks" in text
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +13,11 @@ import pandas as pd
 import pytest
 from seqbench.bench.config import Experiment
 from seqbench.bench.errors import UsageError
-from seqbench.bench.report import cells, grid, records, tables, writers
+from seqbench.bench.report import cells, grid, records, tables
 from seqbench.bench.runs import Run
 from seqbench.tasks.base import Metric
 
+from .latex_pages import NEEDS_TEX, compiled, content, overfull
 from .made_rows import dirtied, made, write
 
 TEXT = """
@@ -193,9 +192,7 @@ def test_formats_hold_the_same_numbers(experiment: Experiment) -> None:
         assert (read[place]["missing"], csv["missing"][place]) == (entry.missing, entry.missing)
     markdown = tables.table(entries, "md", experiment.question)
     latex = tables.table(entries, "latex", experiment.question)
-    for math_sign, text in ((r"\\addlinespace|\\footnotesize|\{3pt\}", ""), (r"\\times10\^\{(.*?)\}", r"e\1")):
-        latex = re.sub(math_sign, text, latex)
-    assert numbers(markdown) == numbers(latex)
+    assert numbers(markdown) == numbers(re.sub(r"\\times10\^\{(.*?)\}", r"e\1", content(latex)))
     line = next(line for line in markdown.splitlines() if "nats/frame" in line)
     assert cells.number(frame["mean"].iloc[-1]) in line
 
@@ -221,18 +218,9 @@ def test_latex_is_balanced_and_escaped(experiment: Experiment) -> None:
     assert r"100 \% of a\_b \& more" in text
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not there")
+@NEEDS_TEX
 def test_latex_compiles_as_it_is(experiment: Experiment, tmp_path: Path) -> None:
-    text = latex_with_every_mark(experiment)
-    document = f"\\documentclass{{article}}\\usepackage{{booktabs}}\\begin{{document}}\n{text}\\end{{document}}\n"
-    (tmp_path / "table.tex").write_text(document, encoding="utf-8")
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "table.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stdout[-2000:]
-
-
-def test_latex_has_no_character_that_pdflatex_lacks() -> None:
-    assert writers.latex_text("1e-05 and 2.50e12, v1e3 → ü") == r"$1\times10^{-5}$ and $2.50\times10^{12}$, v1e3 ? ü"
+    assert overfull(compiled(latex_with_every_mark(experiment), tmp_path)) == []
 
 
 @pytest.mark.parametrize(

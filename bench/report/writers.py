@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from .cells import Text
+from .latex_columns import Columns, columns, hard_lines
+from .latex_text import bold_text, breakable, latex_text
 
 
 @dataclass(frozen=True)
@@ -66,93 +69,74 @@ def _escaped(text: str) -> str:
     return re.sub(r"([*|<\\])", r"\\\1", text)
 
 
-LATEX = {
-    "\\": r"\textbackslash{}",
-    **{sign: f"\\{sign}" for sign in "#$%&_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": "$<$",
-    ">": "$>$",
-    "|": "$|$",
-    "*": "$^{*}$",
-    "†": r"$^{\dagger}$",
-    "‡": r"$^{\ddagger}$",
-    "↓": r"$\downarrow$",
-    "↑": r"$\uparrow$",
-    "≤": r"$\leq$",
-    "≥": r"$\geq$",
-    "×": r"$\times$",
-    "−": "$-$",
-    "∞": r"$\infty$",
-    "§": r"\S{}",
-    "–": "--",
-    "—": "---",
-    "’": "'",
-    "“": "``",
-    "”": "''",
-    "…": r"\ldots{}",
-}
-POWER = re.compile(r"(?<![\w.])(\d(?:\.\d+)?)e(-?)0*(\d+)(?!\w)")
-
-
-def latex_text(text: str) -> str:
-    """A text that pdflatex sets as it is: special characters escaped, 4.39e-4 as a power of ten.
-
-    >>> print(latex_text("4.39e-4 (50 % of a_b) ↓"))
-    $4.39\\times10^{-4}$ (50 \\% of a\\_b) $\\downarrow$
-    """
-    plain = "".join(LATEX.get(sign, sign if ord(sign) < 0x180 else "?") for sign in text)
-    return POWER.sub(r"$\1\\times10^{\2\3}$", plain)
+PREAMBLE = {"booktabs": "toprule", "array": "arraybackslash", "longtable": "{longtable}", "pdflscape": "{landscape}"}
+"""The packages that a table may need, each with what tells that it does."""
+PAGE = 30
+"""Lines of type from which on a table may go over pages."""
 
 
 def latex(blocks: Iterable[Block]) -> str:
-    """The blocks as a fragment for \\input, for a text as wide as a page; it needs the package booktabs."""
-    parts = [_latex_table(block) if isinstance(block, Table) else latex_text(block) for block in blocks]
-    text = "\n\n\\medskip\\noindent\n".join(parts)
-    opening = "% needs \\usepackage{booktabs}\n\\begingroup\\footnotesize\\setlength{\\tabcolsep}{3pt}\\noindent\n"
-    return f"{opening}{text}\n\\par\\endgroup\n"
+    """The blocks as a fragment for \\input, for pages of one column, at least as wide as those of the class article.
+
+    Its first line names the packages that it needs.
+    """
+    text = "\n\n\\medskip\n".join(
+        _latex_table(block) if isinstance(block, Table) else rf"\noindent {latex_text(block)}" for block in blocks
+    )
+    needed = ", ".join(name for name, sign in PREAMBLE.items() if sign in text)
+    lengths = r"\setlength{\tabcolsep}{3pt}"
+    if "longtable" in needed:
+        lengths += r"\setlength{\LTleft}{0pt}\setlength{\LTright}{\fill}"
+        lengths += r"\setlength{\LTpre}{\smallskipamount}\setlength{\LTpost}{0pt}"
+    opening = f"% needs \\usepackage{{{needed}}}\n" if needed else ""
+    return f"{opening}\\begingroup\\footnotesize\\sloppy{lengths}\n{text}\n\\par\\endgroup\n"
 
 
 def _latex_table(table: Table) -> str:
-    title = f"\\textbf{{{latex_text(table.title)}}}\n\n\\smallskip\\noindent\n" if table.title else ""
-    cell = _stacked if table.wide else _side_by_side
-    lines = [
-        " & ".join(cell(text, (place, column) in table.bold) for column, text in enumerate(line))
-        for place, line in enumerate(table.lines)
+    lines = [[(name,) for name in table.header], *table.lines]
+    bold = {(place + 1, column) for place, column in table.bold}
+    found = columns(lines, table.alignment, bold, table.wide)
+    header, *rows = [
+        " & ".join(_latex_cell(text, (place, column) in bold, found, column) for column, text in enumerate(line))
+        + r" \\"
+        for place, line in enumerate(lines)
     ]
-    parts = [
-        f"\\begin{{tabular}}{{{table.alignment}}}",
-        "\\toprule",
-        " & ".join(cell((name,), False) for name in table.header) + r" \\",
-        "\\midrule",
-        (" \\\\\n\\addlinespace\n" if table.wide else " \\\\\n").join(lines) + r" \\",
-        "\\bottomrule",
-        "\\end{tabular}",
+    tall = [height > 1 for height in found.heights[1:]]
+    apart = [one or other for one, other in pairwise(tall)] + [False]
+    body = [row + ("\n\\addlinespace" if space else "") for row, space in zip(rows, apart, strict=True)]
+    title = rf"\textbf{{{latex_text(table.title)}}}" if table.title else ""
+    if sum(found.heights) > PAGE or found.setting.landscape:
+        parts = [
+            rf"\begin{{longtable}}{{{found.declared}}}",
+            *([_title_above(title, len(table.header))] if title else []),
+            *("\\toprule", header, "\\midrule", "\\endhead", "\\bottomrule", "\\endfoot", *body),
+            "\\end{longtable}",
+        ]
+    else:
+        parts = [
+            *([rf"\noindent {title}\par\nobreak\smallskip"] if title else []),
+            rf"\noindent\begin{{tabular}}{{{found.declared}}}",
+            *("\\toprule", header, "\\midrule", *body, "\\bottomrule"),
+            "\\end{tabular}",
+        ]
+    if found.setting.size:
+        parts = [rf"\begingroup{found.setting.size}", *parts, "\\par\\endgroup"]
+    if found.setting.landscape:
+        parts = ["\\begin{landscape}", *parts, "\\end{landscape}"]
+    return "\n".join(parts)
+
+
+def _title_above(title: str, count: int) -> str:
+    """A title over `count` columns, on every page; it takes no width, or it would widen the last of them."""
+    box = rf"\rlap{{\parbox[t]{{\linewidth}}{{\raggedright {title}}}}}"
+    return rf"\multicolumn{{{count}}}{{@{{}}l@{{}}}}{{{box}}} \\"
+
+
+def _latex_cell(text: Text, bold: bool, found: Columns, column: int) -> str:
+    if not found.rooms:
+        parts = [latex_text(part) for part in text]
+        return ", ".join([bold_text(parts[0]), *parts[1:]] if bold else parts)
+    shown = [
+        breakable(part, bold and place == 0, found.rooms[column]) for place, part in enumerate(hard_lines(text, True))
     ]
-    return title + "\n".join(parts)
-
-
-def _side_by_side(text: Text, bold: bool) -> str:
-    parts = [latex_text(part) for part in text]
-    return ", ".join([_latex_bold(parts[0]), *parts[1:]] if bold else parts)
-
-
-def _stacked(text: Text, bold: bool) -> str:
-    """The text in short lines, broken between parts and before brackets."""
-    lines: list[str] = []
-    for place, part in enumerate(text):
-        ending = "," if place < len(text) - 1 else ""
-        short = [latex_text(line) for line in re.split(r"(?<=,) | (?=[(\[])|(?<=[^ ])(?=[(\[])", part + ending)]
-        lines += map(_latex_bold, short) if bold and place == 0 else short
-    if len(lines) == 1:
-        return lines[0]
-    return r"\begin{tabular}[t]{@{}l@{}}" + r" \\ ".join(map(_guarded, lines)) + r"\end{tabular}"
-
-
-def _guarded(line: str) -> str:
-    """A line that `\\\\` or the start of a table may stand before: a bracket would be taken for its option."""
-    return f"{{}}{line}" if line.startswith("[") else line
-
-
-def _latex_bold(text: str) -> str:
-    return f"{{\\bfseries\\boldmath {text}}}"
+    return (r" \newline " if column in found.stacked else " ").join(shown)

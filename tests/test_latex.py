@@ -1,0 +1,122 @@
+"""LaTeX: it fits the page, says all that Markdown says, and loses no character."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from seqbench.bench import config
+from seqbench.bench.report import grid, latex_columns, tables, writers
+from seqbench.bench.report.latex_text import UNKNOWN, latex_text, width
+from seqbench.bench.report.ledger import lines
+from seqbench.bench.report.ledger_table import ledger
+from seqbench.bench.store import Workplace
+
+from .latex_pages import NEEDS_TEX, cells, compiled, overfull
+from .made_rows import dirtied, made
+
+RESULTS = Path(__file__).resolve().parent.parent / "results"
+PAGES = ("", "a4paper,margin=1in", "letterpaper,margin=1in")
+
+
+@pytest.fixture(scope="module")
+def quick() -> dict[str, str]:
+    """The table of results/quick, as committed, in both formats."""
+    experiment = config.load(RESULTS / "quick")
+    entries = grid.collect(experiment, [*Workplace(experiment.folder).published.read()])
+    return {"md": tables.table(entries, "md"), "latex": tables.table(entries, "latex")}
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The ledger of all published numbers on a few tasks, with made-up rows of ours that wear every mark."""
+    folders = []
+    for name in ("bai2018-adding-600", "bai2018-copy-memory-1000", "bai2018-jsb", "bai2018-permuted-mnist"):
+        folder = tmp_path_factory.mktemp("results") / name
+        folder.mkdir()
+        shutil.copy(RESULTS / name / "experiment.yaml", folder)
+        experiment = config.load(folder)
+        rows = [
+            made(run, None if place == 1 else 1.2345e-5 * (run.seed + 1))
+            for cell in experiment.cells
+            for place, run in enumerate(cell.runs[:3])
+        ]
+        place = Workplace(folder)
+        place.area.mkdir(parents=True, exist_ok=True)
+        place.published.replace([dirtied(row, dirty=True, source="old") for row in rows])
+        folders.append(folder)
+    found = lines(folders)
+    return {format: ledger(found, format) for format in ("md", "latex")}
+
+
+def markdown_cells(text: str) -> list[list[str]]:
+    """The texts of all lines of tables in Markdown, but the rules'."""
+    found = [re.split(r" +\| +", line[2:-2]) for line in text.splitlines() if line.startswith("| ")]
+    rows = [line for line in found if not re.fullmatch("[-: ]+", "".join(line))]
+    return [[re.sub(r"\*\*|\\(?=[*|<\\])", "", cell).strip() for cell in line] for line in rows]
+
+
+@pytest.mark.parametrize("table", ["quick", "judged"])
+def test_latex_has_every_cell_of_the_markdown(table: str, request: pytest.FixtureRequest) -> None:
+    text = request.getfixturevalue(table)
+    expected = markdown_cells(re.sub(r"(?<=\de-)0", "", text["md"].replace("’", "'")))  # both look the same in LaTeX
+    assert len(expected) > 30
+    assert cells(text["latex"]) == expected
+
+
+@pytest.mark.parametrize("table", ["quick", "judged"])
+def test_long_tables_go_over_pages_with_their_header(table: str, request: pytest.FixtureRequest) -> None:
+    text = request.getfixturevalue(table)["latex"]
+    tabulars = re.findall(r"\\begin\{(tabular|longtable)\}.*?\\end\{\1\}", text, re.DOTALL)
+    assert {"longtable"} <= {*tabulars}
+    for found in re.finditer(r"\\begin\{tabular\}.*?\\end\{tabular\}", text, re.DOTALL):
+        assert found[0].count(r" \\") <= writers.PAGE
+    assert text.count(r"\endhead") == text.count(r"\endfoot") == tabulars.count("longtable")
+    needed = text.partition("\n")[0]
+    assert ("pdflscape" in needed) == (r"\begin{landscape}" in text)
+    assert "longtable" in needed
+
+
+@NEEDS_TEX
+@pytest.mark.parametrize("pages", PAGES)
+@pytest.mark.parametrize("table", ["quick", "judged"])
+def test_it_fits_the_page(table: str, pages: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    log = compiled(request.getfixturevalue(table)["latex"], tmp_path, pages)
+    assert overfull(log) == []
+
+
+@NEEDS_TEX
+def test_many_models_fit_a_page_that_is_turned(tmp_path: Path) -> None:
+    score = ("89.69 [86.32–93.05]", "n=10")
+    table = writers.Table(
+        "", ["Task", *"abcdefghijk"], "l" * 12, [[("adding(length=50", "train=25600)"), *[score] * 11]], wide=True
+    )
+    text = writers.latex([table])
+    assert r"\begin{landscape}" in text
+    assert overfull(compiled(text, tmp_path)) == []
+
+
+@NEEDS_TEX
+def test_every_character_can_be_set(tmp_path: Path) -> None:
+    signs = [chr(number) for number in [*range(0x20, 0x250), *range(0x370, 0x400), *range(0x2010, 0x2300)]]
+    log = compiled(writers.latex(signs), tmp_path)
+    assert "Missing character" not in log
+
+
+def test_no_character_is_lost() -> None:
+    assert latex_text("1e-05 and 2.50e12, v1e3 ü") == r"$1\times10^{-5}$ and $2.50\times10^{12}$, v1e3 ü"
+    assert latex_text("é ő → α ≈ “x” a--b") == r"é ő $\rightarrow$ $\alpha$ $\approx$ ``x'' a-{}-b"
+    assert latex_text("☃ « \x07") == r"\texttt{U+2603} \texttt{U+00AB} \texttt{U+0007}"
+    assert all("U+" in latex_text(sign) for sign in UNKNOWN)
+
+
+def test_columns_keep_what_fits_and_share_the_rest() -> None:
+    short = latex_columns.columns([[("a",), ("b",)], [("1",), ("2",)]], "lr", (), wide=False)
+    assert (short.declared, short.rooms) == ("lr", ())
+    long = latex_columns.columns([[("a",), ("b",)], [("1",), ("word " * 120,)]], "lr", (), wide=False)
+    assert sum(long.rooms) + latex_columns.GAP <= long.setting.room + 1e-6
+    assert long.rooms[0] == pytest.approx(width("a"))
+    assert not long.setting.landscape
+    assert max(long.heights) == long.heights[1] > 5
