@@ -237,14 +237,6 @@ def test_figures_without_an_origin_or_not_there(folder: Path) -> None:
     ]
 
 
-@pytest.mark.usefixtures("drawn")
-def test_measurements_that_are_not_whole(folder: Path) -> None:
-    (folder / "gradients.csv").write_text("edited,by,hand\n", encoding="utf-8")
-    code, findings = answered(folder)
-    assert code == 1
-    assert any("gradients.csv" in one["what"] for one in findings if one["kind"] == "error")
-
-
 def test_a_figure_that_looks_otherwise_is_no_error(folder: Path) -> None:
     """Another version of matplotlib draws otherwise; whether it was edited no one can say."""
     edit(folder / "overview.svg", lambda text: text.replace("<svg>", "<svg >"))

@@ -71,9 +71,10 @@ VARIED = [(number, name) for number in JUDGED for name in number.variants]
 
 
 @pytest.mark.parametrize(("number", "name"), VARIED, ids=[f"{name} {number.task}" for number, name in VARIED])
-def test_every_variant_has_one_cell_too(number: Number, name: str) -> None:
+def test_every_variant_has_a_cell_too(number: Number, name: str) -> None:
     cells = [cell for cell in loaded(name).cells if (cell.task, cell.runs[0].model.name) == (number.task, number.model)]
-    assert (len(cells), loaded(name).preset) == (1, "published")
+    assert cells
+    assert loaded(name).preset == "published"
     assert name != number.experiment
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from command import seqbench
 from made_rows import made, write
-from seqbench.bench import config, gradient_flow, publishing
+from seqbench.bench import checking, config, gradient_flow, publishing
 from seqbench.bench.config import Experiment
 from seqbench.bench.errors import UsageError
 from seqbench.bench.gradient_flow import Flow
@@ -183,3 +183,11 @@ def test_a_folder_that_is_its_own_working_area_is_refused(
     with pytest.raises(UsageError, match="is its own working area"):
         publish(experiment)
     assert len(place.working.read()) == 4
+
+
+def test_a_file_in_the_folder_that_is_not_whole_is_an_error_of_the_static_check(experiment: Experiment) -> None:
+    lay_out(experiment)
+    publish(experiment)
+    (experiment.folder / gradient_flow.FILE).write_text("edited,by,hand\n", encoding="utf-8")
+    errors = [finding.what for finding in checking.check(experiment.folder).findings if finding.kind == "error"]
+    assert any(gradient_flow.FILE in error for error in errors)
