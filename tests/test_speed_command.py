@@ -20,6 +20,7 @@ from seqbench.bench.errors import UsageError
 from seqbench.bench.measuring import lengths, machine, record, shapes
 from seqbench.bench.report import speed_lengths, speed_table, writers
 
+ROOT = Path(__file__).resolve().parent.parent
 ROWS = ("task", "model", "run", "parameters", "ours_ms", "reference_ms", "flushed_ms", "ratio_defaults", "spread")
 
 
@@ -141,3 +142,28 @@ def test_a_table_says_what_it_must(
     assert "jsb tcn: ours: it failed" in said
     assert "Left out: text8 (x)." in said
     assert "1.2%" in said
+
+
+def test_hours_of_whole_runs_stand_in_a_table_of_their_own() -> None:
+    rows = [{**made("jsb", model, 1.0), "run_hours": hours} for model, hours in (("tcn", 0.25), ("gru", 0.5))]
+    rows.append({**made("adding", "tcn", 1.0), "run_hours": 0.125})
+    text = writers.markdown(speed_table.blocks({"machine": facts(), "rows": rows}))
+    lines = text.partition("**Hours of a whole run")[2].splitlines()
+    assert [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:6] if "---" not in line] == [
+        ["Task", "tcn", "gru", "One seed of all"],
+        ["jsb", "0.250", "0.500", "0.750"],
+        ["adding", "0.125", "–", "–"],
+    ]
+    assert "Hours" not in writers.markdown(speed_table.blocks({"machine": facts(), "rows": [made("jsb", "tcn", 1.0)]}))
+
+
+@pytest.mark.parametrize("name", ["epyc-2-cores", "epyc-1-thread"])
+def test_the_readme_has_what_was_measured(name: str) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = speed_table.blocks(record.read(ROOT / "results" / "speed" / f"{name}.json"))
+    tables = [
+        block for block in blocks if isinstance(block, writers.Table) and (block.title or name != "epyc-1-thread")
+    ]
+    assert tables
+    for table in tables:
+        assert writers.markdown([table]).strip() in readme, f"{name}: {table.title}"

@@ -56,9 +56,9 @@ class Session:
                 for remote in case.run.task_class.remotes:
                     fetch(remote)
             except DataError as error:
-                reason = str(error).partition("\n")[0]
+                reason = f"{remote.filename} cannot be had"  # the places where it was looked for are this machine's
                 self.new["left_out"].append({"task": case.task, "model": case.model, "reason": reason})
-                self.say(f"left out: {case.task} {case.model}: {reason}")
+                self.say(f"left out: {case.task} {case.model}: {str(error).partition(chr(10))[0]}")
                 continue
             row = turns.measure(case, self.device, self.threads, repeat, self.rates)
             self.new["rows"].append(row)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,6 @@ SHORT = {
     "peak_mb": "Peak (MiB)",
     "reference_peak_mb": "Of reference",
     "spread": "Spread",
-    "run_hours": "Run (h)",
 }
 """The columns that fit a page, under names that `NOTES` explains."""
 NOTES = (
@@ -58,7 +58,7 @@ NOTES = (
     "the arithmetic and the bytes of the plain step at the rates of this machine's large matrix product and memory "
     "copy, whichever takes longer; an implementation that leaves out what nobody reads may come below it. Evaluation: "
     "of as many sequence steps. Peak: memory of a step beyond what was held before. Spread: interquartile range / "
-    "median of ours. Run: hours that a whole run of the experiment takes at these times, evaluations too."
+    "median of ours."
 )
 RATES = {"matrix_product_gflops": ("matrix product", "GFLOP/s"), "memory_copy_gbps": ("memory copy", "GB/s")}
 NEEDED = ("task", "model", "ours_ms")
@@ -116,6 +116,7 @@ def blocks(content: Mapping[str, Any]) -> list[Block]:
     if rows := content.get("rows"):
         made += [_short(rows), NOTES]
         made += [f"{row['task']} {row['model']}: {row['error']}" for row in rows if "error" in row]
+        made += _hours(rows, content.get("machine", {}).get("threads"))
     if left_out := content.get("left_out"):
         reasons = dict.fromkeys(f"{row['task']} ({row['reason']})" for row in left_out)
         made.append(f"Left out: {', '.join(reasons)}.")
@@ -152,6 +153,28 @@ def _short(rows: Sequence[Mapping[str, Any]]) -> Table:
         for task, row in zip(before, rows, strict=False)
     ]
     return Table("", [SHORT[key] for key in keys], alignment, lines)
+
+
+def _hours(rows: Sequence[Mapping[str, Any]], threads: int | None) -> list[Block]:
+    """What a whole run takes, a line for each task and a column for each model, and one seed of all of them."""
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    of_task: dict[str, dict[str, float]] = {}
+    for row in rows:
+        if row.get("run_hours") is not None:
+            of_task.setdefault(row["task"], {})[row["model"]] = row["run_hours"]
+    if not of_task:
+        return []
+    lines = [
+        [
+            _text("task", task),
+            *(_text("run_hours", hours.get(model)) for model in models),
+            _text("run_hours", math.fsum(hours.values()) if len(hours) == len(models) else None),
+        ]
+        for task, hours in of_task.items()
+    ]
+    each = f", {threads} thread{'' if threads == 1 else 's'} each" if threads else ""
+    title = f"Hours of a whole run by the published protocol{each}"
+    return [Table(title, ["Task", *models, "One seed of all"], "l" + "r" * (len(models) + 1), lines)]
 
 
 def _sweep(sweep: Mapping[str, Any]) -> list[Block]:
