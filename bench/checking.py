@@ -19,7 +19,7 @@ from .report.cells import STALE
 from .report.grid import collect
 from .report.ledger import of_results
 from .report.ledger_table import ledger
-from .report.saving import digest, digest_of
+from .report.saving import alike, digest, digest_of, drawn_by
 from .report.tables import table
 from .row_shape import DEVICES, lacking, misshapen
 from .runs import Run
@@ -197,8 +197,8 @@ def _first_difference(shown: str, wanted: str) -> str:
 def _of_figures(experiment: Experiment, rows: Sequence[Row], device: str | None, stale: bool) -> Iterator[Finding]:
     """All figures that the rows give must be there, and say that they are made of these rows.
 
-    They should look as these rows make them look; no error, as other versions of matplotlib draw otherwise. Where rows
-    are stale figures mark it, and look otherwise in any case.
+    They must look as these rows make them look; no error where another version of matplotlib has drawn them. Where
+    rows are stale figures mark it, and look otherwise in any case.
     """
     folder, made_of = experiment.folder, digest(rows)
     for path in _answers(folder):
@@ -216,9 +216,15 @@ def _of_figures(experiment: Experiment, rows: Sequence[Row], device: str | None,
             shown = folder / path.name
             if not shown.is_file():
                 yield Finding(path.name, "not there, though there are rows; seqbench publish draws it")
-            elif not stale and digest_of(shown) == made_of and path.read_bytes() != shown.read_bytes():
-                what = "looks otherwise when it is drawn here: another version of matplotlib or of the code, or an edit"
-                yield Finding(path.name, what, "remark")
+            elif not stale and digest_of(shown) == made_of and not alike(path, shown):
+                yield Finding(path.name, *_looks_otherwise(path, shown))
+
+
+def _looks_otherwise(drawn: Path, shown: Path) -> tuple[str, Kind]:
+    here, there = drawn_by(drawn), drawn_by(shown)
+    if here == there:
+        return "not what the rows give: an edit, or older code has drawn it; seqbench publish draws it anew", "error"
+    return f"looks otherwise when matplotlib {here} draws it here, not {there or 'an unknown version'}", "remark"
 
 
 def summary(report: Report) -> list[str]:

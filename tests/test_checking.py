@@ -55,7 +55,7 @@ def sketched(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     """Figures are drawn in no time, except where a test asks for `drawn`."""
 
     def sketch(experiment: config.Experiment, rows: list[Row], place: Path, device: str | None = None) -> list[Path]:
-        origin, paths = f"seqbench rows {digest(rows)}", [place / name for name in SKETCHED]
+        origin, paths = f"seqbench rows {digest(rows)}, matplotlib 3", [place / name for name in SKETCHED]
         information = PngInfo()
         information.add_text("Source", origin)
         Image.new("L", (1, 1)).save(paths[0], pnginfo=information)
@@ -237,9 +237,11 @@ def test_figures_without_an_origin_or_not_there(folder: Path) -> None:
     ]
 
 
-def test_a_figure_that_looks_otherwise_is_no_error(folder: Path) -> None:
-    """Another version of matplotlib draws otherwise; whether it was edited no one can say."""
+def test_a_figure_that_looks_otherwise(folder: Path) -> None:
+    """By the same matplotlib it is an error; what another version draws may look otherwise without an edit."""
     edit(folder / "overview.svg", lambda text: text.replace("<svg>", "<svg >"))
+    assert [(one["where"], one["kind"]) for one in answered(folder)[1]] == [("overview.svg", "error")]
+    edit(folder / "overview.svg", lambda text: text.replace("matplotlib 3", "matplotlib 2"))
     code, findings = answered(folder)
     assert (code, [(one["where"], one["kind"]) for one in findings]) == (0, [("overview.svg", "remark")])
 

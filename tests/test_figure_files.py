@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from PIL import Image
 from seqbench.bench.errors import UsageError
 from seqbench.bench.report import figures
 from seqbench.bench.report.evidence import NothingToDraw, pooled
-from seqbench.bench.report.saving import digest, digest_of
+from seqbench.bench.report.saving import alike, digest, digest_of, drawn_by
 from seqbench.bench.store import signed
 
 ONE = FEW.replace(', "copy-memory(delay=5, train=20800)"', "").replace("seeds: 3", "seeds: 1")
@@ -90,7 +91,6 @@ def test_files_say_which_rows_they_show_and_not_when_they_were_made(tmp_path: Pa
         content = path.read_bytes()
         assert b"<dc:date>" not in content
         assert b"Date" not in content
-        assert matplotlib.__version__.encode() not in content
     assert b"/Subtype /Type3" not in pdf.read_bytes()
     (tmp_path / "other.svg").write_text("<svg/>", encoding="utf-8")
     assert digest_of(tmp_path / "other.svg") is None
@@ -122,3 +122,27 @@ def test_several_experiments_are_drawn_as_one(tmp_path: Path) -> None:
     published = write(tmp_path / "third", "preset: published\n" + ONE.lstrip())
     with pytest.raises(UsageError, match="one has preset suite and third has published"):
         pooled([one, published])
+
+
+def test_files_that_differ_by_rounding_alone_show_the_same(tmp_path: Path) -> None:
+    experiment = write(tmp_path, ONE)
+    rows = all_rows(experiment)
+    png, svg, pdf = figures.write(experiment, rows, tmp_path / "one", only=["scores"]).written
+    assert {drawn_by(path) for path in (png, svg, pdf)} == {matplotlib.__version__}
+    text, other = svg.read_text(encoding="utf-8"), tmp_path / "other.svg"
+    number = re.search(r'd="M (\d+\.\d+)', text)
+    assert number is not None
+    for shift, same in ((0.001, True), (3.0, False)):
+        other.write_text(text.replace(number[1], f"{float(number[1]) + shift}"), encoding="utf-8")
+        assert alike(svg, other) is same
+    other.write_text(text.replace("test mse", "test MSE"), encoding="utf-8")
+    assert not alike(svg, other)
+    spotted = tmp_path / "other.png"
+    with Image.open(png) as image:
+        shown = image.convert("RGB")
+    shown.putpixel((5, 5), (0, 0, 0))
+    shown.save(spotted)
+    assert alike(png, spotted)
+    shown.paste((0, 0, 0), (0, 0, shown.width // 4, shown.height // 4))
+    shown.save(spotted)
+    assert not alike(png, spotted)

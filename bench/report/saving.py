@@ -1,4 +1,8 @@
-"""Figures as files: the same bytes for the same rows, with a digest in them that says which rows these were."""
+"""Figures as files: the same bytes for the same rows, with a digest in them that says which rows these were.
+
+They also say which matplotlib has drawn them: another one draws otherwise, and only by the same one can it be told
+whether a figure is what its rows give (`alike`).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -17,7 +22,13 @@ from ..store import Row, signed
 from .style import RC
 
 FORMATS = ("png", "svg", "pdf")
-FOUND = re.compile(r"seqbench rows ([0-9a-f]{16})")
+FOUND = re.compile(r"seqbench rows ([0-9a-f]{16})(?:, matplotlib (\S+?)(?=[<)\s]|$))?")
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
+MADE_NAME = re.compile(r"[0-9a-f]{10,}")
+SHIFT = 0.05
+"""Points by which a line may lie elsewhere, where another processor has rounded otherwise."""
+SHADE, SPOTS = 24, 0.001
+"""Levels of 255 by which a pixel may differ, and the share of pixels that may differ by more."""
 
 
 def digest(rows: Iterable[Row]) -> str:
@@ -32,14 +43,15 @@ def digest(rows: Iterable[Row]) -> str:
 def save(figure: Figure, stem: Path, rows_digest: str, title: str, formats: Sequence[str] = FORMATS) -> list[Path]:
     """Writes STEM.png, STEM.svg and so on, and returns their paths; `digest_of` reads the digest back.
 
-    Neither a date nor the version of matplotlib goes in, so that two files differ only where the pictures do.
+    No date goes in, so that two files of one matplotlib differ only where the pictures do.
     Raises OSError where a file cannot be written.
     """
     paths = [stem.with_name(f"{stem.name}.{ending}") for ending in formats]
     stem.parent.mkdir(parents=True, exist_ok=True)
+    origin = f"seqbench rows {rows_digest}, matplotlib {matplotlib.__version__}"
     with matplotlib.rc_context(RC):
         for ending, path in zip(formats, paths, strict=True):
-            figure.savefig(path, metadata=_metadata(ending, title, f"seqbench rows {rows_digest}"))
+            figure.savefig(path, metadata=_metadata(ending, title, origin))
     return paths
 
 
@@ -62,10 +74,45 @@ def _metadata(ending: str, title: str, origin: str) -> dict[str, Any]:
 
 def digest_of(path: Path) -> str | None:
     """The digest of the rows that a PNG, SVG or PDF was made of; None where it has none."""
+    return _origin(path)[0]
+
+
+def drawn_by(path: Path) -> str | None:
+    """The version of matplotlib that has drawn a figure; None where it does not say."""
+    return _origin(path)[1]
+
+
+def alike(one: Path, other: Path) -> bool:
+    """Whether two files of one format show the same, but for roundings of positions.
+
+    Of an SVG the words must be the same and the numbers lie near each other, of a PNG nearly all pixels; of other
+    formats the bytes are compared.
+    """
+    if one.read_bytes() == other.read_bytes():
+        return True
+    if one.suffix == ".png":
+        with Image.open(one) as first, Image.open(other) as second:
+            if first.size != second.size:
+                return False
+            pixels = [np.asarray(image.convert("RGB"), int) for image in (first, second)]
+        return bool((np.abs(pixels[0] - pixels[1]).max(2) > SHADE).mean() <= SPOTS)
+    if one.suffix == ".svg":
+        words, numbers = zip(*(_taken_apart(path.read_text(encoding="utf-8")) for path in (one, other)), strict=True)
+        return words[0] == words[1] and bool(np.allclose(numbers[0], numbers[1], rtol=0, atol=SHIFT))
+    return False
+
+
+def _taken_apart(text: str) -> tuple[list[str], list[float]]:
+    """The words of an SVG between its numbers, and the numbers; names that matplotlib makes up are left out."""
+    text = MADE_NAME.sub("name", text)
+    return NUMBER.split(text), [float(number) for number in NUMBER.findall(text)]
+
+
+def _origin(path: Path) -> tuple[str | None, str | None]:
     if path.suffix == ".png":
         with Image.open(path) as image:
             text = str(image.info.get("Source", ""))
     else:
         text = path.read_bytes().decode("latin-1")
     found = FOUND.search(text)
-    return found[1] if found else None
+    return (found[1], found[2]) if found else (None, None)
