@@ -49,7 +49,8 @@ def slices(count: int, multiple: int = ROWS, threads: int | None = None) -> list
 def run(kernel: Callable[[int, int, int], object], parts: list[Slice]) -> None:
     """Calls kernel(first, end, slot) for every slice, side by side, the first of them in this thread; waits for all.
 
-    Denormals count as zero meanwhile: vanishing gradients decay into them and slow a processor down 100 times.
+    Denormals count as zero meanwhile: vanishing gradients decay into them, and many processors then take
+    tens of times as long.
     Whatever a kernel raises is raised here.
     """
     flushed = _TINY / _TWO == 0  # torch has no question for it

@@ -47,6 +47,7 @@ PUBLISHED: dict[str, Any] = {
 CAPTION = "Mean of the test scores (of errors the geometric mean) with its 95 % interval (Student's t)."
 RUNS = "Small marks: the runs."
 UNSOLVED = "Small marks: runs that did not solve the task."
+NONE_SOLVED = "Marks without a bar beside them: the runs of a model of which none solved the task."
 SINGLE = "A single run has no interval."
 OF_SOLVED = "Of a task that counts as solved: mean of the runs that solved it."
 CUT = "A bar with a triangle goes on beyond the axis."
@@ -151,6 +152,7 @@ def _draw_panel(
             remarks.add(UNSOLVED if by_size else RUNS)
             x = place if by_size else place + LEFT + aside
             size, alpha = (2.4, 0.6) if one is not None else (4.0, 1.0)  # nothing else stands there
+            remarks |= {NONE_SOLVED} if one is None else set()
             axes.plot([x], [score], linestyle="none", markersize=size, alpha=alpha, clip_on=False, **look)
         if one is not None:
             colour = evidence.looks[label].style.colour
@@ -243,4 +245,4 @@ def _scale_sizes(axes: Axes, sizes: Sequence[float]) -> None:
 
 
 def _in_order(remarks: Iterable[str]) -> list[str]:
-    return sorted(remarks, key=(CAPTION, RUNS, UNSOLVED, SINGLE, OF_SOLVED, CUT, FAR).index)
+    return sorted(remarks, key=(CAPTION, RUNS, UNSOLVED, NONE_SOLVED, SINGLE, OF_SOLVED, CUT, FAR).index)
