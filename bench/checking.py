@@ -209,9 +209,9 @@ def _of_figures(experiment: Experiment, rows: Sequence[Row], device: str | None,
     with tempfile.TemporaryDirectory() as place:
         try:
             drawn = publishing.write_figures(experiment, rows, Path(place), device)
-        except UsageError as error:  # a file of measurements that is not whole
-            yield Finding("figures", str(error))
-            return
+        except UsageError as error:  # the measurements are not whole; all other figures can be drawn
+            yield Finding("gradients", str(error))
+            drawn = publishing.write_figures(experiment, rows, Path(place), device, measured=Path(place) / "none")
         for path in drawn:
             shown = folder / path.name
             if not shown.is_file():

@@ -24,7 +24,7 @@ from . import runs
 from .errors import UsageError
 from .provenance import COMPUTE
 from .runs import LOOP_VERSION, Run
-from .store import Row
+from .store import Row, untouched
 
 MEASURED = (
     "status", "parameters", "state_size", "receptive_field", "scores", "lengths", "curve", "trace", "yardsticks",
@@ -118,7 +118,15 @@ def differences(here: Row, there: Row) -> list[Difference]:
     return [*_walk("", ours, theirs), *_other_data(here, there)]
 
 
-def is_of_its_configuration(row: Row, folder: Path) -> bool:
+def counts(row: Row, folder: Path | None) -> bool:
+    """Whether anything of a row counts: nobody has edited it, and it is of the run that its id names.
+
+    folder: of the experiment.
+    """
+    return untouched(row) and is_of_its_configuration(row, folder)
+
+
+def is_of_its_configuration(row: Row, folder: Path | None) -> bool:
     """Whether the row's id is that of the run which its configuration means, made by the contracts of now."""
     try:
         run = runs.from_config(row["config"], folder)

@@ -264,11 +264,11 @@ def write(path: Path, origin: dict[str, Any], flows: Iterable[Flow]) -> None:
 
 def read(path: Path) -> Measurements:
     """The measurements of a file. Raises UsageError where it is none, or was changed after it was written."""
-    first, _, body = path.read_text(encoding="utf-8").partition("\n")
     try:
+        first, _, body = path.read_text(encoding="utf-8").partition("\n")
         origin = json.loads(first.removeprefix("# "))
         stated = origin.pop("sum")
-    except (ValueError, AttributeError, KeyError) as error:
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise UsageError(f"{path}: its first line does not say where the measurements come from") from error
     if stated != _sum(origin, body):
         raise UsageError(f"{path}: its content has not the sum that it was written with; measure again")

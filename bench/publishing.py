@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import gradient_flow, provenance
+from .comparing import is_of_its_configuration
 from .config import Experiment
 from .errors import UsageError
 from .ledger import read as published_numbers
@@ -75,7 +76,7 @@ def _move(experiment: Experiment, workplace: Workplace) -> tuple[list[Row], list
     repaired = [text for file in (workplace.published, workplace.working) if (text := file.repair())]
     working = workplace.working.read()
     for row in latest(working).values():
-        reason = _why_not(row, sources)
+        reason = _why_not(row, sources, experiment.folder)
         if reason:
             left.append((row, reason))
         else:
@@ -93,13 +94,15 @@ def _move(experiment: Experiment, workplace: Workplace) -> tuple[list[Row], list
     return moved, left, repaired
 
 
-def _why_not(row: Row, sources: dict[str, str]) -> str | None:
+def _why_not(row: Row, sources: dict[str, str], folder: Path) -> str | None:
     if row["id"] not in sources:
         return "not a run of this experiment as it is now"
     if row["status"] not in FINISHED:
         return f"{row['status']}: {row['error']['message']}"
     if not untouched(row):
         return "its content has not the sum that it was written with"
+    if not is_of_its_configuration(row, folder):
+        return "its id is not that of its configuration"
     return _why_unclean(row["provenance"]) or (None if row["provenance"]["source"] == sources[row["id"]] else STALE)
 
 
@@ -184,9 +187,15 @@ def _write_ledger(experiment: Experiment) -> list[Path]:
     return [written] if written else []
 
 
-def write_figures(experiment: Experiment, rows: Sequence[Row], place: Path, device: str | None = None) -> list[Path]:
-    """Draws all figures that these rows and the measurements in the experiment's folder give, into `place`."""
-    measured = experiment.folder / gradient_flow.FILE
+def write_figures(
+    experiment: Experiment, rows: Sequence[Row], place: Path, device: str | None = None, measured: Path | None = None
+) -> list[Path]:
+    """Draws all figures that these rows give, into `place`.
+
+    measured: the file of measurements of gradients, else that in the experiment's folder, where there is one.
+    Raises UsageError where it is not whole.
+    """
+    measured = measured or experiment.folder / gradient_flow.FILE
     return figures.write(
         experiment,
         rows,

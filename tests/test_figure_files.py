@@ -143,6 +143,8 @@ def test_files_that_differ_by_rounding_alone_show_the_same(tmp_path: Path) -> No
     shown.putpixel((5, 5), (0, 0, 0))
     shown.save(spotted)
     assert alike(png, spotted)
-    shown.paste((0, 0, 0), (0, 0, shown.width // 4, shown.height // 4))
+    shown.paste((0, 0, 0), (200, 200, 212, 212))  # a mark that was painted in
     shown.save(spotted)
     assert not alike(png, spotted)
+    spotted.write_bytes(png.read_bytes()[:-200])
+    assert not alike(png, spotted), "a file that is cut short"

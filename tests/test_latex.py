@@ -120,3 +120,9 @@ def test_columns_keep_what_fits_and_share_the_rest() -> None:
     assert long.rooms[0] == pytest.approx(width("a"))
     assert not long.setting.landscape
     assert max(long.heights) == long.heights[1] > 5
+
+
+def test_a_line_in_brackets_and_a_table_without_lines() -> None:
+    text = writers.latex([writers.Table("", ["A", "B"], "ll", [[("x",), ("y",)], [("[1–2]",), ("z",)]])])
+    assert "\\\\\n{}[" in text, "the end of a line would take it for its option"
+    assert "toprule" in writers.latex([writers.Table("", ["A"], "l", [])])

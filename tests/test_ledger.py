@@ -228,7 +228,8 @@ def test_numbers_are_found_by_task_metric_and_model() -> None:
 
 def test_figures_show_published_numbers_only_where_they_compare() -> None:
     jsb, small = (printed_scores(loaded(f"results/{name}")) for name in ("bai2018-jsb", "quick"))
-    assert jsb == {("jsb", "tcn"): 8.10, ("jsb", "gru"): 8.43, ("jsb", "rnn"): 8.91}  # its LSTM is half the published
+    names = {label.partition("(")[0]: score for (_, label), score in jsb.items()}
+    assert names == {"tcn": 8.10, "gru": 8.43, "rnn": 8.91}, "its LSTM is half as large as the published one"
     assert small == {}
     sizes = printed_scores(loaded("results/bai2018-lstm-sizes"))
-    assert sizes["jsb", "lstm"] == 8.45
+    assert [score for (task, _), score in sizes.items() if task == "jsb"] == [8.45]

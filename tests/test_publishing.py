@@ -113,6 +113,8 @@ def broken(row: dict[str, Any], how: str) -> dict[str, Any]:
             return clean(row, status=how, error={"message": "too hard", "traceback": ""})
         case "foreign":
             return clean(row, id="0" * 12)
+        case "mistaken":
+            return clean(row, config=row["config"] | {"seed": row["config"]["seed"] + 1})
         case _:  # edited by hand, the sum is of what stood there before
             return row | {"scores": {**row["scores"], "last": row["scores"]["best"]}}
 
@@ -124,6 +126,7 @@ REASONS = {
     "failed": "failed: too hard",
     "died": "died: too hard",
     "foreign": "not a run of this experiment as it is now",
+    "mistaken": "its id is not that of its configuration",
     "edited": "its content has not the sum that it was written with",
 }
 

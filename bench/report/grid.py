@@ -12,12 +12,12 @@ from typing import Any
 
 from ...tasks.base import Metric, Task
 from .. import provenance, registry
-from ..comparing import is_of_its_configuration
+from ..comparing import counts
 from ..config import Cell, Experiment, Preset
 from ..errors import UsageError
 from ..runs import Run
 from ..statistics import Interval, wilson
-from ..store import FINISHED, Row, latest, untouched
+from ..store import FINISHED, Row, latest
 from .remarks import remarks
 from .samples import Summary, steps_to_solve, summary, summary_of_solved
 
@@ -39,8 +39,9 @@ class Entry:
     yardsticks: scores of simple answers in this metric, by name, as the rows have them.
     steps: seed -> training steps to solve the task, of the runs that did. lengths: length -> seed -> test score at that
     length (NaN: not finite), of the runs that were tested at others than they were trained at. early: seed -> test
-    score after the first of several epochs, of the runs that are done. epoch_seconds: of the processor, for an epoch
-    with its evaluation, median of runs. remarks: what a table of these rows has to say of them, one line each.
+    score after the first of several epochs, of the runs that are done. epoch_seconds: for an epoch with its evaluation,
+    of the processor on a CPU and of the clock on a GPU, median of runs. remarks: what a table of these rows has to say
+    of them, one line each.
     """
 
     task: str
@@ -169,9 +170,7 @@ def edited_of(rows: Mapping[str, Row], folder: Path) -> frozenset[str]:
 
     folder: of the experiment.
     """
-    return frozenset(
-        run_id for run_id, row in rows.items() if not untouched(row) or not is_of_its_configuration(row, folder)
-    )
+    return frozenset(run_id for run_id, row in rows.items() if not counts(row, folder))
 
 
 def floor_of(entries: Iterable[Entry]) -> float:
@@ -209,7 +208,7 @@ def _common(cell: Cell, preset: Preset, rows: Mapping[str, Row]) -> dict[str, An
     sizes = [row["parameters"] for _, row in present if "parameters" in row]
     done = [row for _, row in present if row["status"] == "done"]
     times = [row["seconds"] for row in done]
-    epochs = [row["seconds"]["cpu"] / len(row["curve"]) for row in done if row.get("curve")]
+    epochs = [_worked(row) / len(row["curve"]) for row in done if row.get("curve")]
     return {
         "task": cell.task,
         "model_name": registry.short(cell.runs[0].model.name),
@@ -226,6 +225,12 @@ def _common(cell: Cell, preset: Preset, rows: Mapping[str, Row]) -> dict[str, An
         "epoch_seconds": median(epochs) if epochs else None,
         "commits": tuple(sorted({origin["commit"] for origin in origins if origin["commit"]})),
     }
+
+
+def _worked(row: Row) -> float:
+    """Seconds that a run worked: of the processor on a CPU, else of the clock, as the processor waits for the card."""
+    seconds: dict[str, float] = row["seconds"]
+    return seconds["cpu"] if row["device"] == "cpu" else seconds["training"] + seconds["evaluation"]
 
 
 def _counted(cell: Cell, metric: Metric, rule: str, rows: Mapping[str, Row], edited: frozenset[str]) -> dict[str, Any]:
@@ -259,12 +264,12 @@ def _counted(cell: Cell, metric: Metric, rule: str, rows: Mapping[str, Row], edi
     }
     solving = [run for run in cell.runs if run.seed in values and metric.solved(values[run.seed])]
     steps = {run.seed: count for run in solving if (count := steps_to_solve(metric, rows[run.id])) is not None}
-    curves = {run.seed: rows[run.id].get("curve", []) for run in cell.runs if run.seed in values}
-    firsts = {seed: curve[0].get("test", {}).get(metric.name) for seed, curve in curves.items() if len(curve) > 1}
+    curves = {run.seed: rows[run.id].get("curve") or [] for run in cell.runs if run.seed in values}
+    firsts = {seed: (curve[0].get("test") or {}).get(metric.name) for seed, curve in curves.items() if len(curve) > 1}
     early = {seed: score for seed, score in firsts.items() if score is not None}
-    counts = {reason: without[reason] for reason in ("missing", "failed", "diverged")}
+    ended = {reason: without[reason] for reason in ("missing", "failed", "diverged")}
     lengths = _at_lengths(cell, metric, {run.seed: rows[run.id] for run in cell.runs if run.id in rows})
-    return {"values": values, "yardsticks": yardsticks, "steps": steps, "lengths": lengths, "early": early} | counts
+    return {"values": values, "yardsticks": yardsticks, "steps": steps, "lengths": lengths, "early": early} | ended
 
 
 def _at_lengths(cell: Cell, metric: Metric, row_of: Mapping[int, Row]) -> dict[int, dict[int, float]]:

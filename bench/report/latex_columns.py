@@ -1,4 +1,7 @@
-"""Columns of a table in LaTeX that fit the page: their widths, the size of the type, and which way up the page is."""
+"""Columns of a table in LaTeX that fit the page: their widths, the size of the type, and which way up the page is.
+
+Up to about a dozen models fit, and words that a line has room for.
+"""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def latex_text(text: str) -> str:
     >>> print(latex_text("4.39e-4 (50 % of a_b) ↓ ☃"))
     $4.39\\times10^{-4}$ (50 \\% of a\\_b) $\\downarrow$ \\texttt{U+2603}
     """
-    apart = re.split("(?<=-)(?=-)", text)  # two hyphens would be set as a dash
+    apart = re.split("(?<=-)(?=-)|(?<=`)(?=`)|(?<=')(?=')|(?<=[?!])(?=`)", text)  # pairs that TeX makes one sign of
     plain = "{}".join("".join(map(_latex_sign, part)) for part in apart)
     return POWER.sub(r"$\1\\times10^{\2\3}$", plain)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ...tasks.base import Metric
 from .. import config
+from ..comparing import counts
 from ..config import Cell, Experiment
 from ..errors import UsageError
 from ..ledger import Number, read
@@ -17,7 +18,8 @@ from ..notation import Spec, parse
 from ..places import experiment_folder
 from ..registry import short
 from ..runs import label, make_task
-from ..store import Row, Workplace, latest, untouched
+from ..sizing import on_paper
+from ..store import Row, Workplace, latest
 from .grid import Entry, collect
 from .verdicts import Judgement, Verdict, judge, same_size
 
@@ -111,14 +113,17 @@ def printed_scores(experiment: Experiment) -> dict[tuple[str, str], float]:
     """
     if experiment.preset != "published":
         return {}
-    first = {cell.task: cell.runs[0].make_task().metrics[0].name for cell in experiment.cells}
-    budgets = {(cell.task, short(cell.runs[0].model.name)): cell.budget for cell in experiment.cells}
+    numbers = {(canonical(number.task), number.metric, number.model): number for number in read() if number.judged}
     found: dict[tuple[str, str], float] = {}
-    for number in read():
-        task = canonical(number.task)
-        of_size = same_size(number.parameters, budgets.get((task, number.model or "")))
-        if number.judged and number.model and first.get(task) == number.metric and of_size:
-            found.setdefault((task, number.model), number.score)
+    for cell in experiment.cells:
+        run = cell.runs[0]
+        task = run.make_task()
+        number = numbers.get((cell.task, task.metrics[0].name, short(run.model.name)))
+        if number is None:
+            continue
+        network = on_paper(task, run.model_class, run.model.options, run.head, run.embedding)
+        if same_size(number.parameters, network.parameter_count):
+            found[cell.task, cell.model] = number.score
     return found
 
 
@@ -135,8 +140,8 @@ def summary(found: Sequence[Line]) -> str:
     many = f"{distinct} published number{'' if distinct == 1 else 's'}"
     if len(judged) != distinct:
         many = f"{len(judged)} lines on {many}"
-    counts = Counter(line.judgement.verdict for line in judged)
-    text = f"{many}: {', '.join(f'{counts[word]} {word}' for word in words)}."
+    found_of = Counter(line.judgement.verdict for line in judged)
+    text = f"{many}: {', '.join(f'{found_of[word]} {word}' for word in words)}."
     of_variants = Counter(line.judgement.verdict for line in found if line.variant)
     if of_variants:
         listed = ", ".join(f"{of_variants[word]} {word}" for word in words if of_variants[word])
@@ -145,7 +150,8 @@ def summary(found: Sequence[Line]) -> str:
 
 
 def _lines(numbers: Sequence[Number], found: dict[str, _Found], device: str | None) -> Iterator[Line]:
-    """Numbers that are judged beside their own experiment, then beside variants with rows; the others beside all."""
+    """Numbers that are judged beside their own experiment, then beside variants with rows; the others beside all
+    that have rows of them, else on a line of their own."""
     for number in numbers:
         own = [found[number.experiment]] if number.experiment in found else [] if number.judged else [*found.values()]
         lines = [*_of_number(number, own, device)]
@@ -178,7 +184,11 @@ def _of_cell(number: Number, found: _Found, cell: Cell, device: str | None) -> I
         entries = collect(replace(found.experiment, cells=(cell,)), rows, one)
         entry = next((entry for entry in entries if entry.metric.name == number.metric), None)
         solving = next((entry for entry in entries if entry.metric.solved_at is not None), None)
-        flaws = {"of no commit": sum(row["provenance"]["commit"] is None for row in rows if untouched(row))}
+        flaws = {
+            "of no commit": sum(
+                row["provenance"]["commit"] is None for row in rows if counts(row, found.experiment.folder)
+            )
+        }
         unpublished = sum(id(row) in found.unpublished for row in rows)
         judgement = judge(number, entry, solving, flaws)
         yield Line(number, found.experiment.name, entry, solving, unpublished, judgement)

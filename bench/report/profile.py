@@ -78,7 +78,7 @@ def how_to_read(found: Normalised) -> list[str]:
     """The sentences of the caption on what a line and its band mean."""
     has_band = min(map(len, _strata(found))) >= aggregates.FEWEST
     end = _end(found)
-    far = [FAR.format(end=end)] if any(score > end for score in chain(*_strata(found))) else []
+    far = [FAR.format(end=end)] if any(score > end + ROUNDING for score in chain(*_strata(found))) else []
     return [HOW, BAND if has_band else NO_BAND, *far]
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import combinations
 from typing import Any
 
 from .. import registry
-from ..comparing import differences
+from ..comparing import differences, elsewhere
 from ..config import Experiment
 from ..errors import UsageError
 from ..runs import LOOP_VERSION, Run
@@ -25,9 +26,10 @@ def remarks(experiment: Experiment, rows: Iterable[Row], shown: Mapping[str, Row
     runs = {run.id: run for run in experiment.runs}
     rows = list(rows)
     strangers = [row for (run_id, _), row in latest(rows).items() if run_id not in runs]
+    places = {(run_id, row["device"]) for run_id, row in shown.items()}
     return (
         *_left_out(experiment, strangers),
-        *_several(rows),
+        *_several(row for row in rows if (row["id"], row["device"]) in places),
         *_unknown_metrics(runs, shown),
         *_versions(shown.values()),
     )
@@ -66,16 +68,20 @@ def _differences(experiment: Experiment, config: Mapping[str, Any]) -> Iterator[
 
 
 def _several(rows: Iterable[Row]) -> Iterator[str]:
-    """Runs of which rows of the same sources disagree: one of them cannot be right."""
-    of_run: dict[tuple[str, str, str], list[Row]] = {}
+    """Runs of which rows disagree that must have the same bits: one of them cannot be right."""
+    of_run: dict[str, list[Row]] = {}
     for row in rows:
         if row["status"] in FINISHED:
-            of_run.setdefault((row["id"], row["device"], row["provenance"]["source"]), []).append(row)
-    disagreeing = [found for found in of_run.values() if any(differences(found[0], other) for other in found[1:])]
+            of_run.setdefault(row["id"], []).append(row)
+    disagreeing = [found for found in of_run.values() if any(_disagree(*pair) for pair in combinations(found, 2))]
     if disagreeing:
         named = ", ".join(str(found[0].get("label", found[0]["id"])) for found in disagreeing[:NAMED])
         more = ", …" if len(disagreeing) > NAMED else ""
-        yield f"Rows of the same run and sources disagree, and the last of them is shown: {named}{more}."
+        yield f"Rows of the same run disagree that must have the same bits; the last of them is shown: {named}{more}."
+
+
+def _disagree(one: Row, other: Row) -> bool:
+    return not elsewhere(one, other) and bool(differences(one, other))
 
 
 def _unknown_metrics(runs: Mapping[str, Run], shown: Mapping[str, Row]) -> Iterator[str]:

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 from ...tasks.base import Tokens
 from .. import provenance, registry
+from ..comparing import counts
 from ..config import Cell, Experiment
 from ..notation import written
 from ..runs import LOOP_VERSION, Run
-from ..store import Row, untouched
+from ..store import Row
 from .cells import ASSUMED, DIRTY, EDITED, NOTHING, STALE, Text, metric_title, number, seconds_text
 from .grid import BEST, Entry
 from .writers import Table
@@ -119,7 +120,7 @@ def row_marks(run: Run, row: Row) -> str:
     """The signs of a row, as tables have them behind a cell."""
     origin = row["provenance"]
     stale = origin["source"] != provenance.source_hash(run)
-    used = ((DIRTY, origin["dirty"]), (STALE, stale), (EDITED, not untouched(row)))
+    used = ((DIRTY, origin["dirty"]), (STALE, stale), (EDITED, not counts(row, run.folder)))
     return "".join(sign for sign, is_used in used if is_used)
 
 

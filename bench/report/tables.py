@@ -221,7 +221,8 @@ def _early(entries: Sequence[Entry]) -> Iterator[Block]:
         ]
         for entry in shown
     ]
-    header = ["Task", "Metric", "Model", "After epoch 1", "Processor seconds per epoch"]
+    clock = "Processor seconds" if shown[0].device == "cpu" else "Seconds"
+    header = ["Task", "Metric", "Model", "After epoch 1", f"{clock} per epoch"]
     yield Table("To check a rerun early", header, "lllrr", texts)
 
 

@@ -97,12 +97,14 @@ def _latex_table(table: Table) -> str:
     bold = {(place + 1, column) for place, column in table.bold}
     found = columns(lines, table.alignment, bold, table.wide)
     header, *rows = [
-        " & ".join(_latex_cell(text, (place, column) in bold, found, column) for column, text in enumerate(line))
+        _guarded(
+            " & ".join(_latex_cell(text, (place, column) in bold, found, column) for column, text in enumerate(line))
+        )
         + r" \\"
         for place, line in enumerate(lines)
     ]
     tall = [height > 1 for height in found.heights[1:]]
-    apart = [one or other for one, other in pairwise(tall)] + [False]
+    apart = [one or other for one, other in pairwise(tall)] + [False] * bool(tall)
     body = [row + ("\n\\addlinespace" if space else "") for row, space in zip(rows, apart, strict=True)]
     title = rf"\textbf{{{latex_text(table.title)}}}" if table.title else ""
     if sum(found.heights) > PAGE or found.setting.landscape:
@@ -124,6 +126,11 @@ def _latex_table(table: Table) -> str:
     if found.setting.landscape:
         parts = ["\\begin{landscape}", *parts, "\\end{landscape}"]
     return "\n".join(parts)
+
+
+def _guarded(line: str) -> str:
+    """A line that the end of the line before does not take for its option."""
+    return "{}" + line if line.startswith("[") else line
 
 
 def _title_above(title: str, count: int) -> str:
