@@ -42,6 +42,11 @@ class Line:
     variant: bool = False
 
     @property
+    def device(self) -> str | None:
+        """The class of device that our rows are of; None without rows."""
+        return None if self.entry is None else self.entry.device
+
+    @property
     def solved(self) -> int | None:
         """How many of our runs solve the task; None where the task is not of that kind, or there is no cell."""
         return None if self.solving is None else self.solving.solved

@@ -133,27 +133,33 @@ def _sample(entry: Entry) -> str:
 def _overview(lines: Sequence[Line]) -> Table:
     """One line for each task, one column for each model: the published number, ours, the verdict; no variants."""
     names = list(dict.fromkeys(line.number.name for line in lines))
-    rows: dict[tuple[Text, Text], dict[str, list[Text]]] = {}
-    own = [line for line in lines if not line.variant]
-    for line in own:
-        place = _clauses(line.number.task), _metric(line.number)
-        several = sum(other.number is line.number for other in own) > 1
-        rows.setdefault(place, {}).setdefault(line.number.name, []).append(_at_a_glance(line, several))
+    rows: dict[tuple[Text, Text], dict[str, list[Line]]] = {}
+    for line in lines:
+        if not line.variant:
+            place = _clauses(line.number.task), _metric(line.number)
+            rows.setdefault(place, {}).setdefault(line.number.name, []).append(line)
     texts: list[list[Text]] = [
-        [*place, *(sum(of_name.get(name, [NOTHING]), ()) for name in names)] for place, of_name in rows.items()
+        [*place, *(_at_a_glance(of_name.get(name, [])) for name in names)] for place, of_name in rows.items()
     ]
     header = ["Task", "Metric", *names]
     return Table("Published → ours: verdict", header, "ll" + "l" * len(names), texts, wide=True)
 
 
-def _at_a_glance(line: Line, several: bool) -> Text:
-    """several: whether the number has another line, of rows of another class of device."""
-    mine = ours(line)
-    if several and line.entry is not None and line.entry.device and mine != NOTHING:
-        mine = (*mine[:-1], f"{mine[-1]} on {line.entry.device}")
-    if mine == NOTHING:
-        return (f"{line.number.printed}: {line.judgement.verdict.value}",)
-    return (f"{line.number.printed} → {mine[0]}", *mine[1:-1], f"{mine[-1]}: {line.judgement.verdict.value}")
+def _at_a_glance(lines: Sequence[Line]) -> Text:
+    """The published number, ours and the verdict; of several lines each with what tells it from the others."""
+    folders, devices = {line.folder for line in lines}, {line.device for line in lines}
+    parts: list[str] = []
+    for line in lines:
+        *before, last = ours(line)
+        last += f" in {line.folder}" if len(folders) > 1 else ""
+        last += f" on {line.device}" if len(devices) > 1 else ""
+        if (*before, last) == NOTHING:
+            parts.append(line.number.printed)
+        else:
+            first, *more = [*before, last]
+            parts += [f"{line.number.printed} → {first}", *more]
+        parts[-1] += f": {line.judgement.verdict.value}"
+    return tuple(parts) or NOTHING
 
 
 def _verdicts(lines: Sequence[Line]) -> Table:
