@@ -183,7 +183,8 @@ def _write_ledger(experiment: Experiment) -> list[Path]:
     judging = {Path(name).name for number in published_numbers() for name in number.experiments}
     if experiment.name not in judging:
         return []
-    written = write_ledger(experiment.folder.resolve().parent / LEDGER)
+    folder = experiment.folder if experiment.folder.name not in ("", "..") else experiment.folder.resolve()
+    written = write_ledger(folder.parent / LEDGER)
     return [written] if written else []
 
 
