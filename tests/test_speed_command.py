@@ -161,9 +161,7 @@ def test_hours_of_whole_runs_stand_in_a_table_of_their_own() -> None:
 def test_the_readme_has_what_was_measured(name: str) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     blocks = speed_table.blocks(record.read(ROOT / "results" / "speed" / f"{name}.json"))
-    tables = [
-        block for block in blocks if isinstance(block, writers.Table) and (block.title or name == "epyc-2-cores")
-    ]
+    tables = [block for block in blocks if isinstance(block, writers.Table) and (block.title or name == "epyc-2-cores")]
     assert tables
     for table in tables:
         assert writers.markdown([table]).strip() in readme, f"{name}: {table.title}"
