@@ -118,6 +118,10 @@ def differences(here: Row, there: Row) -> list[Difference]:
     return [*_walk("", ours, theirs), *_other_data(here, there)]
 
 
+class Cannot(Exception):
+    """Why a row cannot be told as a run of here."""
+
+
 def counts(row: Row, folder: Path | None) -> bool:
     """Whether anything of a row counts: nobody has edited it, and it is of the run that its id names.
 
@@ -129,10 +133,26 @@ def counts(row: Row, folder: Path | None) -> bool:
 def is_of_its_configuration(row: Row, folder: Path | None) -> bool:
     """Whether the row's id is that of the run which its configuration means, made by the contracts of now."""
     try:
-        run = runs.from_config(row["config"], folder)
-        return row["id"] == run.id and not other_versions(row, run)
-    except (UsageError, KeyError, TypeError, AttributeError, ValueError):
+        run_of(row, folder)
+    except Cannot:
         return False
+    return True
+
+
+def run_of(row: Row, folder: Path | None) -> Run:
+    """The run of a row, from its configuration alone. Raises Cannot where there is none, or it is another one."""
+    try:
+        run = runs.from_config(row["config"], folder)
+        other = other_versions(row, run)
+    except UsageError as error:
+        raise Cannot(f"its configuration is not known here: {error}") from error
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise Cannot(f"its configuration is not whole: {type(error).__name__}: {error}") from error
+    if other:
+        raise Cannot(f"it is of another version: {other}; check out its commit")
+    if run.id != row.get("id"):
+        raise Cannot(f"its id is not that of its configuration, {run.id}")
+    return run
 
 
 def other_versions(row: Row, run: Run) -> str:

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from .comparing import Difference, differences
+from .comparing import Cannot, Difference, differences, run_of
 from .config import Experiment
 from .errors import UsageError
 from .row_shape import lacking, misshapen
 from .store import FINISHED, Row, RowFile, Workplace, latest, untouched
-from .verifying import Cannot, run_of
 
 Prefer = Literal["here", "there", "newer"]
 

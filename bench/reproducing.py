@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import naming, provenance, registry
+from .comparing import Cannot, run_of
 from .errors import UsageError
 from .places import own_folders
 from .provenance import COMPUTE
 from .store import Row, Workplace, latest
-from .verifying import Cannot, run_of
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import torch
 
-from . import naming, runs, seeding, sweep
-from .comparing import Difference, differences, elsewhere, large_differences, other_versions
+from . import naming, seeding, sweep
+from .comparing import Cannot, Difference, differences, elsewhere, large_differences, run_of
 from .config import Cell, Experiment
 from .errors import UsageError
 from .planning import Planned
@@ -64,10 +64,6 @@ def chosen(rows: Iterable[Row], wanted: Sequence[str] = (), sample: int | None =
         return found
     places = torch.randperm(len(found), generator=seeding.generator("verify", seed))[:sample]
     return [found[place] for place in sorted(places.tolist())]
-
-
-class Cannot(Exception):
-    """Why a row cannot be verified."""
 
 
 def verify(folder: Path, rows: Sequence[Row], display: sweep.Display, jobs: int | None = None) -> Verification:
@@ -134,22 +130,6 @@ def judged(here: Row, row: Row, run: Run) -> Verdict:
     if not untouched(row):
         outcome, found = "differs", [Difference("sum", signed(row)["sum"], row.get("sum")), *found]
     return Verdict(row, outcome, reasons, tuple(found))
-
-
-def run_of(row: Row, folder: Path) -> Run:
-    """The run of a row, from its configuration alone. Raises Cannot where there is none, or it is another one."""
-    try:
-        run = runs.from_config(row["config"], folder)
-        other = other_versions(row, run)
-    except UsageError as error:
-        raise Cannot(f"its configuration is not known here: {error}") from error
-    except (KeyError, TypeError, AttributeError) as error:
-        raise Cannot(f"its configuration is not whole: {type(error).__name__}: {error}") from error
-    if other:
-        raise Cannot(f"it is of another version: {other}; check out its commit")
-    if run.id != row["id"]:
-        raise Cannot(f"its id is not that of its configuration, {run.id}")
-    return run
 
 
 def trainable(row: Row, folder: Path) -> Run:

@@ -39,20 +39,47 @@ def _add_product(sums, values, begin, weight, outputs):
 
 
 @kernel
+def _room_ahead(rows, columns, like):
+    """Room (N, rows, P) for the sums of N steps that begin with the products of their inputs, see `_begin_ahead`."""
+    return np.zeros((max(1, 64 // rows), rows, columns), like.dtype)
+
+
+@kernel
+def _begin_ahead(ahead, inputs, t, first, weight, bias, outputs):
+    """Begins the sums ahead (N, rows, P) of steps t … t+N-1: the bias, and the product of inputs and weight (C, P).
+
+    What goes into a step from below does not wait for the step before; together their product has rows enough to
+    read the weight once for eight of them.
+    """
+    (steps, batch, channels), rows, columns = inputs.shape, ahead.shape[1], ahead.shape[2]
+    now = min(ahead.shape[0], steps - t)
+    sums = ahead[:now].reshape(now * rows, columns)
+    _start(sums, bias)
+    shown, begin = inputs.reshape(steps * batch, channels), t * batch
+    if rows < batch:  # a slice's rows of two steps do not follow each other
+        whole, begin = shown, 0
+        shown = np.empty((now * rows, channels), inputs.dtype)
+        for n in range(now):
+            for row in range(rows):
+                shown[n * rows + row] = whole[(t + n) * batch + first + row]
+    _add_product(sums, shown, begin, weight, outputs)
+
+
+@kernel
 def lstm_forward(
     inputs, hidden, cells, kept, input_weight, recurrent_weight, input_bias, recurrent_bias, first, end, slot
 ):
     """Fills hidden[1:], cells[1:] and kept (input gate, forget gate, candidate, output gate) of first … end-1."""
     steps, batch, _ = inputs.shape
     width, columns, rows = hidden.shape[2], input_weight.shape[1], end - first
-    gates = np.zeros((rows, columns), inputs.dtype)
+    ahead = _room_ahead(rows, columns, inputs)
     bias = input_bias + recurrent_bias
     keeps = 1 if kept.shape[0] == steps else 0
     for t in range(steps):
-        begin = t * batch + first
-        _start(gates, bias)
-        _add_product(gates, inputs, begin, input_weight, 4 * width)
-        _add_product(gates, hidden, begin, recurrent_weight, 4 * width)
+        if t % ahead.shape[0] == 0:
+            _begin_ahead(ahead, inputs, t, first, input_weight, bias, 4 * width)
+        gates = ahead[t % ahead.shape[0]]
+        _add_product(gates, hidden, t * batch + first, recurrent_weight, 4 * width)
         for row in range(rows):
             gate, before = gates[row], cells[t, first + row]
             cell, state = cells[t + 1, first + row], hidden[t + 1, first + row]
@@ -118,10 +145,18 @@ def _collect(
         for sequence in range(rows):
             for column in range(row):
                 of_bias[column] += of_gates[n, sequence, column]
-    weight, below, back = input_weight.reshape(-1), of_inputs.reshape(-1), input_weight.shape[1]
-    for n in range(steps if of_inputs.shape[0] > 0 else 0):
-        multiply_add(below, (begin + n * batch) * back, back, of_all, n * rows * row + input_part, row, 1, 0,
-                     weight, 0, back, 1, columns, rows, channels)  # fmt: skip
+    if of_inputs.shape[0] > 0:
+        weight, back = input_weight.reshape(-1), input_weight.shape[1]
+        below, begin = of_inputs.reshape(-1), begin * back
+        if rows < batch:  # a slice's rows of two steps do not follow each other
+            below, begin = np.zeros(steps * rows * back, of_inputs.dtype), 0
+        multiply_add(below, begin, back, of_all, input_part, row, 1, 0,
+                     weight, 0, back, 1, columns, steps * rows, channels)  # fmt: skip
+        if rows < batch:
+            for n in range(steps):
+                for sequence in range(rows):
+                    place = (n * rows + sequence) * back
+                    of_inputs[start + n, first + sequence] = below[place : place + back]
 
 
 @kernel
@@ -172,15 +207,15 @@ def gru_forward(
     """Fills hidden[1:] and kept (reset gate, update gate, candidate, and what the reset gate was multiplied with)."""
     steps, batch, _ = inputs.shape
     width, columns, rows = hidden.shape[2], input_weight.shape[1], end - first
-    gates, recurrent = np.zeros((rows, columns), inputs.dtype), np.zeros((rows, columns), inputs.dtype)
+    ahead, recurrent = _room_ahead(rows, columns, inputs), np.zeros((rows, columns), inputs.dtype)
     one = hidden.dtype.type(1)  # a plain 1 would make float64 of float32
     keeps = 1 if kept.shape[0] == steps else 0
     for t in range(steps):
-        begin = t * batch + first
-        _start(gates, input_bias)
+        if t % ahead.shape[0] == 0:
+            _begin_ahead(ahead, inputs, t, first, input_weight, input_bias, 3 * width)
+        gates = ahead[t % ahead.shape[0]]
         _start(recurrent, recurrent_bias)
-        _add_product(gates, inputs, begin, input_weight, 3 * width)
-        _add_product(recurrent, hidden, begin, recurrent_weight, 3 * width)
+        _add_product(recurrent, hidden, t * batch + first, recurrent_weight, 3 * width)
         for row in range(rows):
             gate, before, state = gates[row], hidden[t, first + row], hidden[t + 1, first + row]
             more = recurrent[row, : 2 * width]
@@ -245,14 +280,14 @@ def rnn_forward(
     """Fills hidden[1:] of a network with tanh; of one with relu where `cells` has no steps."""
     steps, batch, _ = inputs.shape
     width, columns, rows = hidden.shape[2], input_weight.shape[1], end - first
-    sums = np.zeros((rows, columns), inputs.dtype)
+    ahead = _room_ahead(rows, columns, inputs)
     bias, zero = input_bias + recurrent_bias, hidden.dtype.type(0)
     relu = cells.shape[0] == 0
     for t in range(steps):
-        begin = t * batch + first
-        _start(sums, bias)
-        _add_product(sums, inputs, begin, input_weight, width)
-        _add_product(sums, hidden, begin, recurrent_weight, width)
+        if t % ahead.shape[0] == 0:
+            _begin_ahead(ahead, inputs, t, first, input_weight, bias, width)
+        sums = ahead[t % ahead.shape[0]]
+        _add_product(sums, hidden, t * batch + first, recurrent_weight, width)
         for row in range(rows):
             total, state = sums[row], hidden[t + 1, first + row]
             if relu:

@@ -106,13 +106,20 @@ class _Recurrence(torch.autograd.Function):
         of_input_weight = inputs.new_zeros((len(parts), channels, columns))
         of_recurrent_weight = inputs.new_zeros((len(parts), width, columns))
         of_bias = inputs.new_zeros((len(parts), padded(cell.kept * width)))
-        blocks = input_weight.split(width)
-        arranged = torch.cat([blocks[cell.order.index(place)] for place in range(cell.gates)])
-        given = of_outputs, inputs, states, cells, kept, _padded(arranged), _padded(recurrent_weight)
+        given = [
+            of_outputs,
+            inputs,
+            states,
+            cells,
+            kept,
+            _padded(_arranged(cell, input_weight)),
+            _padded(recurrent_weight),
+        ]
         taken = to_hidden, to_cells, of_inputs, of_input_weight, of_recurrent_weight, of_bias
         _slices.run(partial(cell.backward, *(part.numpy() for part in (*given, *taken))), parts)
+        given.clear()  # matrices of a wide layer: what is held here adds to the most that a step holds
         rows = [slice(place * width, (place + 1) * width) for place in cell.order]
-        of_input_bias = _total(of_bias)
+        of_input, of_input_bias = _total(of_input_weight), _total(of_bias)
         of_recurrent_bias = of_input_bias[(cell.kept - cell.gates) * width : cell.kept * width].clone()
         return (
             None,
@@ -120,11 +127,19 @@ class _Recurrence(torch.autograd.Function):
             of_inputs[..., :channels] if wanted else None,
             to_hidden[:, :width].contiguous(),
             to_cells if cell.cells else None,
-            torch.cat([_total(of_input_weight)[:, part] for part in rows], 1).t().contiguous(),
+            torch.cat([of_input[:, part].t() for part in rows]),
             _total(of_recurrent_weight)[:, : cell.gates * width].t().contiguous(),
             torch.cat([of_input_bias[part] for part in rows]),
             of_recurrent_bias,
         )
+
+
+def _arranged(cell: Cell, weight: Tensor) -> Tensor:  # (G·W, C)
+    """The blocks of rows of an input matrix in the order of the gates' gradients."""
+    if cell.order == tuple(range(cell.gates)):
+        return weight
+    blocks = weight.chunk(cell.gates)
+    return torch.cat([blocks[cell.order.index(place)] for place in range(cell.gates)])
 
 
 def _from(state: Tensor, steps: int) -> Tensor:
@@ -135,8 +150,10 @@ def _from(state: Tensor, steps: int) -> Tensor:
 
 
 def _total(slots: Tensor) -> Tensor:
-    """The sum over slices of the batch."""
-    return slots[0] if len(slots) == 1 else slots.sum(0)
+    """The sum over slices of the batch, which stands in the place of the first from then on: once for each."""
+    for slot in slots[1:]:
+        slots[0] += slot
+    return slots[0]
 
 
 def _transposed(weight: Tensor) -> Tensor:  # (G·W, C) -> (C, P), padded with zeros
@@ -146,5 +163,6 @@ def _transposed(weight: Tensor) -> Tensor:  # (G·W, C) -> (C, P), padded with z
     return result
 
 
-def _padded(weight: Tensor) -> Tensor:  # (…, N) -> (…, padded N)
-    return F.pad(weight, (0, padded(weight.shape[-1]) - weight.shape[-1])).contiguous()
+def _padded(weight: Tensor) -> Tensor:  # (…, N) -> (…, padded N); itself where nothing is to be added
+    more = padded(weight.shape[-1]) - weight.shape[-1]
+    return F.pad(weight, (0, more)) if more else weight.contiguous()

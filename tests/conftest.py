@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # so that a test can import its 
 import fingerprints
 import miniature
 from file_server import Server, running
-from seqbench.bench import provenance
+from seqbench.bench import provenance, publishing
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +51,12 @@ def forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     provenance._hash_of.cache_clear()
     yield
     provenance._hash_of.cache_clear()
+
+
+@pytest.fixture
+def no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of what `publish` does beside its figures: to draw takes half a second."""
+    monkeypatch.setattr(publishing, "write_figures", lambda *arguments: [])
 
 
 @pytest.fixture

@@ -35,12 +35,6 @@ def folder(tmp_path: Path) -> Path:
     return write(tmp_path / "results" / "small", TWO_SEEDS)
 
 
-@pytest.fixture
-def no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests of the rows alone: to draw takes half a second."""
-    monkeypatch.setattr(publishing, "write_figures", lambda *arguments: [])
-
-
 def lay_out(folder: Path, rows: list[dict[str, Any]]) -> Workplace:
     """The rows in the working area as they are, with whatever sum they have."""
     place = Workplace(folder)

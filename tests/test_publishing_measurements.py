@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from command import seqbench
 from made_rows import made, write
-from seqbench.bench import checking, config, gradient_flow, publishing
+from seqbench.bench import checking, config, gradient_flow
 from seqbench.bench.config import Experiment
 from seqbench.bench.errors import UsageError
 from seqbench.bench.gradient_flow import Flow
@@ -31,12 +31,6 @@ DRAWN = ("gradients.png", "gradients.svg", "gradients.pdf")
 @pytest.fixture
 def experiment(tmp_path: Path) -> Experiment:
     return write(tmp_path / "results" / "small", TEXT)
-
-
-@pytest.fixture
-def no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests of the file alone: to draw takes half a second."""
-    monkeypatch.setattr(publishing, "write_figures", lambda *arguments: [])
 
 
 def lay_out(experiment: Experiment, rows: bool = True) -> Workplace:

@@ -96,6 +96,31 @@ def test_a_step_of_it_changes_the_numbers_as_ours_does(model: str) -> None:
     assert not torch.allclose(ours, before, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
+def test_it_drops_recurrent_weights_as_ours_does(name: str) -> None:
+    """Other draws, the same share; the parameters themselves stay, and learn. In evaluation nothing is dropped."""
+    run = make_run(TASKS["last step"], f"{name}(width=40, layers=2, recurrent_dropout=0.25)", batch=4)
+    task = run.make_task()
+    batch = task.load(0).train.batch(torch.arange(4))
+    network = run.make_network(task)
+    reference = Reference(run, task).take(network)
+    cells = reference.body.cells
+    plain, _ = reference(batch.inputs)
+    for layer in range(2):
+        left, whole = getattr(cells, f"weight_hh_l{layer}"), reference.body.parameter(f"weight_hh_l{layer}")
+        kept = left != 0
+        torch.testing.assert_close(left[kept], whole[kept] / 0.75)
+        assert abs(kept.double().mean() - 0.75) < 0.05  # of 1,600 numbers at least: 4 standard errors
+        assert isinstance(whole, torch.nn.Parameter)
+    again, _ = reference(batch.inputs)
+    assert not torch.equal(plain, again)
+    plain.sum().backward()
+    assert all(parameter.grad is not None for parameter in reference.parameters())
+    still, _ = reference.eval()(batch.inputs)
+    ours, _ = network.eval()(batch.inputs)
+    torch.testing.assert_close(still, ours, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("model", "complaint"),
     [("gru(width=5, reset=before)", "another form"), ("tcn(width=5, weight_norm=false)", "without it")],

@@ -1,7 +1,7 @@
 """What a user would write: the same networks from `torch.nn`, and the published TCN block. The yardstick of speed.
 
-It computes the same function as the suite's own network of a run (a test compares outputs and gradients), but for
-dropout of recurrent weights: `torch.nn` has none, and the reference is spared the work.
+It computes the same function as the suite's own network of a run (a test compares outputs and gradients), from random
+draws of its own.
 Shape letters: B batch, T time, C channels, W width of the features, R steps that are read, O outputs.
 """
 
@@ -80,7 +80,11 @@ class Convolutions(nn.Module):
 
 
 class Cells(nn.Module):
-    """`nn.RNN`, `nn.LSTM` or `nn.GRU` over (B, T, C), with dropout where the run has it and `torch.nn` can do it."""
+    """`nn.RNN`, `nn.LSTM` or `nn.GRU` over (B, T, C), with the dropout that the run has.
+
+    That of recurrent weights as the code that came with it does it (salesforce/awd-lstm-lm, `weight_drop.py`): the
+    parameters go by another name, and before each call their places are filled with what is left of them.
+    """
 
     def __init__(self, name: str, channels: int, options: dict[str, Any]) -> None:
         super().__init__()
@@ -90,13 +94,25 @@ class Cells(nn.Module):
         if name == "rnn":
             shape["nonlinearity"] = options["nonlinearity"]
         self.cells = CELLS[name](channels, options["width"], options["layers"], **shape)
+        self.weight_drop = options["recurrent_dropout"]
+        self.dropped = [f"weight_hh_l{layer}" for layer in range(options["layers"])] if self.weight_drop else []
+        for weight in self.dropped:
+            parameter = getattr(self.cells, weight)
+            delattr(self.cells, weight)
+            self.cells.register_parameter(f"{weight}_raw", parameter)
         self.before, self.after = nn.Dropout(options["input_dropout"]), nn.Dropout(options["output_dropout"])
         self.features = options["width"]
         self.written = options["layers"] * options["width"]
 
     def forward(self, inputs: Tensor, state: State = None) -> tuple[Tensor, State]:  # (B, T, C) -> (B, T, W)
+        for weight in self.dropped:
+            setattr(self.cells, weight, F.dropout(self.parameter(weight), self.weight_drop, self.training))
         features, state = self.cells(self.before(inputs), state)
         return self.after(features), state
+
+    def parameter(self, name: str) -> Tensor:
+        """The parameter that has this name in `torch.nn`, whatever dropout has made of it."""
+        return getattr(self.cells, f"{name}_raw" if name in self.dropped else name)
 
 
 class Reference(nn.Module):
@@ -231,7 +247,7 @@ def pairs(reference: Reference, network: Network) -> list[tuple[Tensor, Tensor]]
     if isinstance(reference.body, Cells):
         for layer, cell in enumerate(own.cells):
             names = ("weight_ih_l", "weight_hh_l", "bias_ih_l", "bias_hh_l")
-            found += [(getattr(reference.body.cells, f"{name}{layer}"), getattr(cell, f"{name}0")) for name in names]
+            found += [(reference.body.parameter(f"{name}{layer}"), getattr(cell, f"{name}0")) for name in names]
     else:
         blocks: Any = reference.body.blocks
         for block, other in zip(blocks, own.blocks, strict=True):

@@ -119,7 +119,7 @@ def length_text(entry: Entry, length: int) -> Text:
 
 def early_text(entry: Entry) -> Text:
     """The mean test score after the first epoch, with its interval and the number of runs."""
-    found = samples.summary(entry.metric, list(entry.early.values()))
+    found = entry.early_summary
     return (summary_text(found, entry.metric), _sample(len(entry.early), entry.expected)) if found else NOTHING
 
 

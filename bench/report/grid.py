@@ -112,6 +112,11 @@ class Entry:
         return summary(self.metric, list(self.values.values()))
 
     @property
+    def early_summary(self) -> Summary | None:
+        """The same of the scores after the first of several epochs."""
+        return summary(self.metric, list(self.early.values()))
+
+    @property
     def summary_of_solved(self) -> Summary | None:
         """Mean and interval of the scores of the runs that solve the task; None where there are none."""
         return summary_of_solved(self.metric, list(self.values.values()))

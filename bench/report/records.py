@@ -118,7 +118,7 @@ def _record(entry: Entry, line: Standing) -> dict[str, Any]:
 
 def _early(entry: Entry) -> dict[str, Any]:
     """The mean score after the first of several epochs with its interval, and what an epoch takes."""
-    found = summary(entry.metric, list(entry.early.values()))
+    found = entry.early_summary
     interval = found.interval if found else None
     return {
         "after_first_epoch": found.mean if found else None,
