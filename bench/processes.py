@@ -27,12 +27,13 @@ def worker_context(device: str) -> Any:
 def threads_in_children(count: int = 1) -> Iterator[None]:
     """Within it new processes get so many threads a library: several runs share the cores, and bits must not differ.
 
-    OpenMP's threads sleep when they have nothing to do: spinning, as they do by default, they would take the core
-    from the threads of our own kernels, which work in turn with them (a step took 1.4 times as long).
+    OpenMP's threads sleep when they have had nothing to do for some 50 microseconds: spinning for longer, as they do by
+    default, they would take the core from the threads of our own kernels, which work in turn with them (a step took
+    1.4 times as long); sleeping at once, they would have to be woken for each of many small operations.
     Those of a fork server get what it was started with.
     """
     libraries = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-    sleeping = {"OMP_WAIT_POLICY": "PASSIVE"}
+    sleeping = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "5000"}  # GNU's OpenMP counts 10 ns each
     with environment({**dict.fromkeys(libraries, str(count)), **sleeping, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}):
         yield
 

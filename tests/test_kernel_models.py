@@ -10,7 +10,7 @@ import pytest
 import torch
 from seqbench.bench import make_run
 from seqbench.bench.engine.steps import TrainingStep
-from seqbench.models import base, gru, lstm, rnn, tcn
+from seqbench.models import _recurrent, base, gru, lstm, rnn, tcn
 from seqbench.models._compiling import plain
 
 from .test_kernels import assert_near, with_gradients
@@ -63,6 +63,21 @@ def test_the_last_step_costs_a_tcn_few_steps_of_each_level() -> None:
         )
     model.read(torch.randn(2, 100, 1), 1)
     assert shapes == [100, 50, 25, 13, 7, 4]
+
+
+def test_a_wide_lstm_is_torchs_and_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours: list[int] = []
+    recurrence = _recurrent.recurrence
+    monkeypatch.setattr(_recurrent, "recurrence", lambda *given: ours.append(1) or recurrence(*given))  # type: ignore[func-returns-value]
+    model, inputs = lstm.Model(3, width=8, layers=2).double(), torch.randn(5, 9, 3, dtype=torch.float64)
+    results = []
+    for wide, layers in ((4 * 8 * 8, 2), (4 * 8 * 8 - 1, 0)):
+        monkeypatch.setattr(_recurrent, "WIDE", wide)
+        results.append(with_gradients([model.read(inputs)], [*model.parameters()]))
+        assert len(ours) == layers
+        ours.clear()
+    for one, other in zip(*results, strict=True):
+        assert_near(one, other, times=10)
 
 
 def test_outputs_do_not_depend_on_the_number_of_threads() -> None:
