@@ -20,8 +20,8 @@ from ._options import at_least, one_of, probability
 from ._recurrences import LSTM, Cell, recurrence
 
 WIDE = 1 << 19
-"""Numbers of an LSTM's recurrent matrix (W = 362) beyond which torch's kernel is faster: ours reads the matrix for every
-slice of the batch, which costs once it no longer fits in a core's cache (measured at W = 480, 700 and 865)."""
+"""Numbers of an LSTM's recurrent matrix (W = 362) beyond which torch's kernel is faster: ours reads the matrix for
+every slice of the batch, which costs once it no longer fits in a core's cache (measured at W = 480, 700 and 865)."""
 
 Weights = list[Tensor]
 """Of one layer with G gates: input (G·W, C), recurrent (G·W, W), and their two biases (G·W,)."""
