@@ -23,7 +23,7 @@ run: $(INSTALLED)
 		$(BIN)/seqbench report results/quick && exit $$code   # the page, even where a run failed
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

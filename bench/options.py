@@ -10,6 +10,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Union
+from weakref import WeakKeyDictionary
 
 from .errors import UsageError, nearest
 from .notation import written
@@ -32,11 +33,17 @@ class Option:
         return any(typing.get_origin(part) in (tuple, list) for part in _parts(self.annotation))
 
 
-def options_of(cls: type[Any]) -> dict[str, Option]:
+_read: WeakKeyDictionary[type[Any], Mapping[str, Option]] = WeakKeyDictionary()
+"""Of each class once: to resolve annotations is slow, and every run of an experiment asks for them."""
+
+
+def options_of(cls: type[Any]) -> Mapping[str, Option]:
     """The options of a class: a dataclass's fields, or the keyword-only arguments of a constructor.
 
     Raises UsageError where an annotation names what the module does not know.
     """
+    if cls in _read:
+        return _read[cls]
     fields = getattr(cls, "__dataclass_fields__", {})
     try:
         # Of a dataclass each field is read in the module that declares it: a user's task may derive from one of ours.
@@ -50,7 +57,8 @@ def options_of(cls: type[Any]) -> dict[str, Option]:
             required = parameter.default is parameter.empty
             default = None if required else parameter.default
             options[parameter.name] = Option(parameter.name, hints.get(parameter.name, Any), default, required)
-    return options
+    _read[cls] = types.MappingProxyType(options)
+    return _read[cls]
 
 
 def coerce(owner: str, option: Option, value: Any) -> Any:

@@ -8,12 +8,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).parent))  # so that a test can import its helpers, which are not installed
 import fingerprints
 import miniature
 from file_server import Server, running
 from seqbench.bench import provenance, publishing
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Of test processes that run side by side each computes with one thread: more of them only wake each other."""
+    if hasattr(config, "workerinput"):
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
