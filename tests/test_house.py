@@ -11,10 +11,10 @@ import shlex
 import subprocess
 import sys
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from command import seqbench
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("bench", "tasks", "models")
@@ -143,44 +143,40 @@ def test_the_readmes_python_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert facts_of("adding", "my_model.py", parameters=400, tolerance=0.1, head_text="linear")["width"] == 100
 
 
-def test_the_readmes_commands_are_true(tmp_path: Path) -> None:
+def test_the_readmes_commands_are_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every `seqbench` line of the README answers; long ones as a dry run, those that write in another place."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     lines = [line.split("#")[0].strip() for line in readme.splitlines() if line.startswith("seqbench ")]
     assert len(lines) >= 8
-    lines = [line for line in lines if "SEQBENCH_MIRROR" in os.environ or not line.startswith("seqbench fetch")]
-    with ThreadPoolExecutor(2) as pool:  # each has a process of its own, which computes little
-        for line, ended in zip(lines, pool.map(lambda line: answered(line, tmp_path), lines), strict=True):
-            if line.startswith("seqbench sample"):  # what a run has learned is not in a checkout
-                assert ended.returncode == 0 or "is not here" in ended.stderr, f"{line}: {ended.stderr}"
-                continue
-            assert ended.returncode == 0, f"{line}: {ended.stderr}"
-            assert ended.stdout.strip(), line
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("SEQBENCH_RUNS", str(tmp_path))
+    for line in lines:
+        if line.startswith("seqbench fetch") and "SEQBENCH_MIRROR" not in os.environ:
+            continue
+        answer = seqbench(*shorter(line, tmp_path))
+        if line.startswith("seqbench sample"):  # what a run has learned is not in a checkout
+            assert answer.code == 0 or "is not here" in answer.err, f"{line}: {answer.err}"
+            continue
+        assert answer.code == 0, f"{line}: {answer.err}"
+        assert answer.out.strip(), line
 
 
-def answered(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """What comes of a command of the README, made shorter, and with its files in another folder."""
+def shorter(line: str, folder: Path) -> list[str]:
+    """The words of a command of the README, for less work than it says, and with its files in another folder."""
     words = shlex.split(line)[1:]
     words = ["table" if word == "publish" else word for word in words]
-    shorter = {
+    less = {
         "run": ["--dry-run"],
         "gradients": ["--steps", "2", "--out", str(folder)],
         "plot": ["--only", "score-state"],
         "speed": ["--help"],
     }
-    words += shorter.get(words[0], [])  # --help comes after the options: one that is not there is refused first
+    words += less.get(words[0], [])  # --help comes after the options: one that is not there is refused first
     words += ["--out", str(folder / "page.html")] * (words[0] == "report")
     if words[0] == "verify":  # continuous integration checks all folders; none is trained here
         without, there = ["results/bai2018-lambada"], ["--rows", str(ROOT / "results" / "quick" / "runs.jsonl")]
         words += without if "--static" in words else there
-    words = [str(folder / Path(word).name) if word.endswith((".npz", ".md")) else word for word in words]
-    return subprocess.run(
-        [sys.executable, "-m", "seqbench.bench.cli", *words],
-        cwd=ROOT,
-        env={**os.environ, "SEQBENCH_RUNS": str(folder), "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-    )
+    return [str(folder / Path(word).name) if word.endswith((".npz", ".md")) else word for word in words]
 
 
 def test_the_readme_shows_the_committed_table() -> None:

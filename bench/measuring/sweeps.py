@@ -44,6 +44,7 @@ def measure(threads: int, device: str, say: Callable[[str], None]) -> dict[str, 
     """
     seeds = max(2, -(-2 * threads // MODELS))
     runs = MODELS * seeds
+    _seconds(SWEEP.format(seeds=1), threads, 1, device)  # a first one of all may have the kernels to compile
     found = {}
     for name, jobs, each in (("side_by_side", threads, 1), ("in_turn", 1, threads)):
         seconds = _seconds(SWEEP.format(seeds=seeds), jobs, each, device)
