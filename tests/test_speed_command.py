@@ -17,7 +17,7 @@ import pytest
 import torch
 from seqbench.bench import cli
 from seqbench.bench.errors import UsageError
-from seqbench.bench.measuring import lengths, machine, record, shapes
+from seqbench.bench.measuring import lengths, machine, record, shapes, sweeps
 from seqbench.bench.report import speed_lengths, speed_table, writers
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -97,6 +97,22 @@ def test_a_file_keeps_what_is_not_measured_anew(tmp_path: Path) -> None:
     for key in ("commit", "processor", "threads"):
         with pytest.raises(UsageError, match=re.escape(f"{path}: measured with {key} ")):
             record.check(path, facts(**{key: "another"}))
+
+
+def test_a_sweep_pays_nothing_for_what_the_first_has_to_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def seconds(experiment: str, jobs: int, threads: int, device: str) -> float:
+        asked.append((jobs, threads))
+        return [60.0, 20.0, 30.0][len(asked) - 1]
+
+    monkeypatch.setattr(sweeps, "_seconds", seconds)
+    said: list[str] = []
+    found = sweeps.measure(2, "cpu", said.append)
+    assert asked == [(2, 1), (2, 1), (1, 2)]
+    assert (found["runs"], found["ratio"]) == (8, 1.5)
+    assert found["side_by_side"]["runs_per_hour"] == 1440
+    assert said == ["8 runs, 2 at a time, 1 thread each: 20.0 s", "8 runs, 1 at a time, 2 threads each: 30.0 s"]
 
 
 def test_lengths_and_their_exponents(tmp_path: Path) -> None:
