@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..tasks.datasets import sums
-from . import config, provenance, publishing, runs
+from . import config, provenance, publishing, renewals, runs
 from .comparing import other_versions
 from .config import Experiment
 from .errors import UsageError
@@ -75,6 +75,7 @@ def check(folder: Path) -> Report:
     grid = {run.id for run in experiment.runs}
     for row in rows:
         report.findings += _of_row(row, folder, grid)
+    report.findings += _of_renewals(folder, rows)
     places = Counter((row["id"], row.get("device")) for row in rows)
     for (run_id, device), count in places.items():
         if count > 1:
@@ -155,8 +156,19 @@ def _of_run(row: Row, run: Run, grid: set[str]) -> Iterator[tuple[str, Kind]]:
         if wanted.get(name) != found.get(name):
             ours, theirs = (str(one.get(name, "none"))[:12] for one in (wanted, found))
             yield f"made with other data: {name} has sha256 {theirs}… in the row, {ours}… in the task", "error"
-    if row["provenance"]["source"] != provenance.source_hash(run):
+    if renewals.is_stale(row, run):
         yield "stale: the source that defines it has changed since", "stale"
+
+
+def _of_renewals(folder: Path, rows: Sequence[Row]) -> Iterator[Finding]:
+    """Lines that say of a row that is not there, or that nobody but a person can have written."""
+    sums_of_rows = {row.get("sum") for row in rows}
+    for number, line in renewals.lines(folder):
+        where = f"{renewals.FILE}:{number}"
+        if line is None:
+            yield Finding(where, "edited by hand: its content has not the sum that it was written with")
+        elif line["row"] not in sums_of_rows:
+            yield Finding(where, f"of a row that is not there: {line['label']}")
 
 
 def _answers(folder: Path) -> list[Path]:

@@ -118,6 +118,18 @@ def differences(here: Row, there: Row) -> list[Difference]:
     return [*_walk("", ours, theirs), *_other_data(here, there)]
 
 
+def differences_of_an_epoch(here: Row, there: Row) -> list[Difference]:
+    """Every place in which the first epoch of two rows is not the same to the bit, and every file of other content.
+
+    Where one has fewer epochs its training loss is summed in other pieces, and is not compared.
+    """
+    parts = [key for key in EXACT if key != "status" and key in there]
+    ours, theirs = ({key: row.get(key) for key in parts} for row in (here, there))
+    first, other = ((_untimed("curve", row.get("curve")) or [{}])[0] for row in (here, there))
+    pair = [{key: value for key, value in point.items() if key != "train_loss"} for point in (first, other)]
+    return [*_walk("", ours, theirs), *_walk("curve[0]", *pair), *_other_data(here, there)]
+
+
 class Cannot(Exception):
     """Why a row cannot be told as a run of here."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from . import provenance
 from .config import Experiment
+from .renewals import is_stale
 from .runs import Run
 from .store import FINISHED, Workplace, latest
 
@@ -35,7 +35,7 @@ def plan(
     for run in experiment.runs:
         row = rows.get((run.id, device))
         finished = row is not None and row["status"] in FINISHED
-        old = finished and row is not None and row["provenance"]["source"] != provenance.source_hash(run)
+        old = finished and row is not None and is_stale(row, run)
         reason: Reason
         if afresh:
             reason = "afresh"

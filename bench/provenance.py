@@ -24,6 +24,7 @@ import psutil
 import torch
 
 from . import registry
+from .errors import UsageError
 from .runs import Run
 
 DEFINES_RESULTS = ("bench", "tasks", "models", "pyproject.toml", "requirements.lock")
@@ -165,6 +166,25 @@ def source_hash(run: Run) -> str:
     Comments, docstrings and layout do not count, so that a better explanation makes no row stale.
     """
     return _hash_of(tuple(sorted(_class_files(run) | {registry.ROOT / "bench" / "training.py"})))
+
+
+def changed_since(commit: str, run: Run) -> list[str]:
+    """The files that define a run's result and mean something else than at a commit, or were not there.
+
+    Raises UsageError where the commit is not in this repository.
+    """
+    root = registry.ROOT
+    if _git(root, "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}") is None:
+        raise UsageError(f"commit {commit[:10]} is not in this repository: fetch the whole history")
+    files = _closure({*_class_files(run), root / "bench" / "training.py"})
+    return sorted(name for name, meaning in files.values() if _meaning_at(root, commit, name) != meaning)
+
+
+@lru_cache(maxsize=4096)
+def _meaning_at(root: Path, commit: str, name: str) -> str | None:
+    """What a file meant at a commit; None where it was not there."""
+    text = _git(root, "show", f"{commit}:{name}")
+    return None if text is None else _meaning(ast.parse(text))
 
 
 def _class_files(run: Run) -> set[Path]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import gradient_flow, provenance
+from . import gradient_flow, provenance, renewals
 from .comparing import is_of_its_configuration
 from .config import Experiment
 from .errors import UsageError
@@ -22,6 +22,7 @@ from .report.ledger import printed_scores
 from .report.ledger_table import write_ledger
 from .report.saving import FORMATS as ALL_FORMATS
 from .report.tables import table
+from .runs import Run
 from .store import FINISHED, Row, Workplace, latest, untouched
 
 TABLE, LEDGER = "table.md", "ledger.md"
@@ -66,36 +67,35 @@ def publish(experiment: Experiment, device: str | None = None) -> Publication:
         moved, left, repaired = _move(experiment, workplace)
         measured, left_files = _move_measurements(experiment, workplace)
     written = write_answers(experiment, device)
-    return Publication(moved, left, [*measured, *written, *_write_ledger(experiment)], repaired, left_files)
+    return Publication(moved, left, [*measured, *written, *write_its_ledger(experiment)], repaired, left_files)
 
 
 def _move(experiment: Experiment, workplace: Workplace) -> tuple[list[Row], list[tuple[Row, str]], list[str]]:
     runs = {run.id: run for run in experiment.runs}
-    sources = {run_id: provenance.source_hash(run) for run_id, run in runs.items()}
     moved, left = [], []
     repaired = [text for file in (workplace.published, workplace.working) if (text := file.repair())]
     working = workplace.working.read()
     for row in latest(working).values():
-        reason = _why_not(row, sources, experiment.folder)
+        reason = _why_not(row, runs, experiment.folder)
         if reason:
             left.append((row, reason))
         else:
             moved.append(row)
     if moved:
         order = list(runs)
-        together = latest([*workplace.published.read(), *moved]).values()
-        workplace.published.replace(
-            sorted(
-                together, key=lambda row: (order.index(row["id"]) if row["id"] in runs else len(runs), row["device"])
-            )
+        together = sorted(
+            latest([*workplace.published.read(), *moved]).values(),
+            key=lambda row: (order.index(row["id"]) if row["id"] in runs else len(runs), row["device"]),
         )
+        workplace.published.replace(together)
+        renewals.keep(experiment.folder, together)
         places = {(row["id"], row["device"]) for row in moved}
         workplace.working.replace(row for row in working if (row["id"], row["device"]) not in places)
     return moved, left, repaired
 
 
-def _why_not(row: Row, sources: dict[str, str], folder: Path) -> str | None:
-    if row["id"] not in sources:
+def _why_not(row: Row, runs: dict[str, Run], folder: Path) -> str | None:
+    if row["id"] not in runs:
         return "not a run of this experiment as it is now"
     if row["status"] not in FINISHED:
         return f"{row['status']}: {row['error']['message']}"
@@ -103,7 +103,7 @@ def _why_not(row: Row, sources: dict[str, str], folder: Path) -> str | None:
         return "its content has not the sum that it was written with"
     if not is_of_its_configuration(row, folder):
         return "its id is not that of its configuration"
-    return _why_unclean(row["provenance"]) or (None if row["provenance"]["source"] == sources[row["id"]] else STALE)
+    return _why_unclean(row["provenance"]) or (STALE if renewals.is_stale(row, runs[row["id"]]) else None)
 
 
 def _why_unclean(origin: dict[str, Any]) -> str | None:
@@ -178,7 +178,7 @@ def write_answers(experiment: Experiment, device: str | None = None) -> list[Pat
     return [path, *drawn]
 
 
-def _write_ledger(experiment: Experiment) -> list[Path]:
+def write_its_ledger(experiment: Experiment) -> list[Path]:
     """The ledger beside the experiment's folder, where a published number is judged by this experiment."""
     judging = {Path(name).name for number in published_numbers() for name in number.experiments}
     if experiment.name not in judging:

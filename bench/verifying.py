@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -72,12 +72,28 @@ def verify(folder: Path, rows: Sequence[Row], display: sweep.Display, jobs: int 
     Nothing is written anywhere.
     folder: the experiment's, where a relative path of a user's file is looked for.
     """
+    return judge_again(folder, rows, trainable, judged, display, jobs)
+
+
+def judge_again(
+    folder: Path,
+    rows: Sequence[Row],
+    of_row: Callable[[Row, Path], Run],
+    judge: Callable[[Row, Row, Run], Verdict],
+    display: sweep.Display,
+    jobs: int | None,
+) -> Verification:
+    """Trains a run for each row, as `verify` does, and judges the row by what comes out.
+
+    of_row: the run to train; raises Cannot where there is none. judge: the verdict, from what came out, the row and
+    the run.
+    """
     verdicts: dict[int, Verdict] = {}
     again: dict[tuple[str, int], dict[int, Run]] = {}
     for place, row in enumerate(rows):
         verdicts[place] = Verdict(row, "not verified", reason="it was stopped before it was done")
         try:
-            run = trainable(row, folder)
+            run = of_row(row, folder)
             again.setdefault((row["device"], row["provenance"].get("threads", 1)), {})[place] = run
         except Cannot as reason:
             verdicts[place] = Verdict(row, "not verified", reason=str(reason))
@@ -93,7 +109,7 @@ def verify(folder: Path, rows: Sequence[Row], display: sweep.Display, jobs: int 
         for place, run in of_place.items():
             row = rows[place]
             if run.id in made:
-                verdicts[place] = judged(made[run.id], row, run)
+                verdicts[place] = judge(made[run.id], row, run)
             elif run.task.name in result.unavailable:
                 verdicts[place] = Verdict(row, "not verified", reason=result.unavailable[run.task.name])
         if result.exit_code not in (0, 1):

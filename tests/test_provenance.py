@@ -13,6 +13,7 @@ import pytest
 import torch
 from experiments import OWN_MODEL, write
 from seqbench.bench import api, config, provenance, registry
+from seqbench.bench.errors import UsageError
 from seqbench.bench.provenance import REQUIRED, of_process, of_sweep, source_hash
 from seqbench.bench.runs import Run
 from seqbench.bench.worker import make_row
@@ -312,3 +313,18 @@ def test_a_row_has_all_that_is_required(tmp_path: Path) -> None:
     assert (origin["instructions"], origin["driver"]) == (torch.backends.cpu.get_cpu_capability(), None)
     row = make_row(gru(), "cpu", origin, error={"message": "no", "traceback": ""})
     assert (row["status"], row["provenance"], row["device"]) == ("failed", origin, "cpu")
+
+
+def test_what_has_changed_since_a_commit_by_what_it_means(suite: Path) -> None:
+    git(suite, "init", "-q")
+    git(suite, "add", ".")
+    git(suite, "commit", "-q", "-m", "all")
+    commit = git(suite, "rev-parse", "HEAD")
+    assert provenance.changed_since(commit, gru()) == []
+    edit(suite / "tasks" / "adding.py", lambda text: f"{text}\n# only a comment\n")
+    edit(suite / "models" / "gru.py", lambda text: f"{text}\nADDED = 1\n")
+    (suite / "bench" / "further.py").write_text("NEW = 1\n", encoding="utf-8")
+    edit(suite / "bench" / "training.py", lambda text: f"{text}\nfrom . import further\n")
+    assert provenance.changed_since(commit, gru()) == ["bench/further.py", "bench/training.py", "models/gru.py"]
+    with pytest.raises(UsageError, match="commit 0123456789 is not in this repository: fetch the whole history"):
+        provenance.changed_since("0123456789" * 4, gru())

@@ -35,6 +35,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "report": page.report,
     "sample": sampling.sample,
     "verify": evidence.verify,
+    "renew": evidence.renew,
     "reproduce": evidence.reproduce,
     "merge": evidence.merge,
     "speed": speed.speed,

@@ -1,4 +1,4 @@
-"""The verbs of evidence: verify, reproduce, merge."""
+"""The verbs of evidence: verify, renew, reproduce, merge."""
 
 from __future__ import annotations
 
@@ -147,6 +147,49 @@ def _check(words: Sequence[str], json: bool) -> int:
         for line in (line for report in reports for line in checking.summary(report)):
             typer.echo(line)
     return 1 if any(report.count("error") for report in reports) else 0
+
+
+def renew(
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="DIR [RUN]…", help="A folder, and runs: beginnings of ids, or parts of labels."),
+    ],
+    jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time (default: one a core; one on a GPU).")] = None,
+    json: Json = False,
+) -> None:
+    """Trains the first epoch of stale rows again; those that come out the same to the bit are stale no more.
+
+    Only where nothing but models has changed since a row was made; the sources must be committed. What was seen is kept
+    in renewed.jsonl beside the rows; table, figures and ledger are made anew. Exit codes: 0 nothing is stale now, 1
+    something is, 2 for a mistake in the command.
+
+    Example: seqbench renew results/bai2018-jsb lstm
+    """
+    from .. import publishing, renewing, verifying
+    from ..store import Workplace
+    from .live import Live
+
+    experiment = load(words[0])
+    rows = Workplace(experiment.folder).rows("published")
+    chosen = verifying.chosen(rows, words[1:])
+    with Live(Console(stderr=True)) as live:
+        found = renewing.renew(experiment.folder, chosen, live, jobs)
+    if any(verdict.good for verdict in found.verdicts):
+        publishing.write_answers(experiment)
+        publishing.write_its_ledger(experiment)
+    if json:
+        show_json([verifying.record(verdict) for verdict in found.verdicts])
+    else:
+        for line in _renewal_lines(found.verdicts):
+            typer.echo(line)
+    raise typer.Exit(found.exit_code or (0 if all(verdict.good for verdict in found.verdicts) else 1))
+
+
+def _renewal_lines(verdicts: Sequence[Verdict]) -> list[str]:
+    good = [verdict for verdict in verdicts if verdict.good]
+    lines = [f"{_named(one.row)}: renewed: its first epoch is the same to the bit" for one in good]
+    lines += [f"still stale: {line}" for one in verdicts if not one.good for line in _lines_of(one)]
+    return [*lines, f"{len(verdicts)} stale rows, {len(good)} renewed" if verdicts else "no row is stale"]
 
 
 def reproduce(

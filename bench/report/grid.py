@@ -11,10 +11,11 @@ from statistics import median
 from typing import Any
 
 from ...tasks.base import Metric, Task
-from .. import provenance, registry
+from .. import registry
 from ..comparing import counts
 from ..config import Cell, Experiment, Preset
 from ..errors import UsageError
+from ..renewals import is_stale
 from ..runs import Run
 from ..statistics import Interval, wilson
 from ..store import FINISHED, Row, latest
@@ -221,7 +222,7 @@ def _common(cell: Cell, preset: Preset, rows: Mapping[str, Row]) -> dict[str, An
         "rule": rule_of(cell.runs[0], preset),
         "seeds": tuple(run.seed for run in cell.runs),
         "dirty": sum(bool(origin["dirty"]) for origin in origins),
-        "stale": sum(row["provenance"]["source"] != provenance.source_hash(run) for run, row in present),
+        "stale": sum(is_stale(row, run) for run, row in present),
         "parameters": sizes[-1] if sizes else None,
         "budget": cell.budget,
         "assumed": cell.assumed,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...tasks.base import Tokens
-from .. import provenance, registry
+from .. import provenance, registry, renewals
 from ..comparing import counts
 from ..config import Cell, Experiment
 from ..notation import written
@@ -119,8 +119,7 @@ def place_of(folder: Path) -> str:
 def row_marks(run: Run, row: Row) -> str:
     """The signs of a row, as tables have them behind a cell."""
     origin = row["provenance"]
-    stale = origin["source"] != provenance.source_hash(run)
-    used = ((DIRTY, origin["dirty"]), (STALE, stale), (EDITED, not counts(row, run.folder)))
+    used = ((DIRTY, origin["dirty"]), (STALE, renewals.is_stale(row, run)), (EDITED, not counts(row, run.folder)))
     return "".join(sign for sign, is_used in used if is_used)
 
 
@@ -177,11 +176,20 @@ def _origin(present: Sequence[tuple[Run, Row]]) -> Iterable[Fact]:
             if value not in (None, "", {}, []):
                 seeds_of.setdefault(_text(key, value), []).append(run.seed)
         if seeds_of:
-            texts = [
-                (text, "" if len(seeds) == len(present) else f"seed{'s' * (len(seeds) > 1)} {_listed(seeds)}")
-                for text, seeds in seeds_of.items()
-            ]
+            texts = [(text, _of_seeds(seeds, len(present))) for text, seeds in seeds_of.items()]
             yield Fact(NAMES.get(key, key), texts)
+    yield from _renewed(present)
+
+
+def _renewed(present: Sequence[tuple[Run, Row]]) -> Iterable[Fact]:
+    """By which commits rows of older sources have been seen to be of those of now, too, by seed."""
+    seeds_of: dict[str, list[int]] = {}
+    for run, row in present:
+        if line := renewals.renewal(row, run, provenance.source_hash(run)):
+            epochs = "its first epoch" if line["epochs"] < len(row["curve"]) else "all of it"
+            seeds_of.setdefault(f"{epochs} the same to the bit at {line['commit'][:10]}", []).append(run.seed)
+    if seeds_of:
+        yield Fact("made again", [((text,), _of_seeds(seeds, len(present))) for text, seeds in seeds_of.items()])
 
 
 def _text(key: str, value: Any) -> Text:
@@ -192,5 +200,6 @@ def _text(key: str, value: Any) -> Text:
     return (str(value),)
 
 
-def _listed(seeds: Sequence[int]) -> str:
-    return ", ".join(map(str, seeds))
+def _of_seeds(seeds: Sequence[int], of: int) -> str:
+    """Of which seeds something is true; nothing where of all."""
+    return "" if len(seeds) == of else f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
