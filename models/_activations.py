@@ -1,4 +1,4 @@
-"""Sigmoid and tanh for Numba's kernels, written so that LLVM computes a whole vector of them at once.
+"""Sigmoid, tanh and exp for Numba's kernels, written so that LLVM computes a whole vector of them at once.
 
 In float32 exp, and tanh near 0, are the polynomials of Cephes (S. Moshier, Methods and Programs for Mathematical
 Functions, 1989): the error is at most 2 units in the last place, as with the functions that torch has. In
@@ -59,12 +59,24 @@ def _tanh_single(x):
     return near if size < _NEAR_ZERO else far
 
 
+def exponential(x):
+    """e^x of one number, for loops of other kernels; in float32 of nothing beyond ±87."""
+    raise NotImplementedError
+
+
 def _sigmoid(x):
     raise NotImplementedError
 
 
 def _tanh(x):
     raise NotImplementedError
+
+
+@overload(exponential, jit_options=OPTIONS)  # type: ignore[arg-type]
+def _exponential_of(x):
+    if x == types.float32:
+        return lambda x: _exp(x)
+    return lambda x: math.exp(x)
 
 
 @overload(_sigmoid, jit_options=OPTIONS)  # type: ignore[arg-type]

@@ -59,7 +59,7 @@ class Model(nn.Module, ABC):
         if isinstance(value, nn.Module | nn.Parameter) and callable(getattr(type(self), name, None)):
             model = f"{type(self).__module__}.{type(self).__name__}"
             raise AttributeError(
-                f"{model}: self.{name} = {type(value).__name__}(…): {name!r} is a method of every model, "
+                f"{model}: self.{name} = {type(value).__name__}(…): {name!r} is a method of its class, "
                 "which the part would be hidden by; give the part another name"
             )
         super().__setattr__(name, value)

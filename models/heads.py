@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from . import _surprisals
+from ._compiling import fast
 from ._options import probability
 from .base import Dropout
 
@@ -49,7 +51,10 @@ class Logits:
 
     def surprisal(self, targets: Tensor) -> Tensor:  # (B, R) int64 -> (B, R) nats
         # Flat, because the cross-entropy of more than two dimensions has no deterministic backward pass on a GPU.
-        return F.cross_entropy(self.values.flatten(0, 1), targets.flatten(), reduction="none").view_as(targets)
+        values, wanted = self.values.flatten(0, 1), targets.flatten()
+        if fast(values) and values.shape[1] >= _surprisals.MANY:
+            return _surprisals.surprisals(values, wanted).view_as(targets)
+        return F.cross_entropy(values, wanted, reduction="none").view_as(targets)
 
     def log_probabilities(self) -> Tensor:  # (B, R, V)
         return self.values.log_softmax(2)

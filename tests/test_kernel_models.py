@@ -80,6 +80,21 @@ def test_a_wide_lstm_is_torchs_and_computes_the_same(monkeypatch: pytest.MonkeyP
         assert_near(one, other, times=10)
 
 
+def test_a_wide_tcn_is_of_torchs_convolutions_and_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours: list[int] = []
+    block = tcn.dilated_block
+    monkeypatch.setattr(tcn, "dilated_block", lambda *given: ours.append(1) or block(*given))  # type: ignore[func-returns-value]
+    model, inputs = tcn.Model(3, width=8, kernel=3, levels=2).double(), torch.randn(5, 9, 3, dtype=torch.float64)
+    results = []
+    for wide, blocks in ((8 * 8 * 3, 2), (8 * 8 * 3 - 1, 0)):
+        monkeypatch.setattr(tcn, "WIDE", wide)
+        results.append(with_gradients([model.read(inputs)], [*model.parameters()]))
+        assert len(ours) == blocks
+        ours.clear()
+    for one, other in zip(*results, strict=True):
+        assert_near(one, other, times=10)
+
+
 def test_outputs_do_not_depend_on_the_number_of_threads() -> None:
     before, seen = torch.get_num_threads(), []
     models = [make(2, width=12) for make in MODELS.values()]
