@@ -224,7 +224,7 @@ def shortened(batch: Batch, steps: int = 4) -> Batch:
 
 
 def _backward(outputs: Any, run: Run, module: nn.Module) -> None:
-    """A backward pass and a step of an optimizer like the run's."""
-    total = (outputs if isinstance(outputs, Tensor) else outputs.log_probabilities()).sum()
-    total.backward()
+    """A backward pass, of a distribution from surprisals as in training, and a step of an optimizer like the run's."""
+    total = outputs if isinstance(outputs, Tensor) else outputs.surprisal(outputs.most_probable())
+    total.sum().backward()
     run.training.make_optimizer(module.parameters()).step()
