@@ -173,7 +173,13 @@ def test_hours_of_whole_runs_stand_in_a_table_of_their_own() -> None:
     assert "Hours" not in writers.markdown(speed_table.blocks({"machine": facts(), "rows": [made("jsb", "tcn", 1.0)]}))
 
 
-WITH_STEPS = ["epyc-2-cores", "epyc-avx2-2-cores", "epyc-avx2-1-thread"]
+WITH_STEPS = [
+    "epyc-2-cores",
+    "epyc-avx2-2-cores",
+    "epyc-avx2-1-thread",
+    "epyc-avx2-2-cores-words",
+    "epyc-avx2-1-thread-words",
+]
 WITH_HOURS = ["epyc-2-cores", "epyc-1-thread", "epyc-1-thread-other-lengths"]
 
 
