@@ -187,8 +187,10 @@ def renew(
 
 def _renewal_lines(verdicts: Sequence[Verdict]) -> list[str]:
     good = [verdict for verdict in verdicts if verdict.good]
-    parts = ["all of it" if len(one.row["curve"]) == 1 else "its first epoch" for one in good]
-    lines = [f"{_named(one.row)}: renewed: {part} is the same to the bit" for one, part in zip(good, parts, strict=True)]
+    lines = []
+    for one in good:
+        part = "all of it" if len(one.row["curve"]) == 1 else "its first epoch"
+        lines.append(f"{_named(one.row)}: renewed: {part} is the same to the bit")
     lines += [f"still stale: {line}" for one in verdicts if not one.good for line in _lines_of(one)]
     return [*lines, f"{len(verdicts)} stale rows, {len(good)} renewed" if verdicts else "no row is stale"]
 
