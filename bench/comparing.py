@@ -88,8 +88,10 @@ def tolerance_of(metric: Metric) -> Tolerance:
     return TOLERANCE.get(metric.unit, ERROR if metric.direction == "lower" else SHARE)
 
 
-def elsewhere(here: Row, there: Row) -> list[str]:
+def elsewhere(here: Row, there: Row, sources: bool = True) -> list[str]:
     """Why the two rows cannot be expected to have the same bits; nothing where they must.
+
+    sources: whether other sources are a reason.
 
     What one of them does not say counts as the same: rows of before say less.
     """
@@ -100,7 +102,7 @@ def elsewhere(here: Row, there: Row) -> list[str]:
         "processor": "processor", "instructions": "instructions", "platform": "platform", "device": "device",
         "driver": "driver", "threads": "threads", "source": "defining source",
     }  # fmt: skip
-    pairs += [(name, ours.get(key), theirs.get(key)) for key, name in named.items()]
+    pairs += [(name, ours.get(key), theirs.get(key)) for key, name in named.items() if sources or key != "source"]
     return [
         f"{name} {value} here, {other} there"
         for name, value, other in pairs
@@ -121,11 +123,12 @@ def differences(here: Row, there: Row) -> list[Difference]:
 def differences_of_an_epoch(here: Row, there: Row) -> list[Difference]:
     """Every place in which the first epoch of two rows is not the same to the bit, and every file of other content.
 
-    Where one has fewer epochs its training loss is summed in other pieces, and is not compared.
+    Where one has fewer epochs its training loss is summed in other pieces, and is not compared. A row without an epoch
+    differs from one that has one.
     """
     parts = [key for key in EXACT if key != "status" and key in there]
     ours, theirs = ({key: row.get(key) for key in parts} for row in (here, there))
-    first, other = ((_untimed("curve", row.get("curve")) or [{}])[0] for row in (here, there))
+    first, other = ((_untimed("curve", row.get("curve")) or [{"epoch": None}])[0] for row in (here, there))
     pair = [{key: value for key, value in point.items() if key != "train_loss"} for point in (first, other)]
     return [*_walk("", ours, theirs), *_walk("curve[0]", *pair), *_other_data(here, there)]
 

@@ -168,8 +168,8 @@ def source_hash(run: Run) -> str:
     return _hash_of(tuple(sorted(_class_files(run) | {registry.ROOT / "bench" / "training.py"})))
 
 
-def changed_since(commit: str, run: Run) -> list[str]:
-    """The files that define a run's result and mean something else than at a commit, or were not there.
+def changed_since(commit: str, run: Run) -> list[Path]:
+    """The files that define a run's result and mean something else than at a commit, or are not of it.
 
     Raises UsageError where the commit is not in this repository.
     """
@@ -177,7 +177,7 @@ def changed_since(commit: str, run: Run) -> list[str]:
     if _git(root, "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}") is None:
         raise UsageError(f"commit {commit[:10]} is not in this repository: fetch the whole history")
     files = _closure({*_class_files(run), root / "bench" / "training.py"})
-    return sorted(name for name, meaning in files.values() if _meaning_at(root, commit, name) != meaning)
+    return sorted(path for path, (name, meaning) in files.items() if _meaning_at(root, commit, name) != meaning)
 
 
 @lru_cache(maxsize=4096)

@@ -4,14 +4,13 @@ A change of a kernel makes the rows of its models stale, though it may leave eve
 trains the beginning of such a row again and keeps, where it comes out the same, a line in `renewed.jsonl` beside them.
 
 A line's keys: `row` (the sum of the row), `id`, `device`, `label`, `source` (the hash of the sources that made its
-beginning again), `was` (the hash in the row), `epochs` and `steps` (how far), `commit`, `versions`, `platform`,
-`processor`, `instructions`, `finished` (UTC), `sum` (of the line).
+beginning again), `was` (the hash in the row), `epochs` and `steps` (how far), `whole` (whether that was all of the
+run), `commit`, `versions`, `platform`, `processor`, `instructions`, `finished` (UTC), `sum` (of the line).
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -19,11 +18,12 @@ from typing import Any
 
 from . import provenance
 from .runs import Run
-from .store import Row, signed, untouched
+from .store import Row, RowFile, signed, untouched
 
 FILE = "renewed.jsonl"
 ORIGIN = ("commit", "versions", "platform", "processor", "instructions", "finished")
 """What a line takes from the provenance of the row that was made again."""
+KEYS = {"row", "id", "label", "source", "epochs", "steps", "whole", "commit"}
 Line = dict[str, Any]
 
 
@@ -49,13 +49,13 @@ def lines(folder: Path) -> Iterator[tuple[int, Line | None]]:
     path = folder / FILE
     if not path.is_file():
         return
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, text in enumerate(path.read_bytes().splitlines(), 1):
         try:
             line = json.loads(text)
-        except ValueError:
-            line = None
-        whole = isinstance(line, dict) and {"row", "source", "epochs", "steps", "commit"} <= set(line)
-        yield number, line if whole and untouched(line) else None
+            whole = set(line) >= KEYS and untouched(line)
+        except (ValueError, TypeError, RecursionError):
+            whole = False
+        yield number, line if whole else None
 
 
 def line_of(row: Row, made: Row) -> Line:
@@ -71,37 +71,34 @@ def line_of(row: Row, made: Row) -> Line:
             "source": origin["source"],
             "epochs": len(made["curve"]),
             "steps": made["curve"][-1]["steps"],
+            "whole": made["id"] == row["id"],
             **{key: origin[key] for key in ORIGIN},
         }
     )
 
 
 def keep(folder: Path, rows: Iterable[Row], new: Iterable[Line] = ()) -> None:
-    """Writes the file anew: the newest line of each of these rows. No file where there is none."""
-    sums = {row.get("sum"): place for place, row in enumerate(rows)}
+    """Writes the file anew: the newest line of each of these rows, all that the folder has. No file where none is left.
+
+    Raises OSError where it cannot be written.
+    """
+    places = {row.get("sum"): place for place, row in enumerate(rows)}
     there = (line for _, line in lines(folder) if line is not None)
-    newest = {line["row"]: line for line in (*there, *new) if line["row"] in sums}
-    path = folder / FILE
-    if not newest:
-        path.unlink(missing_ok=True)
-        return
-    texts = [json.dumps(newest[key], sort_keys=True) for key in sorted(newest, key=lambda key: sums[key])]
-    temporary = path.with_name(f"{FILE}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    newest = {line["row"]: line for line in (*there, *new) if line["row"] in places}
+    if newest:
+        RowFile(folder / FILE).replace(sorted(newest.values(), key=lambda line: places[line["row"]]))
+    else:
+        (folder / FILE).unlink(missing_ok=True)
 
 
 def _read(folder: Path) -> tuple[Line, ...]:
-    path = folder / FILE
+    path = (folder / FILE).resolve()
     if not path.is_file():
         return ()
     there = path.stat()
-    return _read_once(folder, there.st_mtime_ns, there.st_size)
+    return _read_once(path.parent, there.st_ino, there.st_mtime_ns, there.st_size)
 
 
 @lru_cache(maxsize=256)
-def _read_once(folder: Path, modified: int, size: int) -> tuple[Line, ...]:
+def _read_once(folder: Path, inode: int, modified: int, size: int) -> tuple[Line, ...]:
     return tuple(line for _, line in lines(folder) if line is not None)

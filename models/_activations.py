@@ -60,7 +60,7 @@ def _tanh_single(x):
 
 
 def exponential(x):
-    """e^x of one number, for loops of other kernels; in float32 of nothing beyond ±87."""
+    """e^x of one number, for loops of other kernels; in float32 x beyond ±87 counts as ±87."""
     raise NotImplementedError
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 from . import _slices
 from ._activations import exponential
@@ -26,7 +27,12 @@ LANES = 16
 
 
 def surprisals(logits: Tensor, targets: Tensor) -> Tensor:  # (N, V), (N,) int64 -> (N,) nats
-    """log Σ_v exp(logits_v) - logits_target. On the CPU, float32 or float64. Differentiable once."""
+    """log Σ_v exp(logits_v) - logits_target. On the CPU, float32 or float64. Differentiable once.
+
+    Targets that are none of the symbols are left to torch's cross-entropy, which passes over -100 and refuses others.
+    """
+    if len(targets) == 0 or targets.dtype != torch.int64 or targets.min() < 0 or targets.max() >= logits.shape[1]:
+        return F.cross_entropy(logits, targets, reduction="none")
     values: Tensor = _Surprisals.apply(logits.contiguous(), targets.contiguous())
     return values
 

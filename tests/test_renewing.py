@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from command import Answer, seqbench
 from experiments import OWN, OWN_MODEL, clean, published_in, rows_of, sweep_in, write
-from seqbench.bench import config, provenance, renewals
+from seqbench.bench import config, provenance, registry, renewals, renewing, verifying
 from seqbench.bench.checking import check
+from seqbench.bench.comparing import Cannot, run_of
+from seqbench.bench.runs import Run, from_config
 from seqbench.bench.store import Row, Workplace, signed
 
 pytestmark = pytest.mark.usefixtures("forgotten", "no_figure")
@@ -26,14 +28,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
         patch.delenv("SEQBENCH_RUNS", raising=False)
         folder = write(tmp_path_factory.mktemp("trained") / "own", OWN, my_model=OWN_MODEL.replace("BODY", BODY))
         assert sweep_in(folder).exit_code == 0
-        return [clean(row) for row in rows_of(folder)]
+        return sorted((clean(row) for row in rows_of(folder)), key=lambda row: "tcn(" in row["label"])
 
 
 @pytest.fixture
 def folder(tmp_path: Path, trained: list[Row], monkeypatch: pytest.MonkeyPatch) -> Path:
     """The rows, published; the checkout is taken for clean, and the user's model for all that changes."""
     monkeypatch.setattr(provenance, "of_sweep", lambda *arguments: {"commit": "a" * 40, "dirty": False, "diff": None})
-    monkeypatch.setattr(provenance, "changed_since", lambda commit, run: ["my_model.py"])
+    monkeypatch.setattr(provenance, "changed_since", lambda commit, run: [tmp_path / "own" / "my_model.py"])
     return published_in(write(tmp_path / "own", OWN, my_model=OWN_MODEL.replace("BODY", BODY)), trained)
 
 
@@ -89,12 +91,11 @@ def test_a_change_that_changes_something_is_not(folder: Path) -> None:
 
 
 def test_a_first_epoch_says_nothing_of_a_change_elsewhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provenance, "changed_since", lambda commit, run: ["bench/settings.py", "models/gru.py"])
+    files = [registry.ROOT / "bench" / "settings.py", registry.ROOT / "models" / "gru.py"]
+    monkeypatch.setattr(provenance, "changed_since", lambda commit, run: files)
     answer = renewed(with_body(folder, HARMLESS), "--json")
     assert (answer.code, [one["outcome"] for one in answer.json]) == (1, ["not verified"])
-    assert answer.json[0]["reason"] == (
-        "more than models has changed since it was made: bench/settings.py; train it again"
-    )
+    assert answer.json[0]["reason"] == ("more than models is not as in its commit: settings.py; train it again")
 
 
 def test_uncommitted_sources_renew_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,8 +108,8 @@ def test_uncommitted_sources_renew_nothing(folder: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"provenance": {"commit": None}}, "it was made by no commit, or by changed sources"),
-        ({"provenance": {"dirty": True}}, "it was made by no commit, or by changed sources"),
+        ({"provenance": {"commit": None}}, "it was made by no commit, or by changed sources; train it again"),
+        ({"provenance": {"dirty": True}}, "it was made by no commit, or by changed sources; train it again"),
     ],
 )
 def test_rows_of_which_nobody_knows_what_changed(
@@ -122,7 +123,7 @@ def test_rows_of_which_nobody_knows_what_changed(
 def test_an_edited_row_is_not_renewed_and_an_edited_line_renews_nothing(folder: Path, trained: list[Row]) -> None:
     renewed(with_body(folder, HARMLESS))
     path = folder / renewals.FILE
-    path.write_text(path.read_text(encoding="utf-8").replace('"steps": 8', '"steps": 16'), encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8").replace('"steps":8', '"steps":16'), encoding="utf-8")
     assert stale(folder) > 0
     (error,) = [finding for finding in check(folder).findings if finding.kind == "error"]
     assert str(error).startswith(f"{renewals.FILE}:1: edited by hand")
@@ -141,11 +142,13 @@ def test_a_line_without_its_row_is_found_and_goes_when_the_row_is_another(folder
     assert not (folder / renewals.FILE).exists()
 
 
-def test_a_run_of_one_epoch_is_compared_whole(tmp_path: Path, folder: Path) -> None:
+@pytest.mark.usefixtures("folder")
+def test_a_run_of_one_epoch_is_compared_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "changed_since", lambda commit, run: [tmp_path / "short" / "my_model.py"])
     text = OWN.replace("epochs: 2", "epochs: 1")
     short = write(tmp_path / "short", text, my_model=OWN_MODEL.replace("BODY", BODY))
     assert sweep_in(short).exit_code == 0
-    first, second = rows_of(short)
+    first, second = sorted(rows_of(short), key=lambda row: "tcn(" in row["label"])
     changed = clean(first, trace=[[steps, loss + 1] for steps, loss in first["trace"]])
     published_in(short, [changed, clean(second)])
     write(short, text, my_model=OWN_MODEL.replace("BODY", HARMLESS))
@@ -163,3 +166,66 @@ def test_publishing_other_rows_takes_their_lines_away(folder: Path) -> None:
     assert seqbench("publish", folder).code == 0
     assert not (folder / renewals.FILE).exists()
     assert stale(folder) == 0
+
+
+def test_renewing_one_row_keeps_what_was_renewed_of_others(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    renewed(with_body(folder, HARMLESS))
+    monkeypatch.setattr(renewals, "is_stale", lambda row, run: "tcn" in row["label"])
+    monkeypatch.setattr(provenance, "changed_since", lambda commit, run: [])
+    assert renewed(folder, "tcn").code == 0
+    assert ["tcn(" in line["label"] for _, line in renewals.lines(folder) if line] == [False, True]
+
+
+def test_a_row_that_diverged_at_once_and_one_that_does_here(folder: Path, trained: list[Row]) -> None:
+    published_in(folder, [clean(row, status="diverged", curve=[]) for row in trained])
+    answer = renewed(with_body(folder, HARMLESS), "--json")
+    assert [one["reason"] for one in answer.json] == ["it diverged before its first epoch was over; train it again"]
+    published_in(folder, trained)
+    answer = renewed(with_body(folder, "inputs = inputs * float('nan')"), "--json")
+    assert [one["outcome"] for one in answer.json] == ["differs"]
+
+
+def test_scores_at_other_lengths_are_not_of_a_first_epoch(folder: Path, trained: list[Row]) -> None:
+    longer = [
+        clean(row, config=row["config"] | {"training": row["config"]["training"] | {"test_lengths": [8]}})
+        for row in trained
+    ]
+    runs = [from_config(row["config"], folder) for row in longer]
+    published_in(folder, [clean(row, id=run.id) for row, run in zip(longer, runs, strict=True)])
+    answer = renewed(with_body(folder, HARMLESS), "my_model", "--json")
+    assert [one["reason"].partition(",")[0] for one in answer.json] == ["it was evaluated at other lengths in the end"]
+
+
+def test_a_model_and_a_task_in_one_file_are_not_renewed_over(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = Workplace(folder).published.read()[0]
+    run = with_task_of_its_own(run_of(row, folder))
+    monkeypatch.setattr(verifying, "trainable", lambda row, folder: run)
+    with pytest.raises(Cannot, match=r"more than models is not as in its commit: my_model\.py"):
+        renewing.beginning(row, folder)
+
+
+def with_task_of_its_own(run: Run) -> Run:
+    """The run as if its task stood in the file of its model."""
+    run.__dict__["task_class"] = run.model_class
+    return run
+
+
+@pytest.mark.parametrize("bad", [b"\xff\n", b"NaN\n", b'{"row": NaN}\n', b"[]\n", b"{\n", b"1\n"])
+def test_a_line_that_is_none_is_an_error_and_no_crash(bad: bytes, folder: Path) -> None:
+    renewed(with_body(folder, HARMLESS))
+    path = folder / renewals.FILE
+    path.write_bytes(path.read_bytes() + bad)
+    assert stale(folder) == 0
+    assert [one.where for one in check(folder).findings if one.kind == "error"] == [f"{renewals.FILE}:2"]
+
+
+def test_wrong_words_are_one_line(folder: Path, tmp_path: Path) -> None:
+    empty = write(tmp_path / "empty", OWN, my_model=OWN_MODEL.replace("BODY", BODY))
+    for words, text in [
+        ((empty,), "there are no published rows to renew"),
+        ((folder, "transformer"), "no row has 'transformer'"),
+        ((tmp_path / "nowhere",), "nowhere"),
+    ]:
+        answer = seqbench("renew", *words)
+        assert (answer.code, len(answer.err.splitlines())) == (2, 1)
+        assert text in answer.err

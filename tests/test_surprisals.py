@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import nullcontext
 
@@ -73,6 +74,24 @@ def test_what_is_not_finite_shows() -> None:
     for bad in (torch.nan, torch.inf):
         values = surprisals(torch.tensor([[0.0, bad], [0.0, 1.0]]), torch.tensor([0, 0]))
         assert values.isfinite().tolist() == [False, True]
+
+
+def test_impossible_symbols_and_no_rows() -> None:
+    """A logit of -inf is a symbol that cannot come; as a target it is infinitely surprising."""
+    logits = torch.tensor([[0.0, -torch.inf, 1.0]], requires_grad=True)
+    for target, value in ((0, math.log(1 + math.e)), (1, torch.inf)):
+        assert surprisals(logits, torch.tensor([target])).item() == pytest.approx(value)
+    assert surprisals(torch.zeros(0, 5), torch.zeros(0, dtype=torch.int64)).shape == (0,)
+
+
+def test_targets_that_are_no_symbols_are_as_torch_has_them() -> None:
+    logits = torch.randn(2, 5)
+    assert surprisals(logits, torch.tensor([-100, 1]))[0].item() == 0
+    for bad in (torch.tensor([0, 5]), torch.tensor([-1, 0])):
+        with pytest.raises(IndexError, match="out of bounds"):
+            surprisals(logits, bad)
+    with pytest.raises(RuntimeError):
+        surprisals(logits, torch.tensor([0, 1], dtype=torch.int32))
 
 
 def test_no_more_is_kept_than_the_logits() -> None:

@@ -154,14 +154,15 @@ def renew(
         list[str],
         typer.Argument(metavar="DIR [RUN]…", help="A folder, and runs: beginnings of ids, or parts of labels."),
     ],
+    device: DeviceClass = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time (default: one a core; one on a GPU).")] = None,
     json: Json = False,
 ) -> None:
     """Trains the first epoch of stale rows again; those that come out the same to the bit are stale no more.
 
     Only where nothing but models has changed since a row was made; the sources must be committed. What was seen is kept
-    in renewed.jsonl beside the rows; table, figures and ledger are made anew. Exit codes: 0 nothing is stale now, 1
-    something is, 2 for a mistake in the command.
+    in renewed.jsonl beside the rows; table (--device says of which rows), figures and ledger are made anew.
+    Exit codes: 0 nothing is stale now, 1 something is, 2 for a mistake in the command.
 
     Example: seqbench renew results/bai2018-jsb lstm
     """
@@ -170,12 +171,14 @@ def renew(
     from .live import Live
 
     experiment = load(words[0])
-    rows = Workplace(experiment.folder).rows("published")
+    rows = Workplace(experiment.folder).published.read()
+    if not rows:
+        raise UsageError(f"{words[0]}: there are no published rows to renew")
     chosen = verifying.chosen(rows, words[1:])
     with Live(Console(stderr=True)) as live:
         found = renewing.renew(experiment.folder, chosen, live, jobs)
     if any(verdict.good for verdict in found.verdicts):
-        publishing.write_answers(experiment)
+        publishing.write_answers(experiment, device)
         publishing.write_its_ledger(experiment)
     if json:
         show_json([verifying.record(verdict) for verdict in found.verdicts])
@@ -189,7 +192,7 @@ def _renewal_lines(verdicts: Sequence[Verdict]) -> list[str]:
     good = [verdict for verdict in verdicts if verdict.good]
     lines = []
     for one in good:
-        part = "all of it" if len(one.row["curve"]) == 1 else "its first epoch"
+        part = "all of it" if one.row["config"]["training"]["epochs"] == 1 else "its first epoch"
         lines.append(f"{_named(one.row)}: renewed: {part} is the same to the bit")
     lines += [f"still stale: {line}" for one in verdicts if not one.good for line in _lines_of(one)]
     return [*lines, f"{len(verdicts)} stale rows, {len(good)} renewed" if verdicts else "no row is stale"]

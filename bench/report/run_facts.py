@@ -186,7 +186,7 @@ def _renewed(present: Sequence[tuple[Run, Row]]) -> Iterable[Fact]:
     seeds_of: dict[str, list[int]] = {}
     for run, row in present:
         if line := renewals.renewal(row, run, provenance.source_hash(run)):
-            epochs = "its first epoch" if line["epochs"] < len(row["curve"]) else "all of it"
+            epochs = "all of it" if line["whole"] else "its first epoch"
             seeds_of.setdefault(f"{epochs} the same to the bit at {line['commit'][:10]}", []).append(run.seed)
     if seeds_of:
         yield Fact("made again", [((text,), _of_seeds(seeds, len(present))) for text, seeds in seeds_of.items()])
