@@ -64,7 +64,7 @@ def test_on_chorales_the_tcn_is_before_the_lstm_and_the_lstm_before_the_rnn(
 
 
 def test_table_and_figure_are_what_the_rows_give(tmp_path: Path) -> None:
-    for name in ("experiment.yaml", "runs.jsonl", "gradients.csv"):
+    for name in ("experiment.yaml", "runs.jsonl", "renewed.jsonl", "gradients.csv"):
         (tmp_path / "quick").mkdir(exist_ok=True)
         (tmp_path / "quick" / name).write_bytes((QUICK / name).read_bytes())
     written = write_answers(config.load(tmp_path / "quick"), "cpu")
