@@ -315,17 +315,14 @@ def test_a_row_has_all_that_is_required(tmp_path: Path) -> None:
     assert (row["status"], row["provenance"], row["device"]) == ("failed", origin, "cpu")
 
 
-def test_what_has_changed_since_a_commit_by_what_it_means(suite: Path) -> None:
-    git(suite, "init", "-q")
-    git(suite, "add", ".")
-    git(suite, "commit", "-q", "-m", "all")
-    commit = git(suite, "rev-parse", "HEAD")
+def test_what_has_changed_since_a_commit_by_what_it_means(checkout: Path) -> None:
+    commit = git(checkout, "rev-parse", "HEAD")
     assert provenance.changed_since(commit, gru()) == []
-    edit(suite / "tasks" / "adding.py", lambda text: f"{text}\n# only a comment\n")
-    edit(suite / "models" / "gru.py", lambda text: f"{text}\nADDED = 1\n")
-    (suite / "bench" / "further.py").write_text("NEW = 1\n", encoding="utf-8")
-    edit(suite / "bench" / "training.py", lambda text: f"{text}\nfrom . import further\n")
-    changed = [str(path.relative_to(suite)) for path in provenance.changed_since(commit, gru())]
-    assert changed == ["bench/further.py", "bench/training.py", "models/gru.py"]
+    edit(checkout / "tasks" / "adding.py", EXPLANATIONS[0])
+    edit(checkout / "models" / "gru.py", lambda text: f"{text}\nADDED = 1\n")
+    (checkout / "bench" / "further.py").write_text("NEW = 1\n", encoding="utf-8")
+    edit(checkout / "bench" / "training.py", lambda text: f"{text}\nfrom . import further\n")
+    changed = ["bench/further.py", "bench/training.py", "models/gru.py"]
+    assert provenance.changed_since(commit, gru()) == [checkout / name for name in changed]
     with pytest.raises(UsageError, match="commit 0123456789 is not in this repository: fetch the whole history"):
         provenance.changed_since("0123456789" * 4, gru())
