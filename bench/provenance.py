@@ -165,7 +165,7 @@ def source_hash(run: Run) -> str:
 
     Comments, docstrings and layout do not count, so that a better explanation makes no row stale.
     """
-    return _hash_of(tuple(sorted(_class_files(run) | {registry.ROOT / "bench" / "training.py"})))
+    return _hash_of(tuple(sorted(_entrances(run))))
 
 
 def changed_since(commit: str, run: Run) -> list[Path]:
@@ -176,8 +176,8 @@ def changed_since(commit: str, run: Run) -> list[Path]:
     root = registry.ROOT
     if _git(root, "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}") is None:
         raise UsageError(f"commit {commit[:10]} is not in this repository: fetch the whole history")
-    files = _closure({*_class_files(run), root / "bench" / "training.py"})
-    return sorted(path for path, (name, meaning) in files.items() if _meaning_at(root, commit, name) != meaning)
+    files = _closure(_entrances(run)).items()
+    return sorted(path for path, (name, meaning) in files if _meaning_at(root, commit, name) != meaning)
 
 
 @lru_cache(maxsize=4096)
@@ -185,6 +185,11 @@ def _meaning_at(root: Path, commit: str, name: str) -> str | None:
     """What a file meant at a commit; None where it was not there."""
     text = _git(root, "show", f"{commit}:{name}")
     return None if text is None else _meaning(ast.parse(text))
+
+
+def _entrances(run: Run) -> set[Path]:
+    """The files that a result begins in: all else that defines it is what these import."""
+    return _class_files(run) | {registry.ROOT / "bench" / "training.py"}
 
 
 def _class_files(run: Run) -> set[Path]:

@@ -65,31 +65,27 @@ def test_the_last_step_costs_a_tcn_few_steps_of_each_level() -> None:
     assert shapes == [100, 50, 25, 13, 7, 4]
 
 
-def test_a_wide_lstm_is_torchs_and_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("module", "operation", "model", "numbers"),
+    [
+        (_recurrent, "recurrence", lambda: lstm.Model(3, width=8, layers=2), 4 * 8 * 8),
+        (tcn, "dilated_block", lambda: tcn.Model(3, width=8, kernel=3, levels=2), 3 * 8 * 8),
+    ],
+    ids=["lstm", "tcn"],
+)
+def test_wide_layers_are_torchs_and_compute_the_same(
+    module: Any, operation: str, model: Callable[[], base.Model], numbers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two layers with so many numbers in their largest matrix: by our kernels up to that limit, by torch's beyond."""
     ours: list[int] = []
-    recurrence = _recurrent.recurrence
-    monkeypatch.setattr(_recurrent, "recurrence", lambda *given: ours.append(1) or recurrence(*given))  # type: ignore[func-returns-value]
-    model, inputs = lstm.Model(3, width=8, layers=2).double(), torch.randn(5, 9, 3, dtype=torch.float64)
+    kernels = getattr(module, operation)
+    monkeypatch.setattr(module, operation, lambda *given: ours.append(1) or kernels(*given))  # type: ignore[func-returns-value]
+    made, inputs = model().double(), torch.randn(5, 9, 3, dtype=torch.float64)
     results = []
-    for wide, layers in ((4 * 8 * 8, 2), (4 * 8 * 8 - 1, 0)):
-        monkeypatch.setattr(_recurrent, "WIDE", wide)
-        results.append(with_gradients([model.read(inputs)], [*model.parameters()]))
+    for wide, layers in ((numbers, 2), (numbers - 1, 0)):
+        monkeypatch.setattr(module, "WIDE", wide)
+        results.append(with_gradients([made.read(inputs)], [*made.parameters()]))
         assert len(ours) == layers
-        ours.clear()
-    for one, other in zip(*results, strict=True):
-        assert_near(one, other, times=10)
-
-
-def test_a_wide_tcn_is_of_torchs_convolutions_and_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    ours: list[int] = []
-    block = tcn.dilated_block
-    monkeypatch.setattr(tcn, "dilated_block", lambda *given: ours.append(1) or block(*given))  # type: ignore[func-returns-value]
-    model, inputs = tcn.Model(3, width=8, kernel=3, levels=2).double(), torch.randn(5, 9, 3, dtype=torch.float64)
-    results = []
-    for wide, blocks in ((8 * 8 * 3, 2), (8 * 8 * 3 - 1, 0)):
-        monkeypatch.setattr(tcn, "WIDE", wide)
-        results.append(with_gradients([model.read(inputs)], [*model.parameters()]))
-        assert len(ours) == blocks
         ours.clear()
     for one, other in zip(*results, strict=True):
         assert_near(one, other, times=10)

@@ -1,4 +1,4 @@
-"""-log P by logits: equal to torch's cross-entropy, whatever the pieces, in both passes and at the range's edges."""
+"""-log P by logits: equal to torch's cross-entropy in both passes, at the edges of its range too."""
 
 from __future__ import annotations
 
