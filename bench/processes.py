@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import signal
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from multiprocessing import resource_tracker
+from contextlib import contextmanager, suppress
+from multiprocessing import forkserver, resource_tracker
+from pathlib import Path
 from typing import Any
 
-from . import worker
-from .engine.packing import MOST
+PRELOAD = ["torch", "torch._dynamo", "numba", "numba.np.arraymath", "numpy", "scipy.io", f"{__package__}.worker"]
+"""What the fork server imports, so that a worker need not: it makes a worker ready at once. torch imports `_dynamo`
+with the first optimizer (1.3 s), numba `arraymath` with the first compiled call. The server imports only; one parallel
+operation of torch in it would hang every worker for ever."""
 
 
 def worker_context(device: str) -> Any:
     """How workers are made: from a fork server that has imported what they need; spawned on Windows and for CUDA."""
     if device == "cpu" and "forkserver" in multiprocessing.get_all_start_methods():
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(worker.PRELOAD)
+        context.set_forkserver_preload(PRELOAD)
         return context
     return multiprocessing.get_context("spawn")
+
+
+def start_ahead(device: str, threads: int = 1) -> None:
+    """Starts the fork server before this process itself has imported torch: both take seconds, and do it side by side.
+
+    device: cpu, cuda or auto. Where runs will be on a GPU, as `auto` means where there is one, nothing is started.
+    """
+    likely = "cpu" if device == "auto" and not Path("/dev/nvidiactl").exists() else device
+    if worker_context(likely).get_start_method() == "forkserver":
+        with threads_in_children(threads), signals_held_back():
+            forkserver.ensure_running()
+        atexit.register(_end_fork_server)
+
+
+def _end_fork_server() -> None:
+    """It would import to the end before it saw that nobody is there any more, and keep a pipe of ours open for so long.
+
+    Which process it is, `multiprocessing` tells nobody but itself; where that is called otherwise, it ends later.
+    """
+    process_id = getattr(forkserver._forkserver, "_forkserver_pid", None)
+    if process_id is not None:
+        with suppress(ProcessLookupError):
+            os.kill(process_id, signal.SIGKILL)
 
 
 @contextmanager
@@ -86,4 +113,8 @@ def cores() -> int:
 
 def default_jobs(device: str, threads: int = 1) -> int:
     """How many runs at a time: on a CPU as many as have a core for each thread, on a GPU as many as pay there."""
-    return max(1, cores() // threads) if device == "cpu" else MOST
+    if device == "cpu":
+        return max(1, cores() // threads)
+    from .engine.packing import MOST  # imports torch, which need not be here yet
+
+    return MOST

@@ -28,11 +28,6 @@ from .repeatable import check_precision, repeatable
 from .runs import Run
 from .training import Loop, Outcome, Progress, Stopped, loaded, never
 
-PRELOAD = ["torch", "torch._dynamo", "numba", "numba.np.arraymath", "numpy", "scipy.io", __name__]
-"""What the fork server imports, so that a worker need not: it makes a worker ready at once. torch imports `_dynamo`
-with the first optimizer (1.3 s), numba `arraymath` with the first compiled call. The server imports only; one parallel
-operation of torch in it would hang every worker for ever."""
-
 REPORT_EVERY = 0.2
 """Seconds between two reports of a worker to its parent."""
 

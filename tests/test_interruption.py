@@ -104,10 +104,20 @@ def test_ctrl_c(folder: Path, launch: Launch, whole: dict[str, Any]) -> None:
     check_uninterrupted(folder, whole)
 
 
+def listens_for_sigterm(process_id: int) -> bool:
+    """Whether a process has a handler for it."""
+    caught = Path(f"/proc/{process_id}/status").read_text(encoding="utf-8").split("SigCgt:")[1].split()[0]
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="only Linux says what a process listens for")
 def test_sigterm_to_all_before_anything_has_begun(folder: Path, launch: Launch) -> None:
     """As a scheduler sends it. The fork server, which still imports, must not be killed, or no worker starts."""
     process = launch(folder)
     wait_for(lambda: "forkserver" in command_lines(process.pid), what="the fork server")
+    (server,) = [one for one in descendants(process.pid) if "forkserver" in " ".join(one.cmdline())]
+    server.terminate()
+    wait_for(lambda: listens_for_sigterm(process.pid), what="the sweep")
     os.killpg(process.pid, signal.SIGTERM)
     family = descendants(process.pid)
     code, output = finish(process)

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from ..errors import UsageError
-from .experiments import DeviceClass, Dir, load
+from .experiments import DeviceClass, Dir, folder_to_train_in, load
 from .facts import Json, show_json
 
 if TYPE_CHECKING:
@@ -87,12 +87,13 @@ def _verify(
     device: str | None,
     jobs: int | None,
 ) -> Verification:
-    from .. import verifying
     from ..places import experiment_folder
+
+    folder = experiment_folder(directory) if file is not None else folder_to_train_in(directory, device)
+    from .. import verifying
     from ..store import RowFile, Workplace
     from .live import Live
 
-    folder = experiment_folder(directory)
     source = "working" if working else "published"
     there = [row for row in Workplace(folder).rows(source) if device in (None, row["device"])]
     if not there:
@@ -166,6 +167,7 @@ def renew(
 
     Example: seqbench renew results/bai2018-jsb lstm
     """
+    folder_to_train_in(words[0], device)
     from .. import publishing, renewing, verifying
     from ..store import Workplace
     from .live import Live

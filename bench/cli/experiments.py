@@ -48,6 +48,18 @@ def load(directory: str, seeds: str | None = None) -> Experiment:
     return config.load(experiment_folder(directory), _numbers(seeds) if seeds is not None else None)
 
 
+def folder_to_train_in(directory: str, device: str | None = None, threads: int = 1) -> Path:
+    """The folder of an experiment. To be asked for before torch is imported: then workers need not wait for it.
+
+    Raises UsageError where there is none.
+    """
+    from .. import places, processes
+
+    folder = places.experiment_folder(directory)
+    processes.start_ahead(device or "auto", threads)
+    return folder
+
+
 def _numbers(seeds: str) -> list[int]:
     """`0,3-5` as [0, 3, 4, 5]."""
     try:
@@ -105,10 +117,12 @@ def run(
 
     Example: seqbench run results/quick --seeds 0 --only tcn
     """
-    from .. import naming, planning, sweep
-
     if json and not dry_run:
         raise UsageError("--json goes with --dry-run here; seqbench status --json tells what is there")
+    if not dry_run:
+        folder_to_train_in(directory, device, threads)
+    from .. import naming, planning, sweep
+
     experiment, chosen, at_a_time = load(directory, seeds), device_named(device), None if jobs == "auto" else int(jobs)
     from ..store import Workplace
 
@@ -131,6 +145,7 @@ def run(
     old = sum(item.reason == "finished, stale" for item in planned)
     if old:
         out.print(f"{old} rows were made by an older source; --stale trains them again", style="yellow")
+    from ..report import tables  # noqa: F401  # now, while workers begin, rather than after the last of them
     from .live import Live
 
     with Live(out) as live:
@@ -143,7 +158,6 @@ def run(
 
 def _answer(experiment: Experiment, workplace: Any, device: str, out: Console, figure: bool) -> None:
     """The table of the rows here, beside the committed ones where there are some."""
-    from ..report.figures import overview
     from ..report.grid import collect
     from ..report.tables import compare
 
@@ -162,6 +176,8 @@ def _answer(experiment: Experiment, workplace: Any, device: str, out: Console, f
         table.add_row("" if same else line.task, "" if same else line.metric, line.model, line.here, line.committed)
     out.print(table)
     if figure and here:
+        from ..report.figures import overview
+
         for path in overview(experiment, here, workplace.area / "overview", device):
             out.print(f"figure: {path}", highlight=False, soft_wrap=True)
 
