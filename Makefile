@@ -18,12 +18,15 @@ COMMITS ?= 25
 ASV_RUN := --machine $(MACHINE) --bench '$(BENCH)' --launch-method $(LAUNCH)
 ASV_ENV := $(if $(TORCH_INDEX),PIP_EXTRA_INDEX_URL=$(TORCH_INDEX)) PIP_DISABLE_PIP_VERSION_CHECK=1
 
+# Processes that test: one more than there are cores, for a test in five waits for other processes.
+SIDE_BY_SIDE ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
+
 run: $(INSTALLED)
 	$(BIN)/seqbench run results/quick --afresh --figure --device cpu; code=$$?; \
 		$(BIN)/seqbench report results/quick && exit $$code   # the page, even where a run failed
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n $(SIDE_BY_SIDE) --maxprocesses 5 --dist loadfile
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

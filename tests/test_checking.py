@@ -85,7 +85,6 @@ def answered(folder: Path) -> tuple[int, list[dict[str, str]]]:
 
 @pytest.mark.usefixtures("drawn")
 def test_a_folder_in_order(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert answered(folder) == (0, [])
     monkeypatch.chdir(folder.parents[1])
     answer = seqbench("verify", "--static", "results/own")
     assert (answer.code, answer.out) == (0, "results/own: 2 rows, all of one piece\n")

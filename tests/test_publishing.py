@@ -5,16 +5,15 @@ from __future__ import annotations
 import errno
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command import seqbench
 from experiments import OWN, OWN_MODEL, SMALL, clean, sweep_in, write
 from seqbench.bench import config, provenance, publishing
 from seqbench.bench.errors import UsageError
-from seqbench.bench.publishing import Publication, publish, write_answers
+from seqbench.bench.publishing import Publication, publish
 from seqbench.bench.store import RowFile, Workplace, untouched
 
 FIGURES = ("overview", "scores", "score-parameters", "score-state", "learning-epochs", "learning-time")
@@ -67,21 +66,25 @@ def test_clean_rows_move_in_the_order_of_the_grid(folder: Path, trained: list[di
     assert (folder / "overview.svg").read_text(encoding="utf-8").rstrip().endswith("</svg>")
 
 
-def test_answers_are_the_same_when_made_again(folder: Path, trained: list[dict[str, Any]]) -> None:
+def test_answers_are_the_same_when_made_again(
+    folder: Path, trained: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Byte by byte, so that a commit shows what has changed; also where the rows came in pieces."""
     lay_out(folder, trained)
     published(folder)
     first = contents(folder)
     for name in ANSWERS:
         (folder / name).unlink()
-    assert [path.name for path in write_answers(config.load(folder))] == ANSWERS
-    assert contents(folder) == first
-    assert published(folder).moved == []
+    again = published(folder)
+    assert (again.moved, [path.name for path in again.written]) == ([], ANSWERS)
     assert contents(folder) == first
     (folder / "runs.jsonl").unlink()
-    for part in (trained[2:], trained[:2]):
-        lay_out(folder, part)
+    lay_out(folder, trained[2:])
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing, "write_figures", lambda *arguments: [])
         published(folder)
+    lay_out(folder, trained[:2])
+    published(folder)
     assert contents(folder) == first
 
 
@@ -241,11 +244,10 @@ def test_two_devices(folder: Path, trained: list[dict[str, Any]]) -> None:
 
 def test_the_command_says_what_is_left_and_ends_with_1(folder: Path, trained: list[dict[str, Any]]) -> None:
     lay_out(folder, [broken(trained[1], "dirty"), *trained[2:]])
-    command = [sys.executable, "-m", "seqbench.bench.cli", "publish", str(folder)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert ended.returncode == 1
-    assert ended.stdout.splitlines() == ["2 rows published", *(f"wrote {folder / name}" for name in ANSWERS)]
-    assert ended.stderr == f"left: {trained[1]['id']} {trained[1]['label']}: {REASONS['dirty']}\n"
+    answer = seqbench("publish", folder)
+    assert answer.code == 1
+    assert answer.out.splitlines() == ["2 rows published", *(f"wrote {folder / name}" for name in ANSWERS)]
+    assert answer.err == f"left: {trained[1]['id']} {trained[1]['label']}: {REASONS['dirty']}\n"
 
 
 @pytest.mark.usefixtures("no_figure")

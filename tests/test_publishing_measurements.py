@@ -155,6 +155,7 @@ def test_measurements_alone_wait_for_rows(experiment: Experiment) -> None:
     assert publication.written == []
 
 
+@pytest.mark.usefixtures("no_figure")
 def test_the_command_says_what_is_left_and_ends_with_1(experiment: Experiment) -> None:
     place = lay_out(experiment)
     dirty(experiment, place.area)
