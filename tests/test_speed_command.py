@@ -173,22 +173,25 @@ def test_hours_of_whole_runs_stand_in_a_table_of_their_own() -> None:
     assert "Hours" not in writers.markdown(speed_table.blocks({"machine": facts(), "rows": [made("jsb", "tcn", 1.0)]}))
 
 
-WITH_STEPS = [
-    "epyc-2-cores",
-    "epyc-avx2-2-cores",
-    "epyc-avx2-1-thread",
-    "epyc-avx2-2-cores-words",
-    "epyc-avx2-1-thread-words",
-]
-WITH_HOURS = ["epyc-2-cores", "epyc-1-thread", "epyc-1-thread-other-lengths"]
+SPEED = ROOT / "results" / "speed"
+IN_THE_README = {"epyc-avx2-2-cores": "steps", "epyc-1-thread": "hours", "epyc-1-thread-other-lengths": "hours"}
 
 
-@pytest.mark.parametrize("name", sorted({*WITH_STEPS, *WITH_HOURS}))
-def test_the_readme_has_what_was_measured(name: str) -> None:
+@pytest.mark.parametrize(("name", "what"), IN_THE_README.items())
+def test_the_readme_has_what_was_measured(name: str, what: str) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    blocks = speed_table.blocks(record.read(ROOT / "results" / "speed" / f"{name}.json"))
-    wanted = {False: name in WITH_STEPS, True: name in WITH_HOURS}  # by whether the table has a title
-    tables = [block for block in blocks if isinstance(block, writers.Table) and wanted[bool(block.title)]]
+    blocks = speed_table.blocks(record.read(SPEED / f"{name}.json"))
+    tables = [block for block in blocks if isinstance(block, writers.Table) and bool(block.title) == (what == "hours")]
     assert tables
     for table in tables:
         assert writers.markdown([table]).strip() in readme, f"{name}: {table.title}"
+
+
+def test_every_measurement_stands_in_full_on_the_page_of_its_folder() -> None:
+    page = (SPEED / "README.md").read_text(encoding="utf-8")
+    files = sorted(SPEED.glob("*.json"))
+    assert files
+    for file in files:
+        assert f"## {file.stem}\n" in page
+        assert writers.markdown(speed_table.blocks(record.read(file))) in page, file.name
+    assert page.count("\n## ") == len(files), "and no other"
