@@ -16,6 +16,8 @@ PRELOAD = ["torch", "torch._dynamo", "numba", "numba.np.arraymath", "numpy", "sc
 """What the fork server imports, so that a worker need not: it makes a worker ready at once. torch imports `_dynamo`
 with the first optimizer (1.3 s), numba `arraymath` with the first compiled call. The server imports only; one parallel
 operation of torch in it would hang every worker for ever."""
+GPUS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+"""One of them is there where a GPU is: by Nvidia's driver, under Windows, by AMD's. torch knows, and takes seconds."""
 
 
 def worker_context(device: str) -> Any:
@@ -30,13 +32,15 @@ def worker_context(device: str) -> Any:
 def start_ahead(device: str, threads: int = 1) -> None:
     """Starts the fork server before this process itself has imported torch: both take seconds, and do it side by side.
 
-    device: cpu, cuda or auto. Where runs will be on a GPU, as `auto` means where there is one, nothing is started.
+    device: cpu, cuda or auto. Where runs will be on a GPU, as `auto` means where there seems to be one, nothing is
+    started.
     """
-    likely = "cpu" if device == "auto" and not Path("/dev/nvidiactl").exists() else device
+    likely = "cpu" if device == "auto" and not any(Path(one).exists() for one in GPUS) else device
     if worker_context(likely).get_start_method() == "forkserver":
+        atexit.unregister(_end_fork_server)
+        atexit.register(_end_fork_server)
         with threads_in_children(threads), signals_held_back():
             forkserver.ensure_running()
-        atexit.register(_end_fork_server)
 
 
 def _end_fork_server() -> None:
@@ -44,7 +48,7 @@ def _end_fork_server() -> None:
 
     Which process it is, `multiprocessing` tells nobody but itself; where that is called otherwise, it ends later.
     """
-    process_id = getattr(forkserver._forkserver, "_forkserver_pid", None)
+    process_id = getattr(getattr(forkserver, "_forkserver", None), "_forkserver_pid", None)
     if process_id is not None:
         with suppress(ProcessLookupError):
             os.kill(process_id, signal.SIGKILL)

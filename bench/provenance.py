@@ -168,6 +168,11 @@ def source_hash(run: Run) -> str:
     return _hash_of(tuple(sorted(_entrances(run))))
 
 
+def loop_hash() -> str:
+    """The same of the loop alone and what it imports, on which every run rests; as the files are at this moment."""
+    return _digest((registry.ROOT / "bench" / "training.py",))
+
+
 def changed_since(commit: str, run: Run) -> list[Path]:
     """The files that define a run's result and mean something else than at a commit, or are not of it.
 
@@ -200,6 +205,10 @@ def _class_files(run: Run) -> set[Path]:
 
 @lru_cache
 def _hash_of(files: tuple[Path, ...]) -> str:
+    return _digest(files)
+
+
+def _digest(files: tuple[Path, ...]) -> str:
     digest = hashlib.sha256()
     for name, meaning in sorted(_closure(files).values()):
         digest.update(f"{name}\n{meaning}\n".encode())

@@ -28,6 +28,9 @@ from .repeatable import check_precision, repeatable
 from .runs import Run
 from .training import Loop, Outcome, Progress, Stopped, loaded, never
 
+LOADED = provenance.loop_hash()
+"""Of the loop as this process has it: from the fork server, which may have imported it long before a run is known."""
+
 REPORT_EVERY = 0.2
 """Seconds between two reports of a worker to its parent."""
 
@@ -100,7 +103,7 @@ class _Member:
         self.lane, self.started = lane, _now()
         self.pipe.send(("begun", self.run.id))
         check_precision(self.run, self.device)
-        if provenance.source_hash(self.run) != self.assignment.source:
+        if provenance.source_hash(self.run) != self.assignment.source or provenance.loop_hash() != LOADED:
             raise RuntimeError("the source has changed since the sweep started; the next run trains with the new one")
         report = _Reporter(self.pipe, self.run.id)
         with ExitStack() as held:  # given back where the run cannot begin

@@ -29,3 +29,11 @@ def not_listen(pipe: Any, job: Any) -> None:
     """Does not stop when it is asked to."""
     pipe.send(("started", os.getpid()))
     time.sleep(60)
+
+
+def of_an_older_loop(pipe: Any, job: Any) -> None:
+    """Works with a loop that was imported before its files changed."""
+    from seqbench.bench import worker
+
+    worker.LOADED = "0" * 16
+    worker.main(pipe, job)

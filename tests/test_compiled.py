@@ -145,4 +145,5 @@ def test_kernels_are_kept_in_the_users_cache_in_a_named_folder_or_nowhere(kernel
         assert Path(path).is_relative_to(tmp_path / home)
         assert used(kernels.parent, tmp_path / home, KERNELS, **named)[:2] == (1, 8)
     (tmp_path / "none").write_text("no folder", encoding="utf-8")
-    assert used(kernels.parent, tmp_path / "none", KERNELS) == (0, 8, None)
+    for _ in range(2):
+        assert used(kernels.parent, tmp_path / "none", KERNELS) == (0, 8, None)

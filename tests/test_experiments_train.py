@@ -30,7 +30,7 @@ def test_two_steps(folder: Path, request: pytest.FixtureRequest) -> None:
     for cell in cells:
         asked = iter([False, False, True])
         try:
-            train(in_miniature(cell.runs[0]), should_stop=lambda asked=asked: next(asked))  # type: ignore[misc]
+            train(in_miniature(cell.runs[0]), should_stop=lambda asked=asked: next(asked))
         except Stopped:
             taken.append(cell)
         except Exception as error:

@@ -118,6 +118,7 @@ def test_sigterm_to_all_before_anything_has_begun(folder: Path, launch: Launch) 
     (server,) = [one for one in descendants(process.pid) if "forkserver" in " ".join(one.cmdline())]
     server.terminate()
     wait_for(lambda: listens_for_sigterm(process.pid), what="the sweep")
+    assert alive([server])
     os.killpg(process.pid, signal.SIGTERM)
     family = descendants(process.pid)
     code, output = finish(process)
@@ -151,7 +152,12 @@ def test_out_of_time(folder: Path, launch: Launch) -> None:
 
 def test_a_second_run_is_refused(folder: Path, launch: Launch) -> None:
     with Workplace(folder).held():
-        code, output = finish(launch(folder))
+        process = launch(folder)
+        wait_for(lambda: "forkserver" in command_lines(process.pid), what="the fork server")
+        family = descendants(process.pid)
+        code = process.wait(60)
+    wait_for(lambda: not alive(family), 1, "the end of the fork server, which would import for longer")
+    output = finish(process)[1]
     assert code == 2
     lock = folder.parents[1] / "runs" / "long" / "lock"
     assert output.splitlines() == [f"seqbench: {folder}: another process runs or publishes it (it holds {lock})"]

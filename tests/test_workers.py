@@ -146,6 +146,17 @@ def test_odd_workers_leave_a_row(
     assert [one["status"] for one in rows_of(folder)] == ["died", "done"]
 
 
+def test_a_loop_imported_before_it_changed_makes_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fork server imports it before the run is planned: the run's hash alone would be that of the new one."""
+    folder = write(tmp_path / "one", ONE)
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "main", odd_workers.of_an_older_loop)
+        assert sweep_in(folder).exit_code == 1
+    (row,) = rows_of(folder)
+    assert row["status"] == "failed"
+    assert "the source has changed since the sweep started" in row["error"]["message"]
+
+
 def test_how_a_process_ended() -> None:
     assert processes.how_it_ended(-9) == "was killed by SIGKILL (out of memory, perhaps)"
     assert processes.how_it_ended(-11) == "was killed by SIGSEGV"

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from ..errors import UsageError
-from .experiments import DeviceClass, Dir, folder_to_train_in, load
+from .experiments import DeviceClass, Dir, load
 from .facts import Json, show_json
 
 if TYPE_CHECKING:
@@ -87,9 +87,11 @@ def _verify(
     device: str | None,
     jobs: int | None,
 ) -> Verification:
-    from ..places import experiment_folder
+    from .. import places, processes
 
-    folder = experiment_folder(directory) if file is not None else folder_to_train_in(directory, device)
+    folder = places.experiment_folder(directory)
+    if file is None:
+        processes.start_ahead(device or "auto")
     from .. import verifying
     from ..store import RowFile, Workplace
     from .live import Live
@@ -167,7 +169,10 @@ def renew(
 
     Example: seqbench renew results/bai2018-jsb lstm
     """
-    folder_to_train_in(words[0], device)
+    from .. import places, processes
+
+    places.experiment_folder(words[0])
+    processes.start_ahead("auto")
     from .. import publishing, renewing, verifying
     from ..store import Workplace
     from .live import Live

@@ -48,18 +48,6 @@ def load(directory: str, seeds: str | None = None) -> Experiment:
     return config.load(experiment_folder(directory), _numbers(seeds) if seeds is not None else None)
 
 
-def folder_to_train_in(directory: str, device: str | None = None, threads: int = 1) -> Path:
-    """The folder of an experiment. To be asked for before torch is imported: then workers need not wait for it.
-
-    Raises UsageError where there is none.
-    """
-    from .. import places, processes
-
-    folder = places.experiment_folder(directory)
-    processes.start_ahead(device or "auto", threads)
-    return folder
-
-
 def _numbers(seeds: str) -> list[int]:
     """`0,3-5` as [0, 3, 4, 5]."""
     try:
@@ -119,8 +107,11 @@ def run(
     """
     if json and not dry_run:
         raise UsageError("--json goes with --dry-run here; seqbench status --json tells what is there")
+    from .. import places, processes
+
+    places.experiment_folder(directory)  # a mistake in the name starts nothing
     if not dry_run:
-        folder_to_train_in(directory, device, threads)
+        processes.start_ahead(device, threads)
     from .. import naming, planning, sweep
 
     experiment, chosen, at_a_time = load(directory, seeds), device_named(device), None if jobs == "auto" else int(jobs)
@@ -145,7 +136,7 @@ def run(
     old = sum(item.reason == "finished, stale" for item in planned)
     if old:
         out.print(f"{old} rows were made by an older source; --stale trains them again", style="yellow")
-    from ..report import tables  # noqa: F401  # now, while workers begin, rather than after the last of them
+    from ..report import tables  # noqa: F401  # now, while the fork server imports, rather than after the last run
     from .live import Live
 
     with Live(out) as live:

@@ -86,7 +86,8 @@ def _seconds(experiment: str, jobs: int, threads: int, device: str) -> float:
 def _orphans_are_ours() -> Iterator[None]:
     """Waits at its end for processes whose parent has ended before them, so that their seconds count as ours.
 
-    The server that makes a sweep's workers outlives the command; without this its work would be that of others.
+    The command ends the server that makes a sweep's workers, and waits for neither; without this their work would be
+    that of others.
     """
     if sys.platform != "linux":
         yield

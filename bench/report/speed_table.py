@@ -114,7 +114,7 @@ def blocks(content: Mapping[str, Any]) -> list[Block]:
     """
     made: list[Block] = [_machine(content.get("machine", {}))]
     if rows := content.get("rows"):
-        made += [_short(rows), NOTES]
+        made += [*_at_a_glance(rows), _short(rows), NOTES]
         made += [f"{row['task']} {row['model']}: {row['error']}" for row in rows if "error" in row]
         made += _hours(rows, content.get("machine", {}).get("threads"))
     if left_out := content.get("left_out"):
@@ -155,23 +155,47 @@ def _short(rows: Sequence[Mapping[str, Any]]) -> Table:
     return Table("", [SHORT[key] for key in keys], alignment, lines)
 
 
-def _hours(rows: Sequence[Mapping[str, Any]], threads: int | None) -> list[Block]:
-    """What a whole run takes, a line for each task and a column for each model, and one seed of all of them."""
-    models = list(dict.fromkeys(row["model"] for row in rows))
-    of_task: dict[str, dict[str, float]] = {}
-    for row in rows:
-        if row.get("run_hours") is not None:
-            of_task.setdefault(row["task"], {})[row["model"]] = row["run_hours"]
+def _at_a_glance(rows: Sequence[Mapping[str, Any]]) -> list[Block]:
+    """A step of ours and its ratio to the reference, a line for each task and a column for each model."""
+    models, of_task = _by_task(rows, "ratio_defaults")
     if not of_task:
         return []
     lines = [
-        [
-            _text("task", task),
-            *(_text("run_hours", hours.get(model)) for model in models),
-            _text("run_hours", math.fsum(hours.values()) if len(hours) == len(models) else None),
-        ]
-        for task, hours in of_task.items()
+        [_text("task", task), *(_glance(of_model.get(model)) for model in models)] for task, of_model in of_task.items()
     ]
+    title = "A training step of ours in ms, and in brackets the time of the reference by ours"
+    return [Table(title, ["Task", *models], "l" + "r" * len(models), lines)]
+
+
+def _glance(row: Mapping[str, Any] | None) -> Text:
+    return NOTHING if row is None else (f"{number(row['ours_ms'])} ({number(row['ratio_defaults'])})",)
+
+
+def _by_task(rows: Sequence[Mapping[str, Any]], key: str) -> tuple[list[str], dict[str, dict[str, Mapping[str, Any]]]]:
+    """The models in their order, and the rows that have a key: task -> model -> row."""
+    of_task: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for row in rows:
+        if row.get(key) is not None:
+            of_task.setdefault(row["task"], {})[row["model"]] = row
+    return list(dict.fromkeys(row["model"] for row in rows)), of_task
+
+
+def _hours(rows: Sequence[Mapping[str, Any]], threads: int | None) -> list[Block]:
+    """What a whole run takes, a line for each task and a column for each model, and one seed of all of them."""
+    models, of_task = _by_task(rows, "run_hours")
+    if not of_task:
+        return []
+    lines = []
+    for task, of_model in of_task.items():
+        hours = {model: row["run_hours"] for model, row in of_model.items()}
+        whole = math.fsum(hours.values()) if len(hours) == len(models) else None
+        lines.append(
+            [
+                _text("task", task),
+                *(_text("run_hours", hours.get(model)) for model in models),
+                _text("run_hours", whole),
+            ]
+        )
     each = f", {threads} thread{'' if threads == 1 else 's'} each" if threads else ""
     title = f"Hours of a whole run by the published protocol{each}"
     return [Table(title, ["Task", *models, "One seed of all"], "l" + "r" * (len(models) + 1), lines)]
