@@ -54,7 +54,7 @@ def test_rows_are_those_of_lone_runs(tmp_path: Path) -> None:
 
 def test_cut_short_and_gone_on_with(tmp_path: Path) -> None:
     """All that were begun have saved a checkpoint; the others are as they were."""
-    folder, display = write(tmp_path / "four", FOUR.replace("epochs: 2", "epochs: 60")), Recorder()
+    folder, display = write(tmp_path / "four", FOUR.replace("epochs: 2", "epochs: 30")), Recorder()
     display.on_progress = lambda run, step: os.kill(os.getpid(), signal.SIGTERM)
     assert sweep_in(folder, display, packed=True, jobs=3).exit_code == 143
     assert rows_of(folder) == []
