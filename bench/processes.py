@@ -61,11 +61,13 @@ def threads_in_children(count: int = 1) -> Iterator[None]:
     OpenMP's threads sleep when they have had nothing to do for some 50 microseconds: spinning for longer, as they do by
     default, they would take the core from the threads of our own kernels, which work in turn with them (a step took
     1.4 times as long); sleeping at once, they would have to be woken for each of many small operations.
-    Those of a fork server get what it was started with.
+    Those of a fork server get what it was started with. On a GPU products are the same each time, and as many streams
+    as it has queues do not wait for each other.
     """
     libraries = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
     sleeping = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "5000"}  # GNU's OpenMP counts 10 ns each
-    with environment({**dict.fromkeys(libraries, str(count)), **sleeping, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}):
+    gpu = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "CUDA_DEVICE_MAX_CONNECTIONS": "32"}
+    with environment({**dict.fromkeys(libraries, str(count)), **sleeping, **gpu}):
         yield
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from experiments import TinyText
 from recording import CPU, RecordingLane
 from seqbench.bench.engine import check
 from seqbench.bench.engine.lanes import Host, HostLane, Lane
+from seqbench.bench.runs import Run
+from seqbench.bench.training import Outcome
 from seqbench.models._compiling import plain
+from seqbench.tasks.datasets import DataError
 
 
 class Card(Host):
@@ -20,32 +24,91 @@ class Card(Host):
         return RecordingLane()
 
 
-@pytest.fixture
+SMALL = "adding(length=8, train=42, valid=8, test=8)"
+CASES = [
+    *((SMALL, model, {}) for model in check.MODELS),
+    (SMALL, check.MODELS[2], {"optimizer": "sgd", "momentum": 0.9}),
+    ("experiments:TinyText", "lstm(width=4)", {}),
+]
+
+
+@pytest.fixture(autouse=True)
 def recording(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check, "Cuda", Card)
     monkeypatch.setattr(check, "CudaLane", lambda device, captures: RecordingLane() if captures else HostLane())
-    monkeypatch.setattr(check, "TASKS", ("adding(length=8, train=42, valid=8, test=8)",))
+    monkeypatch.setattr(check, "ADDING", SMALL)
+    monkeypatch.setattr(check, "CASES", CASES)
+    monkeypatch.setattr(check, "LANES", 8)
 
 
-@pytest.mark.usefixtures("recording")
+def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return capsys.readouterr().out.splitlines()
+
+
 def test_all_agree(capsys: pytest.CaptureFixture[str]) -> None:
     with plain():
         assert check.agree(CPU)
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(check.MODELS)
-    assert all("packed 0.0e+00" in line and "not captured" not in line for line in lines)
+    lines = said(capsys)
+    assert len(lines) == 2 * len(CASES)
+    assert all(line.startswith("agrees: ") and "not captured" not in line for line in lines)
+    alone, packed = lines[: len(CASES)], lines[len(CASES) :]
+    assert all("again 0.0e+00, captured " in line for line in alone)
+    assert all(line.endswith("packed 0.0e+00") for line in packed)
 
 
-@pytest.mark.usefixtures("recording")
-def test_a_difference_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    def forgetful(self: RecordingLane, work: object, generator: object) -> object:
-        capture = original(self, work, generator)  # type: ignore[arg-type]
-        return lambda: capture() if self.replays < 3 else setattr(self, "replays", self.replays + 1)
-
+def spoiled(monkeypatch: pytest.MonkeyPatch, replays: int) -> None:
+    """From so many replays of a lane on nothing is done any more."""
     original = RecordingLane.capture
+
+    def forgetful(self: RecordingLane, work: object, generator: object) -> object:
+        replay = original(self, work, generator)  # type: ignore[arg-type]
+        return lambda: replay() if self.replays < replays else None
+
     monkeypatch.setattr(RecordingLane, "capture", forgetful)
+
+
+@pytest.mark.parametrize("replays", [3, 5])
+def test_a_difference_is_seen(
+    replays: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of 42 examples in batches of 32: the third replay is the first evaluation."""
+    spoiled(monkeypatch, replays)
+    monkeypatch.setattr(check, "CASES", CASES[:1])
     with plain():
         assert not check.agree(CPU)
+    assert said(capsys)[0].startswith("DIFFERS: ")
+
+
+def test_what_raises_is_a_line_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original = check.alone
+
+    def breaking(run: Run, device: torch.device, captures: bool) -> Outcome:
+        if captures and run.model.name == "tcn":
+            raise RuntimeError("no such thing")
+        return original(run, device, captures)
+
+    monkeypatch.setattr(check, "alone", breaking)
+    monkeypatch.setattr(check, "CASES", [CASES[3], CASES[0]])
+    with plain():
+        assert not check.agree(CPU)
+    broken, alone, packed = said(capsys)
+    assert broken.startswith("DIFFERS: ")
+    assert broken.endswith("RuntimeError: no such thing")
+    assert alone.startswith("agrees: ")
+    assert packed.startswith("agrees: ")
+
+
+def test_what_has_no_data_is_left_out(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def nowhere(task: object, seed: int) -> None:
+        raise DataError("cannot be had")
+
+    monkeypatch.setattr(TinyText, "load", nowhere)
+    monkeypatch.setattr(check, "CASES", [CASES[0], CASES[-1]])
+    with plain():
+        assert check.agree(CPU)
+    assert said(capsys)[0].endswith("left out: cannot be had")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card here")

@@ -233,7 +233,7 @@ def test_denormals_are_as_each_variant_has_them() -> None:
     """The reference as PyTorch comes must not be flushed, or the comparison would be with itself."""
     code = (
         "import torch; from pathlib import Path; from seqbench.bench.measuring import helper; import sys;"
-        "helper._set_up(helper.Order(sys.argv[1], {}, Path(), 'cpu', 1));"
+        "held = helper._set_up(helper.Order(sys.argv[1], {}, Path(), 'cpu', 1)); held.__enter__();"
         "print(torch.tensor(torch.finfo(torch.float32).tiny).div(2).item() == 0, torch.get_num_threads())"
     )
     for variant, flushed in (("ours", "True"), ("defaults", "False"), ("flushed", "True")):

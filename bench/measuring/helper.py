@@ -11,6 +11,8 @@ import gc
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from multiprocessing import connection
 from pathlib import Path
@@ -19,7 +21,7 @@ from typing import Any, Literal
 import torch
 
 from .. import runs
-from ..repeatable import keep_freed_memory
+from ..repeatable import products_in, repeatable
 from . import machine
 from .steps import Ours, Plain, Steps
 
@@ -46,28 +48,32 @@ def main(pipe: connection.Connection, order: Order) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all; the parent ends its helpers
     try:
-        _set_up(order)
-        steps = _prepared(order, order.config)
-        pipe.send(("ready", _facts(steps)))
-        while True:
-            kind, what = pipe.recv()
-            if kind == "another":
-                del steps  # first, so that the memory of the one before is free
-                steps = _prepared(order, what)
-                pipe.send(("ready", _facts(steps)))
-                continue
-            begin = time.perf_counter()
-            if kind == "go":
-                steps.go(what)
-            else:
-                assert isinstance(steps, Ours)
-                for _ in range(what):
-                    steps.evaluate()
-            pipe.send(("took", time.perf_counter() - begin))
+        with _set_up(order):
+            _answer(pipe, order)
     except (EOFError, BrokenPipeError):
         return
     except Exception as error:  # whatever goes wrong is a line of the table, and the others go on
         pipe.send(("failed", f"{type(error).__name__}: {error}".partition("\n")[0]))
+
+
+def _answer(pipe: connection.Connection, order: Order) -> None:
+    steps = _prepared(order, order.config)
+    pipe.send(("ready", _facts(steps)))
+    while True:
+        kind, what = pipe.recv()
+        if kind == "another":
+            del steps  # first, so that the memory of the one before is free
+            steps = _prepared(order, what)
+            pipe.send(("ready", _facts(steps)))
+            continue
+        begin = time.perf_counter()
+        if kind == "go":
+            steps.go(what)
+        else:
+            assert isinstance(steps, Ours)
+            for _ in range(what):
+                steps.evaluate()
+        pipe.send(("took", time.perf_counter() - begin))
 
 
 def measure_rates(pipe: connection.Connection, device: str, threads: int) -> None:
@@ -76,14 +82,24 @@ def measure_rates(pipe: connection.Connection, device: str, threads: int) -> Non
     pipe.send(("ready", machine.rates(torch.device(device), threads)))
 
 
-def _set_up(order: Order) -> None:
-    """Denormals, threads and memory as the variant has them, before anything is computed."""
+@contextmanager
+def _set_up(order: Order) -> Iterator[None]:
+    """Denormals, threads, memory and precision as the variant has them, before anything is computed.
+
+    Ours has what a training has. The reference is PyTorch as it comes, but for float32 products of all digits on a GPU,
+    where cuDNN's would have 10 bits: a step that computes less is another step.
+    """
+    device = torch.device(order.device)
     if order.variant == "ours":
-        keep_freed_memory()
-    if order.variant != "defaults" and order.device == "cpu":
+        with repeatable(device, order.threads):
+            yield
+        return
+    if order.variant == "flushed" and device.type == "cpu":
         torch.set_flush_denormal(True)
-    if order.variant == "ours" or torch.get_num_threads() != order.threads:
+    if torch.get_num_threads() != order.threads:
         torch.set_num_threads(order.threads)
+    with products_in("float32") if device.type == "cuda" else nullcontext():
+        yield
 
 
 def _prepared(order: Order, config: dict[str, Any]) -> Steps:

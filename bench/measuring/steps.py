@@ -77,9 +77,17 @@ class Ours(Steps):
         self.optimizer = still(run.training.make_optimizer(self.network.parameters(), in_graph=captured))
         self.step = TrainingStep(run, self.task, self.split, self.network, self.optimizer, device)
         self.part = Part(self.held, self.task)
+        self.extents: list[int | None] = [None] * len(self.indices)
+        if self.step.lane.captures:  # as in a training: the order lies on the device, and the host knows the extents
+            self.extents = [self.step.extent(index) for index in self.indices]
+            self.indices = [index.to(device) for index in self.indices]
+
+    def go(self, count: int) -> None:
+        with self.step.lane:
+            super().go(count)
 
     def take(self, place: int) -> None:
-        self.step.run(self.indices[place])
+        self.step.run(self.indices[place], self.extents[place])
 
     def prepare(self) -> None:
         network = copy.deepcopy(self.network)
