@@ -2,8 +2,9 @@
 
 A verdict must be of the code that stands beside it, and training everything again after every change of a kernel would
 take days. What is asked instead: that since the row was made nothing has changed but files of `models/`, or a user's
-own model, whose work is the same in every step of a training; and that the first epoch, all of its steps and the
-evaluation after it, gives the same scores to the bit. A run of one epoch is compared whole.
+own model, whose work is the same in every step of a training (and, for rows of a CPU, what runs on a GPU alone); and
+that the first epoch, all of its steps and the evaluation after it, gives the same scores to the bit. A run of one epoch
+is compared whole.
 
 What this cannot find: a change that shows only in numbers which the first epoch does not meet.
 """
@@ -21,6 +22,9 @@ from .errors import UsageError
 from .runs import Run
 from .store import FINISHED, Row, Workplace, untouched
 from .verifying import Verdict, Verification
+
+GPU_ALONE = registry.ROOT / "bench" / "engine" / "cuda.py"
+"""What no run on a CPU executes."""
 
 
 def renew(folder: Path, rows: Sequence[Row], display: sweep.Display, jobs: int | None = None) -> Verification:
@@ -74,13 +78,19 @@ def beginning(row: Row, folder: Path) -> Run:
         changed = provenance.changed_since(commit, run)
     except UsageError as error:
         raise Cannot(str(error)) from error
-    task, model = (Path(inspect.getfile(cls)).resolve() for cls in (run.task_class, run.model_class))
-    models = registry.ROOT / "models"
-    if beyond := [path.name for path in changed if models not in path.parents and (path != model or path == task)]:
+    if beyond := [path.name for path in changed if not _shown_by_an_epoch(path, run, row["device"])]:
         raise Cannot(f"more than models is not as in its commit: {', '.join(beyond)}; train it again")
     if run.training.epochs > 1 and run.training.test_lengths:
         raise Cannot("it was evaluated at other lengths in the end, which a first epoch does not show; train it again")
     return dataclasses.replace(run, training=dataclasses.replace(run.training, epochs=1))
+
+
+def _shown_by_an_epoch(path: Path, run: Run, device: str) -> bool:
+    """Whether a change of this file shows in a first epoch, if it shows at all."""
+    task, model = (Path(inspect.getfile(cls)).resolve() for cls in (run.task_class, run.model_class))
+    if device == "cpu" and path == GPU_ALONE:
+        return True
+    return registry.ROOT / "models" in path.parents or path == model != task
 
 
 def judged(here: Row, row: Row, run: Run) -> Verdict:

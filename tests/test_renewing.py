@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,18 @@ def test_a_first_epoch_says_nothing_of_a_change_elsewhere(folder: Path, monkeypa
     answer = renewed(with_body(folder, HARMLESS), "--json")
     assert (answer.code, [one["outcome"] for one in answer.json]) == (1, ["not verified"])
     assert answer.json[0]["reason"] == ("more than models is not as in its commit: settings.py; train it again")
+
+
+@pytest.mark.parametrize(("device", "allowed"), [("cpu", True), ("cuda", False)])
+def test_what_runs_on_a_gpu_alone_is_of_no_matter_to_rows_of_a_cpu(
+    device: str, allowed: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert renewing.GPU_ALONE.is_file()
+    monkeypatch.setattr(provenance, "changed_since", lambda commit, run: [renewing.GPU_ALONE])
+    monkeypatch.setattr(verifying, "trainable", run_of)  # which refuses a row of a GPU where there is none
+    row = signed(Workplace(folder).published.read()[0] | {"device": device})
+    with nullcontext() if allowed else pytest.raises(Cannot, match=r"not as in its commit: cuda\.py"):
+        assert renewing.beginning(row, folder).training.epochs == 1
 
 
 def test_uncommitted_sources_renew_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
