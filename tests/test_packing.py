@@ -56,6 +56,8 @@ class Stub:
 
     def begin(self, lane: Lane) -> Turns:
         self.log.append(f"begin {self.name}")
+        if self.fails == "library" and self.need > self.card.free():
+            raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
         try:
             self.card.take(self.need)
         except torch.OutOfMemoryError as error:
@@ -125,7 +127,7 @@ def test_a_smaller_run_goes_before_one_that_must_wait() -> None:
     assert events(log)[-2:] == ["begin a1", "end a1"]
 
 
-@pytest.mark.parametrize("how", [None, "captured"])
+@pytest.mark.parametrize("how", [None, "captured", "library"])
 def test_an_unknown_kind_that_does_not_fit_waits_and_is_tried_again(how: str | None) -> None:
     card, log = Card(), list[str]()
     Packing(card).run([Stub("a", card, log, 60), Stub("b", card, log, 60, fails=how)], never)

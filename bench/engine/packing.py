@@ -29,6 +29,8 @@ UNDER_WAY = 2
 """Turns of a lane that are launched and not done."""
 SAFETY = 0.9
 """The share of the free memory that is given away: a checkpoint and the best parameters need some too."""
+SHORTAGES = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "out of memory")
+"""What cuBLAS, cuDNN and the driver say where memory is short."""
 
 
 class Member(Protocol):
@@ -168,9 +170,13 @@ class Shelf:
 
 
 def _of_memory(error: BaseException | None) -> bool:
-    """Whether memory was short: a capture that fails for it says something else, and has the reason behind it."""
+    """Whether memory was short: a capture that fails for it says something else, and has the reason behind it.
+
+    Libraries beside torch's own allocator say so in words alone.
+    """
     while error is not None:
-        if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        said = str(error)
+        if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in said for words in SHORTAGES):
             return True
         error = error.__cause__ or error.__context__
     return False
