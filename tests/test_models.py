@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from seqbench.models import gru, heads, lstm, network, rnn, tcn
+from seqbench.models import _compiling, gru, heads, lstm, network, rnn, tcn
 from torch import nn
 
 CLASSES: dict[str, Any] = {"rnn": rnn.Model, "lstm": lstm.Model, "gru": gru.Model, "tcn": tcn.Model}
@@ -204,3 +204,46 @@ def test_network_reads_the_last_steps() -> None:
     assert last.shape == (5, 1, 4)
     torch.testing.assert_close(last, everything[:, -1:])
     assert head.macs_per_step == 12
+
+
+@pytest.mark.parametrize(
+    ("steps", "kernel", "dilation"), [(9, 3, 2), (16, 3, 4), (17, 2, 8), (8, 8, 1), (5, 1, 3), (7, 4, 2)]
+)
+def test_a_dilated_convolution_folded_is_the_same(steps: int, kernel: int, dilation: int) -> None:
+    """As a GPU has it; outputs and gradients in float64."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = (2, 3, steps), (4, 3, kernel), (4,)
+    given = [torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True) for shape in shapes]
+    folded, dilated = tcn.folded_convolution(*given, dilation), nn.functional.conv1d(*given, dilation=dilation)
+    assert folded.shape == dilated.shape
+    torch.testing.assert_close(folded, dilated, rtol=1e-12, atol=1e-12)
+    weights = torch.randn(dilated.shape, generator=generator, dtype=torch.float64)
+    gradients = [torch.autograd.grad((outputs * weights).sum(), given) for outputs in (folded, dilated)]
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_a_whole_network_folded_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole sequences, pieces that go on from a state, and short ones, which not all taps reach."""
+    torch.manual_seed(0)
+    model = tcn.Model(3, width=5, kernel=3, levels=4).double().eval()
+    inputs = torch.randn(2, 23, 3, dtype=torch.float64)
+
+    def features() -> list[torch.Tensor]:
+        with _compiling.plain(), torch.no_grad():
+            first, state = model(inputs[:, :9])
+            return [
+                model(inputs)[0],
+                first,
+                model(inputs[:, 9:], state)[0],
+                model(inputs[:, :2])[0],
+                model.read(inputs),
+            ]
+
+    expected, folded = features(), []
+    original = tcn.folded_convolution
+    monkeypatch.setattr(tcn, "folded_convolution", lambda *given: folded.append(given) or original(*given))
+    monkeypatch.setattr(tcn, "_folds", lambda inputs: True)
+    for ours, theirs in zip(features(), expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+    assert folded
