@@ -170,7 +170,7 @@ def source_hash(run: Run) -> str:
 
 def loop_hash() -> str:
     """The same of the loop alone and what it imports, on which every run rests; as the files are at this moment."""
-    return _digest((registry.ROOT / "bench" / "training.py",))
+    return _digest((_loop(),))
 
 
 def changed_since(commit: str, run: Run) -> list[Path]:
@@ -194,7 +194,11 @@ def _meaning_at(root: Path, commit: str, name: str) -> str | None:
 
 def _entrances(run: Run) -> set[Path]:
     """The files that a result begins in: all else that defines it is what these import."""
-    return _class_files(run) | {registry.ROOT / "bench" / "training.py"}
+    return _class_files(run) | {_loop()}
+
+
+def _loop() -> Path:
+    return registry.ROOT / "bench" / "training.py"
 
 
 def _class_files(run: Run) -> set[Path]:

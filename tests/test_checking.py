@@ -96,7 +96,7 @@ def test_nothing_is_written(folder: Path) -> None:
     for _ in range(2):
         there = [path for path in folder.parents[1].rglob("*") if "__pycache__" not in path.parts]
         found.append({path: path.stat().st_mtime_ns for path in there})
-        seqbench("verify", "--static", folder)
+        assert answered(folder) == (0, [])
     assert found[0] == found[1]
 
 

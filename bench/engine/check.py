@@ -70,11 +70,9 @@ def alone(run: Run, device: torch.device, captures: bool) -> Outcome:
     return outcome
 
 
-def difference(ours: Outcome, expected: Outcome, metric: str) -> float:
-    """The largest relative difference of two trainings' losses; infinite where not both went on to the end.
-
-    metric: the task's loss, as it is evaluated.
-    """
+def difference(run: Run, ours: Outcome, expected: Outcome) -> float:
+    """The largest relative difference of two trainings' losses; infinite where not both went on to the end."""
+    metric = run.make_task().metrics[0].name  # the loss, as it is evaluated
     mine, others = _losses(ours, metric), _losses(expected, metric)
     if len(mine) != len(others):  # one of them diverged
         return math.inf
@@ -112,11 +110,7 @@ def agree(device: torch.device) -> bool:
             except Exception as error:
                 good = _say(run, {}, error)
                 continue
-            metric = run.make_task().metrics[0].name
-            found = {
-                "again": difference(again, first, metric),
-                "captured": difference(captured[run.id], first, metric),
-            }
+            found = {"again": difference(run, again, first), "captured": difference(run, captured[run.id], first)}
             good = _say(run, found, remark=captured[run.id].uncaptured) and good
         fillers = [api.make_run(ADDING, MODELS[0], seed=seed, **SETTINGS) for seed in range(1, LANES + 1 - len(runs))]
         members = [_Member(run, device) for run in (*runs, *fillers)]
@@ -125,8 +119,7 @@ def agree(device: torch.device) -> bool:
             if member.outcome is None:
                 good = _say(member.run, {}, member.error)
             elif member.run.id in captured:
-                metric = member.run.make_task().metrics[0].name
-                found = {"packed": difference(member.outcome, captured[member.run.id], metric)}
+                found = {"packed": difference(member.run, member.outcome, captured[member.run.id])}
                 good = _say(member.run, found) and good
     return good
 
