@@ -4,13 +4,16 @@ All arrays are time-major, contiguous and of one floating type. Of a layer with 
 inputs (T, B, C); hidden (T+1, B, W) with the state before step t at t; cells the same for an LSTM, else not looked
 at; kept (T, B, S·W): what the backward pass needs of the gates, or (1, B, S·W) where there will be none.
 input_weight (C, P) and recurrent_weight (W, P) are transposed and padded with zeros to P columns, biases (P,) too.
+begun (T, B, P): sums with the inputs' product and its bias already in them, the sum of both biases where the cell adds
+them anyway (all but a GRU); or no steps, and the loop takes inputs, input_weight and biases itself.
 
 The backward loops go from the last step to the first. of_outputs (T, B, W): the gradient of the hidden states, or
 (0, 0, 0) for none. recurrent_weight (G·W, Q) is here as torch keeps it, padded to Q columns, and input_weight
 (G·W, J) likewise. to_hidden (B, Q), to_cells (B, W): the gradient that comes from what follows; at the end they hold
 what goes to what came before. of_inputs (T, B, J), or no steps where it is not wanted. Each slice of the batch adds
 the gradients of the weights at its own slot: of_input_weight (slots, C, P), of_recurrent_weight (slots, W, P),
-of_bias (slots, S·W padded).
+of_bias (slots, S·W padded). Or `left` (T, B, S·W padded) takes the gates' gradients, and the caller does all of this;
+else it has no steps.
 """
 
 from __future__ import annotations
@@ -18,68 +21,23 @@ from __future__ import annotations
 import numpy as np
 
 from ._activations import sigmoids, tanhs
+from ._cell_products import add_given, add_product, collect, room_ahead, room_behind, start, sums_of, to_before
 from ._compiling import kernel
-from ._products import multiply_add
-
-
-@kernel
-def _start(out, bias):
-    """Every row of out (rows, P) begins with the bias (P,)."""
-    for row in range(out.shape[0]):
-        for column in range(out.shape[1]):
-            out[row, column] = bias[column]
-
-
-@kernel
-def _add_product(sums, values, begin, weight, outputs):
-    """Adds to `outputs` columns of sums (rows, P) the product of values (…, K), from row `begin`, and weight (K, P)."""
-    (rows, columns), depth = sums.shape, weight.shape[0]
-    multiply_add(sums.reshape(-1), 0, columns, values.reshape(-1), begin * depth, depth, 1, 0,
-                 weight.reshape(-1), 0, columns, 1, depth, rows, outputs)  # fmt: skip
-
-
-@kernel
-def _room_ahead(rows, columns, like):
-    """Room (N, rows, P) for the sums of N steps that begin with the products of their inputs, see `_begin_ahead`."""
-    return np.zeros((max(1, 64 // rows), rows, columns), like.dtype)
-
-
-@kernel
-def _begin_ahead(ahead, inputs, t, first, weight, bias, outputs):
-    """Begins the sums ahead (N, rows, P) of steps t … t+N-1: the bias, and the product of inputs and weight (C, P).
-
-    What goes into a step from below does not wait for the step before; together their product has rows enough to
-    read the weight once for eight of them.
-    """
-    (steps, batch, channels), rows, columns = inputs.shape, ahead.shape[1], ahead.shape[2]
-    now = min(ahead.shape[0], steps - t)
-    sums = ahead[:now].reshape(now * rows, columns)
-    _start(sums, bias)
-    shown, begin = inputs.reshape(steps * batch, channels), t * batch
-    if rows < batch:  # a slice's rows of two steps do not follow each other
-        whole, begin = shown, 0
-        shown = np.empty((now * rows, channels), inputs.dtype)
-        for n in range(now):
-            for row in range(rows):
-                shown[n * rows + row] = whole[(t + n) * batch + first + row]
-    _add_product(sums, shown, begin, weight, outputs)
 
 
 @kernel
 def lstm_forward(
-    inputs, hidden, cells, kept, input_weight, recurrent_weight, input_bias, recurrent_bias, first, end, slot
-):
+    inputs, hidden, cells, kept, input_weight, recurrent_weight, input_bias, recurrent_bias, begun, first, end, slot,
+):  # fmt: skip
     """Fills hidden[1:], cells[1:] and kept (input gate, forget gate, candidate, output gate) of first … end-1."""
     steps, batch, _ = inputs.shape
-    width, columns, rows = hidden.shape[2], input_weight.shape[1], end - first
-    ahead = _room_ahead(rows, columns, inputs)
+    width, columns, rows = hidden.shape[2], recurrent_weight.shape[1], end - first
+    ahead = room_ahead(rows, columns, inputs)
     bias = input_bias + recurrent_bias
     keeps = 1 if kept.shape[0] == steps else 0
     for t in range(steps):
-        if t % ahead.shape[0] == 0:
-            _begin_ahead(ahead, inputs, t, first, input_weight, bias, 4 * width)
-        gates = ahead[t % ahead.shape[0]]
-        _add_product(gates, hidden, t * batch + first, recurrent_weight, 4 * width)
+        gates = sums_of(begun, ahead, inputs, t, first, input_weight, bias, 4 * width)
+        add_product(gates, hidden, t * batch + first, recurrent_weight, 4 * width)
         for row in range(rows):
             gate, before = gates[row], cells[t, first + row]
             cell, state = cells[t + 1, first + row], hidden[t + 1, first + row]
@@ -101,79 +59,21 @@ def lstm_forward(
 
 
 @kernel
-def _piece(rows):
-    """Steps whose gates' gradients are held before they go into those of the weights: their product wants depth."""
-    return max(1, 256 // rows)
-
-
-@kernel
-def _add_given(of_outputs, t, to_hidden, first, end):
-    """Adds the gradient of the hidden states of step t, where there is one, to that which comes from what follows."""
-    width = of_outputs.shape[2]
-    for row in range(first, end if of_outputs.shape[0] > 0 else first):
-        more, of_state = of_outputs[t, row], to_hidden[row]
-        for j in range(width):
-            of_state[j] += more[j]
-
-
-@kernel
-def _to_before(to_hidden, of_gates, part, recurrent_weight, first):
-    """Adds to to_hidden (B, Q) from row `first` what of_gates (rows, S·W padded), from column `part`, says of it."""
-    (rows, row_size), (depth, across) = of_gates.shape, recurrent_weight.shape
-    multiply_add(to_hidden.reshape(-1), first * across, across, of_gates.reshape(-1), part, row_size, 1, 0,
-                 recurrent_weight.reshape(-1), 0, across, 1, depth, rows, across)  # fmt: skip
-
-
-@kernel
-def _collect(
-    of_gates, inputs, hidden, input_weight, of_inputs, of_input_weight, of_recurrent_weight, of_bias,
-    input_part, recurrent_part, columns, start, first,
-):  # fmt: skip
-    """Adds what of_gates (N, rows, S·W padded) of steps start … start+N-1 says of inputs and weights.
-
-    Of its columns those of the input matrix begin at `input_part`, those of the recurrent one at `recurrent_part`.
-    """
-    steps, rows, row = of_gates.shape
-    batch, channels, width, across = inputs.shape[1], inputs.shape[2], hidden.shape[2], of_input_weight.shape[1]
-    of_all, x, h = of_gates.reshape(-1), inputs.reshape(-1), hidden.reshape(-1)
-    to_input, to_recurrent, begin = of_input_weight.reshape(-1), of_recurrent_weight.reshape(-1), start * batch + first
-    multiply_add(to_recurrent, 0, across, h, begin * width, 1, width, batch * width,
-                 of_all, recurrent_part, row, steps, rows, width, columns)  # fmt: skip
-    multiply_add(to_input, 0, across, x, begin * channels, 1, channels, batch * channels,
-                 of_all, input_part, row, steps, rows, channels, columns)  # fmt: skip
-    for n in range(steps):
-        for sequence in range(rows):
-            for column in range(row):
-                of_bias[column] += of_gates[n, sequence, column]
-    if of_inputs.shape[0] > 0:
-        weight, back = input_weight.reshape(-1), input_weight.shape[1]
-        below, begin = of_inputs.reshape(-1), begin * back
-        if rows < batch:  # a slice's rows of two steps do not follow each other
-            below, begin = np.zeros(steps * rows * back, of_inputs.dtype), 0
-        multiply_add(below, begin, back, of_all, input_part, row, 1, 0,
-                     weight, 0, back, 1, columns, steps * rows, channels)  # fmt: skip
-        if rows < batch:
-            for n in range(steps):
-                for sequence in range(rows):
-                    place = (n * rows + sequence) * back
-                    of_inputs[start + n, first + sequence] = below[place : place + back]
-
-
-@kernel
 def lstm_backward(
     of_outputs, inputs, hidden, cells, kept, input_weight, recurrent_weight, to_hidden, to_cells, of_inputs,
-    of_input_weight, of_recurrent_weight, of_bias, first, end, slot,
+    of_input_weight, of_recurrent_weight, of_bias, left, first, end, slot,
 ):  # fmt: skip
     """Gradients of input gate, forget gate, candidate and output gate, in this order."""
     steps, width, rows, row_size = inputs.shape[0], hidden.shape[2], end - first, of_bias.shape[1]
-    of_gates, held = np.zeros((_piece(rows), rows, row_size), hidden.dtype), 0
+    of_gates, held, leaves = room_behind(rows, row_size, hidden), 0, left.shape[0] > 0
     squashed, one = np.zeros(width, hidden.dtype), hidden.dtype.type(1)  # a plain 1 would make float64 of float32
     for t in range(steps - 1, -1, -1):
         held += 1
         now = of_gates.shape[0] - held  # the piece is filled from its end, so that its steps ascend
-        _add_given(of_outputs, t, to_hidden, first, end)
+        of_step = left[t, first:end] if leaves else of_gates[now]
+        add_given(of_outputs, t, to_hidden, first, end)
         for row in range(first, end):
-            upper, lower = of_gates[now, row - first], kept[t, row]
+            upper, lower = of_step[row - first], kept[t, row]
             write, keep = lower[:width], lower[width : 2 * width]
             candidate, show = lower[2 * width : 3 * width], lower[3 * width :]
             of_write, of_keep = upper[:width], upper[width : 2 * width]
@@ -193,29 +93,27 @@ def lstm_backward(
                 of_cell[j] *= keep[j]
             for j in range(of_state.size):
                 of_state[j] = 0
-        _to_before(to_hidden, of_gates[now], 0, recurrent_weight, first)
-        if held == of_gates.shape[0] or t == 0:
-            _collect(of_gates[now:], inputs, hidden, input_weight, of_inputs, of_input_weight[slot],
+        to_before(to_hidden, of_step, 0, recurrent_weight, first)
+        if not leaves and (held == of_gates.shape[0] or t == 0):
+            collect(of_gates[now:], inputs, hidden, input_weight, of_inputs, of_input_weight[slot],
                      of_recurrent_weight[slot], of_bias[slot], 0, 0, 4 * width, t, first)  # fmt: skip
             held = 0
 
 
 @kernel
 def gru_forward(
-    inputs, hidden, cells, kept, input_weight, recurrent_weight, input_bias, recurrent_bias, first, end, slot
-):
+    inputs, hidden, cells, kept, input_weight, recurrent_weight, input_bias, recurrent_bias, begun, first, end, slot,
+):  # fmt: skip
     """Fills hidden[1:] and kept (reset gate, update gate, candidate, and what the reset gate was multiplied with)."""
     steps, batch, _ = inputs.shape
-    width, columns, rows = hidden.shape[2], input_weight.shape[1], end - first
-    ahead, recurrent = _room_ahead(rows, columns, inputs), np.zeros((rows, columns), inputs.dtype)
+    width, columns, rows = hidden.shape[2], recurrent_weight.shape[1], end - first
+    ahead, recurrent = room_ahead(rows, columns, inputs), np.zeros((rows, columns), inputs.dtype)
     one = hidden.dtype.type(1)  # a plain 1 would make float64 of float32
     keeps = 1 if kept.shape[0] == steps else 0
     for t in range(steps):
-        if t % ahead.shape[0] == 0:
-            _begin_ahead(ahead, inputs, t, first, input_weight, input_bias, 3 * width)
-        gates = ahead[t % ahead.shape[0]]
-        _start(recurrent, recurrent_bias)
-        _add_product(recurrent, hidden, t * batch + first, recurrent_weight, 3 * width)
+        gates = sums_of(begun, ahead, inputs, t, first, input_weight, input_bias, 3 * width)
+        start(recurrent, recurrent_bias)
+        add_product(recurrent, hidden, t * batch + first, recurrent_weight, 3 * width)
         for row in range(rows):
             gate, before, state = gates[row], hidden[t, first + row], hidden[t + 1, first + row]
             more = recurrent[row, : 2 * width]
@@ -241,18 +139,19 @@ def gru_forward(
 @kernel
 def gru_backward(
     of_outputs, inputs, hidden, cells, kept, input_weight, recurrent_weight, to_hidden, to_cells, of_inputs,
-    of_input_weight, of_recurrent_weight, of_bias, first, end, slot,
+    of_input_weight, of_recurrent_weight, of_bias, left, first, end, slot,
 ):  # fmt: skip
     """Gradients of candidate, reset gate, update gate, and of what the reset gate is multiplied with, in this order."""
     steps, width, rows, row_size = inputs.shape[0], hidden.shape[2], end - first, of_bias.shape[1]
-    of_gates, held = np.zeros((_piece(rows), rows, row_size), hidden.dtype), 0
+    of_gates, held, leaves = room_behind(rows, row_size, hidden), 0, left.shape[0] > 0
     one = hidden.dtype.type(1)
     for t in range(steps - 1, -1, -1):
         held += 1
         now = of_gates.shape[0] - held  # the piece is filled from its end, so that its steps ascend
-        _add_given(of_outputs, t, to_hidden, first, end)
+        of_step = left[t, first:end] if leaves else of_gates[now]
+        add_given(of_outputs, t, to_hidden, first, end)
         for row in range(first, end):
-            upper, lower = of_gates[now, row - first], kept[t, row]
+            upper, lower = of_step[row - first], kept[t, row]
             reset, update = lower[:width], lower[width : 2 * width]
             candidate, past = lower[2 * width : 3 * width], lower[3 * width :]
             of_candidate, of_reset = upper[:width], upper[width : 2 * width]
@@ -266,28 +165,26 @@ def gru_backward(
                 of_reset[j] = of_candidate[j] * past[j] * reset[j] * (one - reset[j])
             for j in range(width):
                 of_state[j] *= update[j]
-        _to_before(to_hidden, of_gates[now], width, recurrent_weight, first)
-        if held == of_gates.shape[0] or t == 0:
-            _collect(of_gates[now:], inputs, hidden, input_weight, of_inputs, of_input_weight[slot],
+        to_before(to_hidden, of_step, width, recurrent_weight, first)
+        if not leaves and (held == of_gates.shape[0] or t == 0):
+            collect(of_gates[now:], inputs, hidden, input_weight, of_inputs, of_input_weight[slot],
                      of_recurrent_weight[slot], of_bias[slot], 0, width, 3 * width, t, first)  # fmt: skip
             held = 0
 
 
 @kernel
 def rnn_forward(
-    inputs, hidden, cells, kept, input_weight, recurrent_weight, input_bias, recurrent_bias, first, end, slot
-):
+    inputs, hidden, cells, kept, input_weight, recurrent_weight, input_bias, recurrent_bias, begun, first, end, slot,
+):  # fmt: skip
     """Fills hidden[1:] of a network with tanh; of one with relu where `cells` has no steps."""
     steps, batch, _ = inputs.shape
-    width, columns, rows = hidden.shape[2], input_weight.shape[1], end - first
-    ahead = _room_ahead(rows, columns, inputs)
+    width, columns, rows = hidden.shape[2], recurrent_weight.shape[1], end - first
+    ahead = room_ahead(rows, columns, inputs)
     bias, zero = input_bias + recurrent_bias, hidden.dtype.type(0)
     relu = cells.shape[0] == 0
     for t in range(steps):
-        if t % ahead.shape[0] == 0:
-            _begin_ahead(ahead, inputs, t, first, input_weight, bias, width)
-        sums = ahead[t % ahead.shape[0]]
-        _add_product(sums, hidden, t * batch + first, recurrent_weight, width)
+        sums = sums_of(begun, ahead, inputs, t, first, input_weight, bias, width)
+        add_product(sums, hidden, t * batch + first, recurrent_weight, width)
         for row in range(rows):
             total, state = sums[row], hidden[t + 1, first + row]
             if relu:
@@ -302,26 +199,27 @@ def rnn_forward(
 @kernel
 def rnn_backward(
     of_outputs, inputs, hidden, cells, kept, input_weight, recurrent_weight, to_hidden, to_cells, of_inputs,
-    of_input_weight, of_recurrent_weight, of_bias, first, end, slot,
+    of_input_weight, of_recurrent_weight, of_bias, left, first, end, slot,
 ):  # fmt: skip
     """Gradients of what goes into tanh, or into relu where `cells` has no steps."""
     steps, width, rows, row_size = inputs.shape[0], hidden.shape[2], end - first, of_bias.shape[1]
-    of_gates, held = np.zeros((_piece(rows), rows, row_size), hidden.dtype), 0
+    of_gates, held, leaves = room_behind(rows, row_size, hidden), 0, left.shape[0] > 0
     one, zero = hidden.dtype.type(1), hidden.dtype.type(0)
     relu = cells.shape[0] == 0
     for t in range(steps - 1, -1, -1):
         held += 1
         now = of_gates.shape[0] - held  # the piece is filled from its end, so that its steps ascend
-        _add_given(of_outputs, t, to_hidden, first, end)
+        of_step = left[t, first:end] if leaves else of_gates[now]
+        add_given(of_outputs, t, to_hidden, first, end)
         for row in range(first, end):
-            upper, state, of_state = of_gates[now, row - first], hidden[t + 1, row], to_hidden[row]
+            upper, state, of_state = of_step[row - first], hidden[t + 1, row], to_hidden[row]
             for j in range(width):
                 slope = (one if state[j] > zero else zero) if relu else one - state[j] * state[j]
                 upper[j] = of_state[j] * slope
             for j in range(of_state.size):
                 of_state[j] = zero
-        _to_before(to_hidden, of_gates[now], 0, recurrent_weight, first)
-        if held == of_gates.shape[0] or t == 0:
-            _collect(of_gates[now:], inputs, hidden, input_weight, of_inputs, of_input_weight[slot],
+        to_before(to_hidden, of_step, 0, recurrent_weight, first)
+        if not leaves and (held == of_gates.shape[0] or t == 0):
+            collect(of_gates[now:], inputs, hidden, input_weight, of_inputs, of_input_weight[slot],
                      of_recurrent_weight[slot], of_bias[slot], 0, 0, 1 * width, t, first)  # fmt: skip
             held = 0

@@ -104,16 +104,24 @@ class _Block(torch.autograd.Function):
 
 
 def _rows(weight: Tensor) -> Tensor:  # (O, C, k) -> (k·C, P)
-    return _padded(weight.permute(2, 1, 0).flatten(0, 1))
+    outputs, channels, taps = weight.shape
+    rows = weight.new_zeros((taps, channels, padded(outputs)))
+    rows[..., :outputs] = weight.permute(2, 1, 0)
+    return rows.flatten(0, 1)
 
 
 def _reversed(weight: Tensor) -> Tensor:  # (O, C, k) -> (k·O, J), the last tap first
-    return _padded(weight.flip(2).permute(2, 0, 1).flatten(0, 1))
+    outputs, channels, taps = weight.shape
+    rows = weight.new_zeros((taps, outputs, padded(channels)))
+    for tap in range(taps):  # `flip` would be a copy of its own, and a slow one
+        rows[taps - 1 - tap, :, :channels] = weight[:, :, tap]
+    return rows.flatten(0, 1)
 
 
-def _kernel(rows: Tensor, like: Tensor) -> Tensor:  # (slots, k·C, P) -> (O, C, k)
+def _kernel(slots: Tensor, like: Tensor) -> Tensor:  # (slots, k·C, P) -> (O, C, k)
     outputs, channels, taps = like.shape
-    return rows.sum(0)[:, :outputs].unflatten(0, (taps, channels)).permute(2, 1, 0).contiguous()
+    rows = slots[0] if len(slots) == 1 else slots.sum(0)
+    return rows[:, :outputs].unflatten(0, (taps, channels)).permute(2, 1, 0).contiguous()
 
 
 def _padded(weight: Tensor) -> Tensor:  # (…, N) -> (…, padded N)

@@ -1,6 +1,8 @@
 """A recurrent layer as one operation with its own gradient: faster on a CPU than torch's kernels, and equal to them.
 
-The loops over time run in `_cells`, on slices of the batch side by side.
+The loops over time run in `_cells`, on slices of the batch side by side. What a layer multiplies with a wide matrix
+and does not have to wait for, the inputs before the loop and the gradients of weights and inputs after it, are products
+of torch over a piece of the sequence: a library that lays wide matrices out anew is faster at these than our kernel.
 """
 
 from __future__ import annotations
@@ -18,13 +20,17 @@ from torch.nn import functional as F
 from . import _cells, _slices
 from ._products import padded
 
+Tensors = tuple[Tensor, ...]
+
 
 @dataclass(frozen=True)
 class Cell:
     """What tells one kind of layer from another: G gates, and what a step keeps for the backward pass, in vectors (W,).
 
-    order: where the gradients of the input matrix's blocks of rows (W, C) stand among the gates' gradients.
-    cells: whether it has a second memory. marked: `cells` has no steps (see the kernels).
+    order: where the gradients of the input matrix's blocks of rows (W, C) stand among the gates' gradients; those of
+    the recurrent matrix are the last G.
+    cells: whether it has a second memory. apart: whether the recurrent product, with its bias, is needed by itself.
+    marked: `cells` has no steps (see the kernels).
     """
 
     forward: Callable[..., None]
@@ -33,11 +39,17 @@ class Cell:
     kept: int
     order: tuple[int, ...]
     cells: bool = False
+    apart: bool = False
     marked: bool = False
 
 
+WIDE = 1 << 18
+"""Numbers of a recurrent matrix (G·W, W) from which a layer is wide: LSTM at W = 256, GRU at 296, RNN at 512."""
+_PIECE = 4096
+"""Rows, B in each step, of the products over a piece of a sequence: deep enough for a library's full speed."""
+
 LSTM = Cell(_cells.lstm_forward, _cells.lstm_backward, gates=4, kept=4, order=(0, 1, 2, 3), cells=True)
-GRU = Cell(_cells.gru_forward, _cells.gru_backward, gates=3, kept=4, order=(1, 2, 0))
+GRU = Cell(_cells.gru_forward, _cells.gru_backward, gates=3, kept=4, order=(1, 2, 0), apart=True)
 RNN_TANH = Cell(_cells.rnn_forward, _cells.rnn_backward, gates=1, kept=1, order=(0,))
 RNN_RELU = Cell(_cells.rnn_forward, _cells.rnn_backward, gates=1, kept=1, order=(0,), marked=True)
 
@@ -74,10 +86,13 @@ class _Recurrence(torch.autograd.Function):
         states = _from(hidden, steps)
         cells = _from(memory, steps) if memory is not None else inputs.new_empty((0 if cell.marked else 1, 0, 0))
         kept = inputs.new_empty((steps if keeps and cell.kept > 1 else 0, batch, cell.kept * width))
-        weights = _transposed(input_weight), _transposed(recurrent_weight)
-        biases = _padded(input_bias), _padded(recurrent_bias)
-        arrays = [part.numpy() for part in (inputs, states, cells, kept, *weights, *biases)]
-        _slices.run(partial(cell.forward, *arrays), _slices.slices(batch))
+        taken = inputs, states, cells, kept
+        if recurrent_weight.numel() >= WIDE:
+            _forward_wide(cell, taken, input_weight, recurrent_weight, input_bias, recurrent_bias)
+        else:
+            weights = _transposed(input_weight), _transposed(recurrent_weight)
+            biases = _padded(input_bias), _padded(recurrent_bias)
+            _over_slices(batch, cell.forward, *taken, *weights, *biases, inputs.new_empty((0, 0, 0)))
         ctx.cell = cell
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(inputs, states, cells, kept, input_weight, recurrent_weight)
@@ -91,8 +106,7 @@ class _Recurrence(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         cell: Cell = ctx.cell
         inputs, states, cells, kept, input_weight, recurrent_weight = ctx.saved_tensors
-        (steps, batch, channels), width = inputs.shape, states.shape[2]
-        parts = _slices.slices(batch)
+        (_, batch, _), width = inputs.shape, states.shape[2]
         of_outputs = inputs.new_empty((0, 0, 0)) if of_outputs is None else of_outputs.contiguous()
         to_hidden = inputs.new_zeros((batch, padded(width)))
         if of_hidden is not None:
@@ -100,38 +114,126 @@ class _Recurrence(torch.autograd.Function):
         to_cells = inputs.new_zeros((batch, width))
         if of_memory is not None:
             to_cells += of_memory
-        wanted = ctx.needs_input_grad[2]
-        of_inputs = inputs.new_zeros((steps if wanted else 0, batch, padded(channels)))
-        columns = padded(cell.gates * width)
-        of_input_weight = inputs.new_zeros((len(parts), channels, columns))
-        of_recurrent_weight = inputs.new_zeros((len(parts), width, columns))
-        of_bias = inputs.new_zeros((len(parts), padded(cell.kept * width)))
-        given = [
-            of_outputs,
-            inputs,
-            states,
-            cells,
-            kept,
-            _padded(_arranged(cell, input_weight)),
-            _padded(recurrent_weight),
-        ]
-        taken = to_hidden, to_cells, of_inputs, of_input_weight, of_recurrent_weight, of_bias
-        _slices.run(partial(cell.backward, *(part.numpy() for part in (*given, *taken))), parts)
-        given.clear()  # matrices of a wide layer: what is held here adds to the most that a step holds
+        backward = _backward_wide if recurrent_weight.numel() >= WIDE else _backward_narrow
+        of_inputs, of_input, of_recurrent, of_biases = backward(
+            cell,
+            (of_outputs, inputs, states, cells, kept),
+            (_arranged(cell, input_weight), recurrent_weight),
+            (to_hidden, to_cells),
+            ctx.needs_input_grad[2],
+        )
         rows = [slice(place * width, (place + 1) * width) for place in cell.order]
-        of_input, of_input_bias = _total(of_input_weight), _total(of_bias)
-        of_recurrent_bias = of_input_bias[(cell.kept - cell.gates) * width : cell.kept * width].clone()
         return (
             None,
             None,
-            of_inputs[..., :channels] if wanted else None,
+            of_inputs,
             to_hidden[:, :width].contiguous(),
             to_cells if cell.cells else None,
-            torch.cat([of_input[:, part].t() for part in rows]),
-            _total(of_recurrent_weight)[:, : cell.gates * width].t().contiguous(),
-            torch.cat([of_input_bias[part] for part in rows]),
-            of_recurrent_bias,
+            torch.cat([of_input[part] for part in rows]),
+            of_recurrent,
+            torch.cat([of_biases[part] for part in rows]),
+            of_biases[(cell.kept - cell.gates) * width : cell.kept * width].clone(),
         )
+
+
+def _backward_narrow(
+    cell: Cell, given: Tensors, weights: Tensors, memories: Tensors, wanted: bool
+) -> tuple[Tensor | None, Tensor, Tensor, Tensor]:
+    """Gradients of inputs (T, B, C), where wanted, of both matrices and of the gates' biases (S·W padded,).
+
+    given: what the loops read, see `_cells`. weights: input matrix (G·W, C), arranged as the gates' gradients are, and
+    recurrent matrix (G·W, W). memories: to_hidden (B, W padded) and to_cells (B, W), in which the loop leaves what goes
+    to before the sequence. The gradient of the input matrix is arranged like it.
+    """
+    inputs, (input_weight, recurrent_weight) = given[1], weights
+    (steps, batch, channels), (rows, width) = inputs.shape, recurrent_weight.shape
+    slots, columns = len(_slices.slices(batch)), padded(rows)
+    of_inputs = inputs.new_zeros((steps if wanted else 0, batch, padded(channels)))
+    of_input, of_recurrent = inputs.new_zeros((slots, channels, columns)), inputs.new_zeros((slots, width, columns))
+    of_biases = inputs.new_zeros((slots, padded(cell.kept * width)))
+    taken = *memories, of_inputs, of_input, of_recurrent, of_biases, inputs.new_empty((0, 0, 0))
+    _over_slices(batch, cell.backward, *given, _padded(input_weight), _padded(recurrent_weight), *taken)
+    return (
+        of_inputs[..., :channels] if wanted else None,
+        _total(of_input)[:, :rows].t(),
+        _total(of_recurrent)[:, :rows].t().contiguous(),
+        _total(of_biases),
+    )
+
+
+def _forward_wide(
+    cell: Cell,
+    taken: Tensors,
+    input_weight: Tensor,
+    recurrent_weight: Tensor,
+    input_bias: Tensor,
+    recurrent_bias: Tensor,
+) -> None:
+    """The loop forwards over one piece of the sequence after the other: fills what is taken, see `_cells`."""
+    inputs = taken[0]
+    (steps, batch, channels), nothing = inputs.shape, inputs.new_empty((0, 0))
+    across, upward, more = _transposed(_padded(input_weight)), _transposed(recurrent_weight), _padded(recurrent_bias)
+    bias = _padded(input_bias) if cell.apart else _padded(input_bias) + more
+    room = inputs.new_empty((min(steps, _steps_of_a_piece(batch)), batch, across.shape[1]))
+    for first, end in _pieces(steps, batch):
+        begun = room[: end - first]
+        below = _padded(inputs[first:end].view(-1, channels))
+        torch.addmm(bias, below, across, out=begun.view(-1, across.shape[1]))
+        _over_slices(batch, cell.forward, *_piece(cell, taken, first, end), nothing, upward, bias, more, begun)
+
+
+def _backward_wide(
+    cell: Cell, given: Tensors, weights: Tensors, memories: Tensors, wanted: bool
+) -> tuple[Tensor | None, Tensor, Tensor, Tensor]:
+    """As `_backward_narrow`, over one piece of the sequence after the other, the last first."""
+    inputs, states, (input_weight, recurrent_weight) = given[1], given[2], weights
+    (steps, batch, channels), (rows, width) = inputs.shape, recurrent_weight.shape
+    input_weight, downward = _padded(input_weight), _padded(recurrent_weight)
+    of_inputs = inputs.new_empty((steps if wanted else 0, batch, padded(channels)))
+    of_input, of_recurrent = torch.zeros_like(input_weight), torch.zeros_like(downward)
+    of_biases = inputs.new_zeros(padded(cell.kept * width))
+    room = inputs.new_zeros((min(steps, _steps_of_a_piece(batch)), batch, len(of_biases)))
+    nothing, none = inputs.new_empty((0, 0)), inputs.new_empty((0, 0, 0))
+    unused = none, none, none, inputs.new_empty((0, len(of_biases)))
+    for first, end in reversed(_pieces(steps, batch)):
+        left, read = room[: end - first], _piece(cell, given, first, end)
+        _over_slices(batch, cell.backward, *read, nothing, downward, *memories, *unused, left)
+        of_gates = left.view(-1, len(of_biases))
+        to_input, to_recurrent = of_gates[:, :rows], of_gates[:, cell.kept * width - rows : cell.kept * width]
+        of_input.addmm_(to_input.t(), _padded(inputs[first:end].view(-1, channels)))
+        of_recurrent.addmm_(to_recurrent.t(), _padded(states[first:end].view(-1, width)))
+        of_biases += of_gates.sum(0)
+        if wanted:
+            torch.mm(to_input, input_weight, out=of_inputs[first:end].view(-1, padded(channels)))
+    return (
+        of_inputs[..., :channels] if wanted else None,
+        of_input[:, :channels],
+        of_recurrent[:, :width].contiguous(),
+        of_biases,
+    )
+
+
+def _steps_of_a_piece(batch: int) -> int:
+    return max(1, _PIECE // batch)
+
+
+def _pieces(steps: int, batch: int) -> list[tuple[int, int]]:
+    """First step, and the one after the last, of the pieces of a sequence."""
+    size = _steps_of_a_piece(batch)
+    return [(first, min(first + size, steps)) for first in range(0, steps, size)]
+
+
+def _piece(cell: Cell, read: Tensors, first: int, end: int) -> list[Tensor]:
+    """What a loop reads of steps first … end-1; states and cells also before the first."""
+    *of_outputs, inputs, states, cells, kept = read
+    memory = cells[first : end + 1] if cell.cells else cells
+    parts = [part[first:end] for part in (*of_outputs, inputs)]
+    return [*parts, states[first : end + 1], memory, kept[first:end]]
+
+
+def _over_slices(batch: int, kernel: Callable[..., None], *given: Tensor) -> None:
+    """Calls a kernel of `_cells` with these arrays, on slices of the batch side by side."""
+    _slices.run(partial(kernel, *(part.numpy() for part in given)), _slices.slices(batch))
 
 
 def _arranged(cell: Cell, weight: Tensor) -> Tensor:  # (G·W, C)

@@ -20,8 +20,11 @@ from ._options import at_least, one_of, probability
 from ._recurrences import LSTM, Cell, recurrence
 
 WIDE = 1 << 19
-"""Numbers of an LSTM's recurrent matrix (W = 362) beyond which torch's kernel is faster: ours reads the matrix for
-every slice of the batch, which costs once it no longer fits in a core's cache (measured at W = 480, 700 and 865)."""
+"""Numbers of an LSTM's recurrent matrix (W = 362) beyond which torch's kernel, which packs it, is a tenth faster
+than ours (measured at W = 411, 460, 480, 600 and 865)."""
+SMALL = 1 << 21
+"""Numbers of its hidden states (B, T, W) up to which it is taken: it keeps more for the backward pass, and of large
+blocks holes are left between those that are in use (32 sequences of 400 steps, W = 411: twice as much memory)."""
 
 Weights = list[Tensor]
 """Of one layer with G gates: input (G·W, C), recurrent (G·W, W), and their two biases (G·W,)."""
@@ -137,8 +140,8 @@ def layer(
     `kernel` is torch's own (`torch.lstm`, `torch.gru`, …), `cell` ours, which computes the same; memory is None for
     all but an LSTM.
     """
-    wide = cell is LSTM and weights[1].numel() > WIDE
-    if fast(inputs, hidden, memory, *weights) and not wide:
+    by_torch = cell is LSTM and weights[1].numel() > WIDE and inputs.shape[1] * hidden.numel() <= SMALL
+    if fast(inputs, hidden, memory, *weights) and not by_torch:
         return recurrence(cell, inputs, hidden, memory, weights)
     before = hidden[None] if memory is None else (hidden[None], memory[None])
     # The kernels' `train` flag keeps what a backward pass needs. Ours does not depend on the mode: gradients are

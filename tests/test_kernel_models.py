@@ -91,6 +91,19 @@ def test_wide_layers_are_torchs_and_compute_the_same(
         assert_near(one, other, times=10)
 
 
+def test_of_long_sequences_a_wide_lstm_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's keeps twice as much: it is taken for as many hidden states as SMALL says, and not for one more."""
+    monkeypatch.setattr(_recurrent, "WIDE", 0)
+    monkeypatch.setattr(_recurrent, "SMALL", 2 * 9 * 8)
+    taken: list[int] = []
+    kernels = _recurrent.recurrence
+    monkeypatch.setattr(_recurrent, "recurrence", lambda *given: taken.append(1) or kernels(*given))  # type: ignore[func-returns-value]
+    made = lstm.Model(3, width=8)
+    for steps, expected in ((9, 0), (10, 1)):
+        made.read(torch.randn(2, steps, 3))
+        assert len(taken) == expected
+
+
 def test_outputs_do_not_depend_on_the_number_of_threads() -> None:
     before, seen = torch.get_num_threads(), []
     models = [make(2, width=12) for make in MODELS.values()]

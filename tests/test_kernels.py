@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from seqbench.models import _slices
+from seqbench.models import _recurrences, _slices
 from seqbench.models._activations import sigmoids, tanhs
 from seqbench.models._compiling import fast, plain
 from seqbench.models._dilated import dilated_block
@@ -29,6 +29,13 @@ def seeded() -> Iterator[None]:
     with torch.random.fork_rng():
         torch.manual_seed(1803)
         yield
+
+
+@pytest.fixture(params=["narrow", "wide"])
+def width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recurrent layers by the kernels alone, or as wide ones, in pieces of a few steps."""
+    monkeypatch.setattr(_recurrences, "WIDE", 0 if request.param == "wide" else math.inf)
+    monkeypatch.setattr(_recurrences, "_PIECE", 64)
 
 
 @pytest.fixture(params=[1, 2])
@@ -121,6 +128,7 @@ def with_gradients(outputs: list[Tensor], given: list[Any]) -> list[Tensor]:
     return [*outputs, *torch.autograd.grad(total, wanted)]  # type: ignore[arg-type]
 
 
+@pytest.mark.usefixtures("width")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", CELLS)
@@ -133,6 +141,7 @@ def test_a_recurrent_layer_equals_torchs(name: str, shape: Any, dtype: torch.dty
         assert_near(one, other, times=10)
 
 
+@pytest.mark.usefixtures("width")
 @pytest.mark.parametrize("name", CELLS)
 def test_a_layer_gives_the_same_without_gradients_and_from_a_part_of_what_it_gives(name: str) -> None:
     cell, (inputs, hidden, memory, *weights) = layer(name, (11, 40, 2, 19), torch.float32)
@@ -144,6 +153,7 @@ def test_a_layer_gives_the_same_without_gradients_and_from_a_part_of_what_it_giv
     assert_near(from_last, from_outputs)
 
 
+@pytest.mark.usefixtures("width")
 @pytest.mark.parametrize("name", CELLS)
 def test_gradients_of_a_layer_by_finite_differences(name: str) -> None:
     cell, given = layer(name, (2, 4, 2, 3), torch.float64)
