@@ -12,8 +12,8 @@ from ._products import multiply_add
 
 
 @kernel
-def start(out, bias):
-    """Every row of out (rows, P) begins with the bias (P,)."""
+def fill_rows(out, bias):
+    """Every row of out (rows, P) becomes the bias (P,)."""
     for row in range(out.shape[0]):
         for column in range(out.shape[1]):
             out[row, column] = bias[column]
@@ -28,9 +28,12 @@ def add_product(sums, values, begin, weight, outputs):
 
 
 @kernel
-def room_ahead(rows, columns, like):
-    """Room (N, rows, P) for the sums of N steps that begin with the products of their inputs, see `_begin_ahead`."""
-    return np.zeros((max(1, 64 // rows), rows, columns), like.dtype)
+def room_ahead(rows, columns, like, begun):
+    """Room (N, rows, P) for the sums of N steps that begin with the products of their inputs, see `_begin_ahead`.
+
+    No room where all of them have begun.
+    """
+    return np.zeros((max(1, 64 // rows) if begun.shape[0] == 0 else 0, rows, columns), like.dtype)
 
 
 @kernel
@@ -43,7 +46,7 @@ def _begin_ahead(ahead, inputs, t, first, weight, bias, outputs):
     (steps, batch, channels), rows, columns = inputs.shape, ahead.shape[1], ahead.shape[2]
     now = min(ahead.shape[0], steps - t)
     sums = ahead[:now].reshape(now * rows, columns)
-    start(sums, bias)
+    fill_rows(sums, bias)
     shown, begin = inputs.reshape(steps * batch, channels), t * batch
     if rows < batch:  # a slice's rows of two steps do not follow each other
         whole, begin = shown, 0
@@ -55,10 +58,10 @@ def _begin_ahead(ahead, inputs, t, first, weight, bias, outputs):
 
 
 @kernel
-def sums_of(begun, ahead, inputs, t, first, weight, bias, outputs):
-    """The sums (rows, P) of step t with bias and inputs in them: what has begun, else of the room ahead, see there."""
+def sums_of(begun, ahead, inputs, t, first, end, weight, bias, outputs):
+    """The sums (rows, P) of step t with bias and inputs' product: of `begun`, else of `ahead`, begun every N steps."""
     if begun.shape[0] > 0:
-        return begun[t, first : first + ahead.shape[1]]
+        return begun[t, first:end]
     n = t % ahead.shape[0]
     if n == 0:
         _begin_ahead(ahead, inputs, t, first, weight, bias, outputs)
@@ -66,9 +69,12 @@ def sums_of(begun, ahead, inputs, t, first, weight, bias, outputs):
 
 
 @kernel
-def room_behind(rows, columns, like):
-    """Room (N, rows, columns) for the gates' gradients of N steps: the products that collect them want depth."""
-    return np.zeros((max(1, 256 // rows), rows, columns), like.dtype)
+def room_behind(rows, columns, like, left):
+    """Room (N, rows, columns) for the gates' gradients of N steps: the products that collect them want depth.
+
+    No room where they are left for the caller.
+    """
+    return np.zeros((max(1, 256 // rows) if left.shape[0] == 0 else 0, rows, columns), like.dtype)
 
 
 @kernel

@@ -2,18 +2,18 @@
 
 All arrays are time-major, contiguous and of one floating type. Of a layer with G gates, B sequences, T steps:
 inputs (T, B, C); hidden (T+1, B, W) with the state before step t at t; cells the same for an LSTM, else not looked
-at; kept (T, B, S·W): what the backward pass needs of the gates, or (1, B, S·W) where there will be none.
+at; kept (T, B, S·W): what the backward pass needs of the gates, or no steps where there will be none.
 input_weight (C, P) and recurrent_weight (W, P) are transposed and padded with zeros to P columns, biases (P,) too.
-begun (T, B, P): sums with the inputs' product and its bias already in them, the sum of both biases where the cell adds
-them anyway (all but a GRU); or no steps, and the loop takes inputs, input_weight and biases itself.
+begun (T, B, P): sums in which the bias and the inputs' product are already, both biases but for a GRU; inputs, their
+matrix and bias are then not looked at. Or no steps, and the loop begins them itself.
 
 The backward loops go from the last step to the first. of_outputs (T, B, W): the gradient of the hidden states, or
 (0, 0, 0) for none. recurrent_weight (G·W, Q) is here as torch keeps it, padded to Q columns, and input_weight
 (G·W, J) likewise. to_hidden (B, Q), to_cells (B, W): the gradient that comes from what follows; at the end they hold
 what goes to what came before. of_inputs (T, B, J), or no steps where it is not wanted. Each slice of the batch adds
 the gradients of the weights at its own slot: of_input_weight (slots, C, P), of_recurrent_weight (slots, W, P),
-of_bias (slots, S·W padded). Or `left` (T, B, S·W padded) takes the gates' gradients, and the caller does all of this;
-else it has no steps.
+of_bias (slots, S·W padded). Or `left` (T, B, S·W padded) takes the gates' gradients, and the caller makes those of
+inputs, weights and biases of them; input_weight is then not looked at. Else it has no steps.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from __future__ import annotations
 import numpy as np
 
 from ._activations import sigmoids, tanhs
-from ._cell_products import add_given, add_product, collect, room_ahead, room_behind, start, sums_of, to_before
+from ._cell_products import add_given, add_product, collect, fill_rows, room_ahead, room_behind, sums_of, to_before
 from ._compiling import kernel
 
 
@@ -32,11 +32,11 @@ def lstm_forward(
     """Fills hidden[1:], cells[1:] and kept (input gate, forget gate, candidate, output gate) of first … end-1."""
     steps, batch, _ = inputs.shape
     width, columns, rows = hidden.shape[2], recurrent_weight.shape[1], end - first
-    ahead = room_ahead(rows, columns, inputs)
+    ahead = room_ahead(rows, columns, inputs, begun)
     bias = input_bias + recurrent_bias
     keeps = 1 if kept.shape[0] == steps else 0
     for t in range(steps):
-        gates = sums_of(begun, ahead, inputs, t, first, input_weight, bias, 4 * width)
+        gates = sums_of(begun, ahead, inputs, t, first, end, input_weight, bias, 4 * width)
         add_product(gates, hidden, t * batch + first, recurrent_weight, 4 * width)
         for row in range(rows):
             gate, before = gates[row], cells[t, first + row]
@@ -64,8 +64,8 @@ def lstm_backward(
     of_input_weight, of_recurrent_weight, of_bias, left, first, end, slot,
 ):  # fmt: skip
     """Gradients of input gate, forget gate, candidate and output gate, in this order."""
-    steps, width, rows, row_size = inputs.shape[0], hidden.shape[2], end - first, of_bias.shape[1]
-    of_gates, held, leaves = room_behind(rows, row_size, hidden), 0, left.shape[0] > 0
+    steps, width, rows, row_size = inputs.shape[0], hidden.shape[2], end - first, left.shape[2]
+    of_gates, held, leaves = room_behind(rows, row_size, hidden, left), 0, left.shape[0] > 0
     squashed, one = np.zeros(width, hidden.dtype), hidden.dtype.type(1)  # a plain 1 would make float64 of float32
     for t in range(steps - 1, -1, -1):
         held += 1
@@ -107,12 +107,12 @@ def gru_forward(
     """Fills hidden[1:] and kept (reset gate, update gate, candidate, and what the reset gate was multiplied with)."""
     steps, batch, _ = inputs.shape
     width, columns, rows = hidden.shape[2], recurrent_weight.shape[1], end - first
-    ahead, recurrent = room_ahead(rows, columns, inputs), np.zeros((rows, columns), inputs.dtype)
+    ahead, recurrent = room_ahead(rows, columns, inputs, begun), np.zeros((rows, columns), inputs.dtype)
     one = hidden.dtype.type(1)  # a plain 1 would make float64 of float32
     keeps = 1 if kept.shape[0] == steps else 0
     for t in range(steps):
-        gates = sums_of(begun, ahead, inputs, t, first, input_weight, input_bias, 3 * width)
-        start(recurrent, recurrent_bias)
+        gates = sums_of(begun, ahead, inputs, t, first, end, input_weight, input_bias, 3 * width)
+        fill_rows(recurrent, recurrent_bias)
         add_product(recurrent, hidden, t * batch + first, recurrent_weight, 3 * width)
         for row in range(rows):
             gate, before, state = gates[row], hidden[t, first + row], hidden[t + 1, first + row]
@@ -142,8 +142,8 @@ def gru_backward(
     of_input_weight, of_recurrent_weight, of_bias, left, first, end, slot,
 ):  # fmt: skip
     """Gradients of candidate, reset gate, update gate, and of what the reset gate is multiplied with, in this order."""
-    steps, width, rows, row_size = inputs.shape[0], hidden.shape[2], end - first, of_bias.shape[1]
-    of_gates, held, leaves = room_behind(rows, row_size, hidden), 0, left.shape[0] > 0
+    steps, width, rows, row_size = inputs.shape[0], hidden.shape[2], end - first, left.shape[2]
+    of_gates, held, leaves = room_behind(rows, row_size, hidden, left), 0, left.shape[0] > 0
     one = hidden.dtype.type(1)
     for t in range(steps - 1, -1, -1):
         held += 1
@@ -179,11 +179,11 @@ def rnn_forward(
     """Fills hidden[1:] of a network with tanh; of one with relu where `cells` has no steps."""
     steps, batch, _ = inputs.shape
     width, columns, rows = hidden.shape[2], recurrent_weight.shape[1], end - first
-    ahead = room_ahead(rows, columns, inputs)
+    ahead = room_ahead(rows, columns, inputs, begun)
     bias, zero = input_bias + recurrent_bias, hidden.dtype.type(0)
     relu = cells.shape[0] == 0
     for t in range(steps):
-        sums = sums_of(begun, ahead, inputs, t, first, input_weight, bias, width)
+        sums = sums_of(begun, ahead, inputs, t, first, end, input_weight, bias, width)
         add_product(sums, hidden, t * batch + first, recurrent_weight, width)
         for row in range(rows):
             total, state = sums[row], hidden[t + 1, first + row]
@@ -202,8 +202,8 @@ def rnn_backward(
     of_input_weight, of_recurrent_weight, of_bias, left, first, end, slot,
 ):  # fmt: skip
     """Gradients of what goes into tanh, or into relu where `cells` has no steps."""
-    steps, width, rows, row_size = inputs.shape[0], hidden.shape[2], end - first, of_bias.shape[1]
-    of_gates, held, leaves = room_behind(rows, row_size, hidden), 0, left.shape[0] > 0
+    steps, width, rows, row_size = inputs.shape[0], hidden.shape[2], end - first, left.shape[2]
+    of_gates, held, leaves = room_behind(rows, row_size, hidden, left), 0, left.shape[0] > 0
     one, zero = hidden.dtype.type(1), hidden.dtype.type(0)
     relu = cells.shape[0] == 0
     for t in range(steps - 1, -1, -1):

@@ -135,9 +135,10 @@ def _emit(context: Any, builder: Any, signature: Any, args: Sequence[Any], rows:
 # Rows x registers whose sums fit in the registers beside what is loaded. One row wants many columns, because each
 # multiply-add waits for the one before it in its chain.
 _TALL = 8 if _MANY_REGISTERS else 4
-_DEPTH = 128
-"""Rows of a right-hand side that are used up for all rows of the left before the next: with the few columns of a block
-they stay in the innermost cache, and in what a core remembers of where pages lie."""
+_DEEP, _PART = 512, 128
+"""Of a right-hand side with more rows than the first number, so many as the second are used up for all rows of the left
+before the next: with the few columns of a block they stay in the innermost cache, and in what a core remembers of where
+pages lie. (Of fewer rows all do, or nearly.)"""
 _tall, _pair, _line = _block(_TALL, 3, 2, 1), _block(2, 6, 3, 2, 1), _block(1, 8, 3, 2, 1)
 
 
@@ -152,19 +153,18 @@ def multiply_add(out, o, out_row, a, i, a_row, a_step, a_tap, b, j, b_step, taps
     width = lanes(out)
     vectors = (columns + width - 1) // width
     tall, paired = rows // _TALL * _TALL, rows // 2 * 2
-    shallow = taps * steps <= _DEPTH
-    times, depth, together = (1, steps, taps) if shallow else (taps, _DEPTH, 1)
+    depth = taps * steps if taps * steps <= _DEEP else _PART
+    together = max(1, depth // max(1, steps))  # so many taps at a time
     c = 0
-    while c < vectors and tall > 0:  # columns outside: this part of b stays in the cache for all rows
+    while c < vectors and tall > 0 and depth > 0:  # columns outside: this part of b stays in the cache for all rows
         done = 0
-        for p in range(times):
+        for p in range(0, taps, together):
             for k in range(0, steps, depth):
-                now = min(depth, steps - k)
                 part, place = i + p * a_tap + k * a_step, j + (p * steps + k) * b_step + c * width
                 for r in range(0, tall, _TALL):
                     done = _tall(
                         out, o + r * out_row + c * width, out_row, a, part + r * a_row, a_row, a_step, a_tap,
-                        b, place, b_step, together, now, vectors - c,
+                        b, place, b_step, min(together, taps - p), min(depth, steps - k), vectors - c,
                     )  # fmt: skip
         c += done
     for r in range(tall, paired, 2):

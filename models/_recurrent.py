@@ -20,11 +20,11 @@ from ._options import at_least, one_of, probability
 from ._recurrences import LSTM, Cell, recurrence
 
 WIDE = 1 << 19
-"""Numbers of an LSTM's recurrent matrix (W = 362) beyond which torch's kernel, which packs it, is a tenth faster
-than ours (measured at W = 411, 460, 480, 600 and 865)."""
+"""Numbers of an LSTM's recurrent matrix (W = 362) beyond which torch's kernel, which packs it, is faster than ours
+by a tenth to a fifth (measured at W = 411, 460, 480, 600 and 865)."""
 SMALL = 1 << 21
-"""Numbers of its hidden states (B, T, W) up to which it is taken: it keeps more for the backward pass, and of large
-blocks holes are left between those that are in use (32 sequences of 400 steps, W = 411: twice as much memory)."""
+"""Numbers of hidden states (B·T·W) up to which torch's is taken: it keeps more for the backward pass, and freed blocks
+leave holes (B=32, T=400, W=411: twice our memory)."""
 
 Weights = list[Tensor]
 """Of one layer with G gates: input (G·W, C), recurrent (G·W, W), and their two biases (G·W,)."""

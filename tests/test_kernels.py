@@ -19,7 +19,7 @@ from torch import Tensor
 
 TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-12}
 """Of the largest number of what is compared: rounding of some hundred terms, in another order."""
-SHAPES = [(1, 5, 3, 4), (11, 40, 2, 19), (33, 17, 20, 7)]
+SHAPES = [(1, 5, 3, 4), (11, 40, 2, 19), (33, 17, 20, 7), (40, 3, 2, 5)]
 """(B, T, C, W): one sequence, a batch of no whole register, more channels than width."""
 CELLS = {"lstm": (LSTM, 4), "gru": (GRU, 3), "rnn-tanh": (RNN_TANH, 1), "rnn-relu": (RNN_RELU, 1)}
 
@@ -35,7 +35,7 @@ def seeded() -> Iterator[None]:
 def width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Recurrent layers by the kernels alone, or as wide ones, in pieces of a few steps."""
     monkeypatch.setattr(_recurrences, "WIDE", 0 if request.param == "wide" else math.inf)
-    monkeypatch.setattr(_recurrences, "_PIECE", 64)
+    monkeypatch.setattr(_recurrences, "_PIECE", 33)
 
 
 @pytest.fixture(params=[1, 2])
@@ -65,13 +65,19 @@ def test_a_product_is_what_numpy_says(rows: int, dtype: Any) -> None:
         np.testing.assert_allclose(out, 1 + left.astype(np.float64) @ right, rtol=0, atol=bound)
 
 
-def test_a_number_of_a_product_does_not_depend_on_what_is_computed_beside_it() -> None:
-    left, right = np.random.default_rng(1).standard_normal((2, 29, 48)).astype(np.float32)
+@pytest.mark.parametrize(("taps", "steps"), [(1, 29), (1, 600), (4, 150), (80, 8)])
+def test_a_number_of_a_product_does_not_depend_on_what_is_computed_beside_it(taps: int, steps: int) -> None:
+    """Many rows go through a deep matrix in parts, one row as a whole: the sums are in the same order."""
+    random = np.random.default_rng(1)
+    left = random.standard_normal((29, taps * steps)).astype(np.float32)
+    right = random.standard_normal((taps * steps, 48)).astype(np.float32)
     whole, alone = np.zeros((29, 48), np.float32), np.zeros((29, 48), np.float32)
-    multiply_add(whole, 0, 48, left, 0, 48, 1, 0, right, 0, 48, 1, 29, 29, 48)
+    multiply_add(whole, 0, 48, left, 0, taps * steps, 1, steps, right, 0, 48, taps, steps, 29, 48)
     for row in range(29):
-        multiply_add(alone, row * 48, 48, left, row * 48, 48, 1, 0, right, 0, 48, 1, 29, 1, 48)
+        at = row * taps * steps
+        multiply_add(alone, row * 48, 48, left, at, taps * steps, 1, steps, right, 0, 48, taps, steps, 1, 48)
     assert whole.tobytes() == alone.tobytes()
+    np.testing.assert_allclose(whole, left.astype(np.float64) @ right, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize(
