@@ -58,9 +58,12 @@ def _folder() -> str | None:
 
 
 def fast(*tensors: Tensor | None) -> bool:
-    """Whether the kernels can compute with these tensors: all on the CPU, and all float32 or all float64."""
+    """Whether the kernels can compute with these tensors: all on the CPU, and all float32 or all float64.
+
+    Nor is there anything to slice where the first of them has no sequence.
+    """
     given = [tensor for tensor in tensors if tensor is not None]
-    if _plain.get() or given[0].dtype not in (torch.float32, torch.float64):
+    if _plain.get() or given[0].dtype not in (torch.float32, torch.float64) or len(given[0]) == 0:
         return False
     return all(tensor.device.type == "cpu" and tensor.dtype == given[0].dtype for tensor in given)
 

@@ -13,7 +13,49 @@ from __future__ import annotations
 import numpy as np
 
 from ._compiling import kernel
-from ._products import multiply_add
+from ._products import PADDING, multiply_add
+
+
+@kernel
+def lay_out(weight, rows):
+    """rows (k, C, P) = weight (O, C, k) with the outputs last, zeros behind them."""
+    taps, channels, columns = rows.shape
+    outputs = weight.shape[0]
+    for first in range(0, columns, PADDING):  # so many lines of both stay in the cache
+        for channel in range(channels):
+            for tap in range(taps):
+                row = rows[tap, channel]
+                for output in range(first, first + PADDING):
+                    row[output] = weight[output, channel, tap] if output < outputs else 0
+
+
+@kernel
+def lay_out_reversed(weight, rows):
+    """rows (k, O, J) = weight (O, C, k) with the channels last, zeros behind them, and the last tap first."""
+    taps, outputs, _ = rows.shape
+    channels = weight.shape[1]
+    for output in range(outputs):
+        given = weight[output]
+        for tap in range(taps):
+            row = rows[taps - 1 - tap, output]
+            for channel in range(channels):
+                row[channel] = given[channel, tap]
+            row[channels:] = 0
+
+
+@kernel
+def take_back(rows, weight):
+    """weight (O, C, k) = Σ_s rows (S, k, C, P), the sum over slices of the batch: what `lay_out` laid."""
+    slots, taps, channels, _ = rows.shape
+    outputs = weight.shape[0]
+    for first in range(0, outputs, PADDING):
+        for channel in range(channels):
+            for tap in range(taps):
+                for output in range(first, min(first + PADDING, outputs)):
+                    total = rows[0, tap, channel, output]
+                    for slot in range(1, slots):
+                        total += rows[slot, tap, channel, output]
+                    weight[output, channel, tap] = total
 
 
 @kernel
@@ -67,17 +109,27 @@ def _add_weight_gradient(of_weight, columns, x, i, channels, row, y, taps, dilat
 def _fill(out, row):
     """Every row of out (T, P) becomes `row` (P,)."""
     for t in range(out.shape[0]):
+        values = out[t]
         for column in range(row.size):
-            out[t, column] = row[column]
+            values[column] = row[column]
+
+
+@kernel
+def _add_rows(out, values):
+    """out (P,) += the rows of values (T, P)."""
+    for t in range(values.shape[0]):
+        row = values[t]
+        for column in range(out.size):
+            out[column] += row[column]
 
 
 @kernel
 def _mask(values, mask, sequence):
     """values (T, P) times what the mask says of the sequence."""
     for t in range(values.shape[0] if mask.shape[1] > 0 else 0):
-        row = mask[sequence, t if mask.shape[1] > 1 else 0]
+        row, numbers = mask[sequence, t if mask.shape[1] > 1 else 0], values[t]
         for column in range(row.size):
-            values[t, column] *= row[column]
+            numbers[column] *= row[column]
 
 
 @kernel
@@ -87,35 +139,34 @@ def block_forward(
 ):  # fmt: skip
     """Fills outputs, inner and alive of begin … end-1; of the latter two place `slot` where they have no batch."""
     _, steps, row = inputs.shape
-    columns, keeps = outputs.shape[2], inner.shape[0] == inputs.shape[0]
+    columns, keeps, widens = outputs.shape[2], inner.shape[0] == inputs.shape[0], residual_weight.shape[0] > 0
     zero = inputs.dtype.type(0)
-    sums, residual = np.zeros((steps, columns), inputs.dtype), np.zeros((steps, columns), inputs.dtype)
-    total, x, h, rest = sums.reshape(-1), inputs.reshape(-1), inner.reshape(-1), residual.reshape(-1)
-    first, second, across = first_weight.reshape(-1), second_weight.reshape(-1), residual_weight.reshape(-1)
+    wide = np.empty((steps if widens else 0, columns), inputs.dtype)
+    x, h, across = inputs.reshape(-1), inner.reshape(-1), residual_weight.reshape(-1)
+    first, second = first_weight.reshape(-1), second_weight.reshape(-1)
     for sequence in range(begin, end):
         place = sequence if keeps else slot
         hidden, above, out = inner[place].reshape(-1), alive[place].reshape(-1), outputs[sequence].reshape(-1)
         at = sequence * steps * row
-        _fill(sums, first_bias)
-        _convolve(total, columns, x, at, channels, row, first, taps, dilation, steps, width)
-        for n in range(total.size):
-            hidden[n] = zero if total[n] < zero else total[n]  # a NaN comes through
+        _fill(inner[place], first_bias)
+        _convolve(hidden, columns, x, at, channels, row, first, taps, dilation, steps, width)
+        for n in range(hidden.size):
+            hidden[n] = zero if hidden[n] < zero else hidden[n]  # a NaN comes through
         _mask(inner[place], first_mask, sequence)
-        _fill(sums, second_bias)
-        _convolve(total, columns, h, place * steps * columns, width, columns, second, taps, dilation, steps, width)
-        for n in range(total.size):
-            above[n] = total[n] > zero
-            total[n] = zero if total[n] < zero else total[n]
-        _mask(sums, second_mask, sequence)
-        if residual_weight.shape[0] > 0:
-            _fill(residual, residual_bias)
-            multiply_add(rest, 0, columns, x, at, row, 1, 0, across, 0, columns, 1, channels, steps, width)
+        _fill(outputs[sequence], second_bias)
+        _convolve(out, columns, h, place * steps * columns, width, columns, second, taps, dilation, steps, width)
+        for n in range(out.size):
+            above[n] = out[n] > zero
+            out[n] = zero if out[n] < zero else out[n]
+        _mask(outputs[sequence], second_mask, sequence)
+        if widens:
+            residual = wide.reshape(-1)
+            _fill(wide, residual_bias)
+            multiply_add(residual, 0, columns, x, at, row, 1, 0, across, 0, columns, 1, channels, steps, width)
         else:
-            given = inputs[sequence].reshape(-1)
-            for n in range(total.size):
-                rest[n] = given[n]
-        for n in range(total.size):
-            value = total[n] + rest[n]
+            residual = inputs[sequence].reshape(-1)
+        for n in range(out.size):
+            value = out[n] + residual[n]
             out[n] = zero if value < zero else value
 
 
@@ -134,8 +185,8 @@ def block_backward(
     columns, wanted, widens = outputs.shape[2], of_inputs.shape[0] > 0, of_residual.shape[1] > 0
     back = of_inputs.shape[2]
     zero = inputs.dtype.type(0)
-    of_sum, of_second_sum = np.zeros((steps, columns), inputs.dtype), np.zeros((steps, columns), inputs.dtype)
-    of_first_sum = np.zeros((steps, columns), inputs.dtype)
+    room = np.empty((3, steps, columns), inputs.dtype)
+    of_sum, of_second_sum, of_first_sum = room[0], room[1], room[2]
     upper, middle, lower = of_sum.reshape(-1), of_second_sum.reshape(-1), of_first_sum.reshape(-1)
     x, h, below = inputs.reshape(-1), inner.reshape(-1), of_inputs.reshape(-1)
     first, second, across = first_back.reshape(-1), second_back.reshape(-1), residual_back.reshape(-1)
@@ -156,14 +207,10 @@ def block_backward(
             lower[n] = lower[n] if hidden[n] > zero else zero
         _add_weight_gradient(to_second, columns, h, inside, width, columns, middle, taps, dilation, steps, width)
         _add_weight_gradient(to_first, columns, x, at, channels, row, lower, taps, dilation, steps, width)
-        for t in range(steps):
-            for column in range(columns):
-                of_biases[slot, 0, column] += of_first_sum[t, column]
-                of_biases[slot, 1, column] += of_second_sum[t, column]
+        _add_rows(of_biases[slot, 0], of_first_sum)
+        _add_rows(of_biases[slot, 1], of_second_sum)
         if widens:
-            for t in range(steps):
-                for column in range(columns):
-                    of_biases[slot, 2, column] += of_sum[t, column]
+            _add_rows(of_biases[slot, 2], of_sum)
             multiply_add(to_residual, 0, columns, x, at, 1, row, 0, upper, 0, columns, 1, steps, channels, width)
         if wanted:
             if widens:

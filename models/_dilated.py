@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
 
 from . import _convolutions, _slices
+from ._layout import padded_rows
 from ._products import padded
 
 
@@ -61,8 +61,8 @@ class _Block(torch.autograd.Function):
         alive = torch.empty_like(inner, dtype=torch.bool)
         weights = [_rows(part) for part in (first_weight, second_weight)]
         weights.append(_rows(residual_weight) if residual_weight is not None else inputs.new_zeros((0, padded(width))))
-        biases = [_padded(part) for part in (first_bias, second_bias)]
-        biases.append(_padded(residual_bias) if residual_bias is not None else biases[0])
+        biases = [padded_rows(part) for part in (first_bias, second_bias)]
+        biases.append(padded_rows(residual_bias) if residual_bias is not None else biases[0])
         masks = [_mask(part, inputs, width) for part in (first_mask, second_mask)]
         arrays = [part.numpy() for part in (inputs, outputs, inner, alive, *weights, *biases, *masks)]
         _slices.run(partial(_convolutions.block_forward, *arrays, channels, width, taps, dilation), parts)
@@ -84,7 +84,7 @@ class _Block(torch.autograd.Function):
         of_residual = inputs.new_zeros((slots, channels if residual_weight is not None else 0, columns))
         of_biases = inputs.new_zeros((slots, 3, columns))
         if residual_weight is not None:
-            across = _padded(residual_weight[:, :, 0])  # (W, J)
+            across = padded_rows(residual_weight[:, :, 0])  # (W, J)
         else:
             across = inputs.new_zeros((0, padded(channels)))
         backs = _reversed(first_weight), _reversed(second_weight), across
@@ -105,28 +105,24 @@ class _Block(torch.autograd.Function):
 
 def _rows(weight: Tensor) -> Tensor:  # (O, C, k) -> (k·C, P)
     outputs, channels, taps = weight.shape
-    rows = weight.new_zeros((taps, channels, padded(outputs)))
-    rows[..., :outputs] = weight.permute(2, 1, 0)
+    rows = weight.new_empty((taps, channels, padded(outputs)))
+    _convolutions.lay_out(weight.contiguous().numpy(), rows.numpy())
     return rows.flatten(0, 1)
 
 
 def _reversed(weight: Tensor) -> Tensor:  # (O, C, k) -> (k·O, J), the last tap first
     outputs, channels, taps = weight.shape
-    rows = weight.new_zeros((taps, outputs, padded(channels)))
-    for tap in range(taps):  # `flip` would be a copy of its own, and a slow one
-        rows[taps - 1 - tap, :, :channels] = weight[:, :, tap]
+    rows = weight.new_empty((taps, outputs, padded(channels)))
+    _convolutions.lay_out_reversed(weight.contiguous().numpy(), rows.numpy())
     return rows.flatten(0, 1)
 
 
 def _kernel(slots: Tensor, like: Tensor) -> Tensor:  # (slots, k·C, P) -> (O, C, k)
-    outputs, channels, taps = like.shape
-    rows = slots[0] if len(slots) == 1 else slots.sum(0)
-    return rows[:, :outputs].unflatten(0, (taps, channels)).permute(2, 1, 0).contiguous()
-
-
-def _padded(weight: Tensor) -> Tensor:  # (…, N) -> (…, padded N)
-    return F.pad(weight, (0, padded(weight.shape[-1]) - weight.shape[-1])).contiguous()
+    _, channels, taps = like.shape
+    weight = torch.empty_like(like, memory_format=torch.contiguous_format)
+    _convolutions.take_back(slots.unflatten(1, (taps, channels)).numpy(), weight.numpy())
+    return weight
 
 
 def _mask(mask: Tensor | None, inputs: Tensor, width: int) -> Tensor:
-    return _padded(mask) if mask is not None else inputs.new_zeros((len(inputs), 0, padded(width)))
+    return padded_rows(mask) if mask is not None else inputs.new_zeros((len(inputs), 0, padded(width)))

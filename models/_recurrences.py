@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
 
 from . import _cells, _slices
+from ._layout import padded_rows
 from ._products import padded
 
 Tensors = tuple[Tensor, ...]
@@ -91,7 +91,7 @@ class _Recurrence(torch.autograd.Function):
             _forward_wide(cell, taken, input_weight, recurrent_weight, input_bias, recurrent_bias)
         else:
             weights = _transposed(input_weight), _transposed(recurrent_weight)
-            biases = _padded(input_bias), _padded(recurrent_bias)
+            biases = padded_rows(input_bias), padded_rows(recurrent_bias)
             _over_slices(batch, cell.forward, *taken, *weights, *biases, inputs.new_empty((0, 0, 0)))
         ctx.cell = cell
         ctx.set_materialize_grads(False)
@@ -153,7 +153,7 @@ def _backward_narrow(
     of_biases = inputs.new_zeros((slots, padded(cell.kept * width)))
     left = inputs.new_empty((0, batch, padded(cell.kept * width)))
     taken = *memories, of_inputs, of_input, of_recurrent, of_biases, left
-    _over_slices(batch, cell.backward, *given, _padded(input_weight), _padded(recurrent_weight), *taken)
+    _over_slices(batch, cell.backward, *given, padded_rows(input_weight), padded_rows(recurrent_weight), *taken)
     return (
         of_inputs[..., :channels] if wanted else None,
         _total(of_input)[:, :rows].t(),
@@ -173,13 +173,13 @@ def _forward_wide(
     """The loop forwards over one piece of the sequence after the other: fills what is taken, see `_cells`."""
     inputs, rows = taken[0], len(recurrent_weight)
     (steps, batch, channels), no_matrix = inputs.shape, inputs.new_empty((0, 0))
-    input_weight, recurrent_columns = _padded(input_weight), _transposed(recurrent_weight)
+    input_weight, recurrent_columns = padded_rows(input_weight), _transposed(recurrent_weight)
     bias = input_bias if cell.apart else input_bias + recurrent_bias
-    biases = _padded(recurrent_bias), _padded(recurrent_bias)  # the first is not looked at
+    biases = padded_rows(recurrent_bias), padded_rows(recurrent_bias)  # the first is not looked at
     room = inputs.new_empty((min(steps, _steps_of_a_piece(batch)), batch, padded(rows)))
     for first, end in _pieces(steps, batch):
         begun = room[: end - first]
-        below = _padded(inputs[first:end].view(-1, channels))  # see `_backward_wide`
+        below = padded_rows(inputs[first:end].view(-1, channels))  # see `_backward_wide`
         torch.addmm(bias, below, input_weight.t(), out=begun.view(-1, padded(rows))[:, :rows])
         _over_slices(
             batch, cell.forward, *_piece(cell, taken, first, end), no_matrix, recurrent_columns, *biases, begun
@@ -195,7 +195,7 @@ def _backward_wide(
     """
     inputs, states, (input_weight, recurrent_weight) = given[1], given[2], weights
     (steps, batch, channels), (rows, width) = inputs.shape, recurrent_weight.shape
-    input_weight, recurrent_weight = _padded(input_weight), _padded(recurrent_weight)
+    input_weight, recurrent_weight = padded_rows(input_weight), padded_rows(recurrent_weight)
     of_inputs = inputs.new_empty((steps if wanted else 0, batch, padded(channels)))
     of_input, of_recurrent = torch.zeros_like(input_weight), torch.zeros_like(recurrent_weight)
     of_biases = inputs.new_zeros(padded(cell.kept * width))
@@ -207,8 +207,8 @@ def _backward_wide(
         _over_slices(batch, cell.backward, *read, no_matrix, recurrent_weight, *memories, *unused, left)
         of_gates = left.view(-1, len(of_biases))
         to_input, to_recurrent = of_gates[:, :rows], of_gates[:, cell.kept * width - rows : cell.kept * width]
-        of_input.addmm_(to_input.t(), _padded(inputs[first:end].view(-1, channels)))
-        of_recurrent.addmm_(to_recurrent.t(), _padded(states[first:end].view(-1, width)))
+        of_input.addmm_(to_input.t(), padded_rows(inputs[first:end].view(-1, channels)))
+        of_recurrent.addmm_(to_recurrent.t(), padded_rows(states[first:end].view(-1, width)))
         of_biases += of_gates.sum(0)
         if wanted:
             torch.mm(to_input, input_weight, out=of_inputs[first:end].view(-1, padded(channels)))
@@ -270,8 +270,3 @@ def _transposed(weight: Tensor) -> Tensor:  # (G·W, C) -> (C, P), padded with z
     result = weight.new_zeros((weight.shape[1], padded(columns)))
     result[:, :columns] = weight.t()
     return result
-
-
-def _padded(weight: Tensor) -> Tensor:  # (…, N) -> (…, padded N); itself where nothing is to be added
-    more = padded(weight.shape[-1]) - weight.shape[-1]
-    return F.pad(weight, (0, more)) if more else weight.contiguous()

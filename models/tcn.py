@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from . import base
 from ._compiling import fast
 from ._dilated import dilated_block
+from ._layout import padded_rows
 from ._options import at_least, one_of, probability
-from ._products import padded
 
 WIDE = 1 << 19
 """Numbers of a convolution's weight (W = 418 at k = 3) beyond which torch's convolutions are faster than our kernels,
@@ -150,8 +150,8 @@ class Block(nn.Module):
         if isinstance(self.residual, nn.Conv1d):
             assert self.residual.bias is not None
             residual = self.residual.weight, self.residual.bias
-        elif inputs.shape[2] != (columns := padded(self.first.channels)):  # the first block, whose inputs are not
-            inputs = F.pad(inputs, (0, columns - inputs.shape[2]))
+        else:
+            inputs = padded_rows(inputs)  # those of the first block are not yet
         masks: tuple[Tensor | None, Tensor | None] = None, None
         if self.training and self.dropout.probability > 0:
             outputs, (batch, steps) = len(self.first.bias), inputs.shape[:2]

@@ -52,6 +52,15 @@ def test_reading_equals_the_plain_features(name: str, steps: int, reads: int | N
             assert_near(ours, theirs, times=10)
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_a_batch_of_no_sequence_has_no_features_and_gradients_of_zero(name: str) -> None:
+    model = MODELS[name](2, width=6)
+    for features, steps in ((model.read(torch.zeros(0, 5, 2), 1), 1), (model(torch.zeros(0, 5, 2))[0], 5)):
+        assert features.shape == (0, steps, 6)
+        features.sum().backward()  # type: ignore[no-untyped-call]
+    assert not any(part.grad.any() for part in model.parameters() if part.grad is not None)
+
+
 def test_the_last_step_costs_a_tcn_few_steps_of_each_level() -> None:
     model = tcn.Model(1, kernel=2, levels=6, width=4)
     shapes: list[int] = []
