@@ -14,7 +14,7 @@ import pytest
 import torch
 from seqbench.bench.api import make_run
 from seqbench.bench.errors import UsageError
-from seqbench.bench.measuring import floors, helper, machine, shapes, turns
+from seqbench.bench.measuring import floors, helper, machine, peaks, shapes, turns
 from seqbench.bench.measuring.steps import Ours, Part, Plain, indices
 from seqbench.bench.report import speed_table, writers
 from seqbench.bench.training import train
@@ -168,6 +168,45 @@ def peak_of_forty() -> float | None:
     with helper.Peak(torch.device("cpu")) as peak:
         torch.ones(40 << 18)  # 40 MiB, which are freed at once
     return peak.mb
+
+
+class Told:
+    """A helper that says a peak at once, or fails."""
+
+    def __init__(self, peak: float | None) -> None:
+        self.peak, self.ended = peak, False
+
+    def hear(self, kind: str, seconds: float) -> dict[str, float]:
+        if self.peak is None:
+            raise turns.HelperFailed("out of memory")
+        return {"peak_mb": self.peak}
+
+    def end(self) -> None:
+        self.ended = True
+
+
+def test_a_peak_is_the_median_of_three_processes(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (case,) = shapes.cases(["adding"], ["lstm"], [tiny])
+    tell: dict[str, list[float | None]] = {"ours": [31.5, 20.0], "defaults": [None, 44.0]}
+    started: list[Told] = []
+
+    def start(name: str, *_: object) -> Told:
+        started.append(Told(tell[name].pop(0)))
+        return started[-1]
+
+    monkeypatch.setattr(peaks, "start", start)
+    row = {"model": "lstm", "peak_mb": 30.0, "reference_peak_mb": 40.0}
+    assert peaks.over_processes(case, "cuda", 2, row) == row, "torch's own count is the same each time"
+    assert peaks.over_processes(case, "cpu", 2, row) == {
+        "model": "lstm",
+        "peak_mb": 30.0,
+        "peaks_mb": [30.0, 31.5, 20.0],
+        "reference_peak_mb": 42.0,
+        "reference_peaks_mb": [40.0, 44.0],
+    }
+    assert len(started) == 4
+    assert all(one.ended for one in started)
+    assert peaks.over_processes(case, "cpu", 2, dict.fromkeys(row)) == dict.fromkeys(row), "nothing was measured before"
 
 
 def test_a_row_has_what_was_promised(tiny: Path) -> None:

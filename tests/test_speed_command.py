@@ -104,15 +104,17 @@ def test_a_sweep_pays_nothing_for_what_the_first_has_to_compile(monkeypatch: pyt
 
     def seconds(experiment: str, jobs: int, threads: int, device: str) -> float:
         asked.append((jobs, threads))
-        return [60.0, 20.0, 30.0][len(asked) - 1]
+        return [60.0, 20.0, 30.0, 44.0, 40.0, 24.0, 30.0][len(asked) - 1]
 
     monkeypatch.setattr(sweeps, "_seconds", seconds)
     said: list[str] = []
     found = sweeps.measure(2, "cpu", said.append)
-    assert asked == [(2, 1), (2, 1), (1, 2)]
-    assert (found["runs"], found["ratio"]) == (8, 1.5)
-    assert found["side_by_side"]["runs_per_hour"] == 1440
-    assert said == ["8 runs, 2 at a time, 1 thread each: 20.0 s", "8 runs, 1 at a time, 2 threads each: 30.0 s"]
+    side, turn = (2, 1), (1, 2)
+    assert asked == [side, side, turn, turn, side, side, turn], "the first does not count; then each begins in turn"
+    assert (found["runs"], found["ratio"], found["ratios"]) == (16, 1.25, [1.5, 1.1, 1.25])
+    assert (found["side_by_side"]["seconds"], found["side_by_side"]["runs_per_hour"]) == (24.0, 2400)
+    assert (found["in_turn"]["seconds"], found["in_turn"]["runs_per_hour"]) == (30.0, 1920)
+    assert said[:2] == ["16 runs, 2 at a time, 1 thread each: 20.0 s", "16 runs, 1 at a time, 2 threads each: 30.0 s"]
 
 
 def test_lengths_and_their_exponents(tmp_path: Path) -> None:

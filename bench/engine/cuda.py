@@ -31,9 +31,11 @@ class Cuda:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
+        self._idle: list[torch.cuda.Stream] = []  # torch has 32, and gives the first again after the last
 
     def lane(self) -> Lane:
-        return CudaLane(self.device)
+        stream = self._idle.pop() if self._idle else torch.cuda.Stream(self.device)
+        return CudaLane(self.device, stream=stream, give_back=self._idle.append)
 
     def used(self) -> int:
         free, total = self._memory()
@@ -53,13 +55,23 @@ class Cuda:
 
 
 class CudaLane(Lane):
-    """A stream, and the memory of its graphs. captures: False executes each step as it stands."""
+    """A stream, and the memory of its graphs. captures: False executes each step as it stands.
 
-    def __init__(self, device: torch.device, captures: bool = True) -> None:
+    stream: a new one where none is given. give_back: told of the stream once the lane is closed, which it is once.
+    """
+
+    def __init__(
+        self,
+        device: torch.device,
+        captures: bool = True,
+        stream: torch.cuda.Stream | None = None,
+        give_back: Callable[[torch.cuda.Stream], None] = lambda stream: None,
+    ) -> None:
         super().__init__()
         self.device, self.captures = device, captures
-        self.stream = torch.cuda.Stream(device)
+        self.stream = torch.cuda.Stream(device) if stream is None else stream
         self.pool = torch.cuda.graph_pool_handle()
+        self._give_back = give_back
         self._entered_stream: Any = None
 
     def __enter__(self) -> Lane:
@@ -76,18 +88,20 @@ class CudaLane(Lane):
     def capture(self, work: Callable[[], None], generator: torch.Generator | None) -> Callable[[], None]:
         outside = torch.cuda.current_stream(self.device)
         self.stream.wait_stream(outside)
-        with torch.cuda.stream(self.stream):
-            for _ in range(WARM_UPS):
+        try:
+            with torch.cuda.stream(self.stream):
+                for _ in range(WARM_UPS):
+                    work()
+                self._rehearse(work)
+                self.stream.synchronize()
+            graph = cast(Any, torch.cuda.CUDAGraph())  # the stubs lack the generator
+            if generator is not None:  # else each replay would draw what was drawn at the capture
+                graph.register_generator_state(generator)
+            # thread_local: another thread, which listens to the parent, does nothing on the card
+            with torch.cuda.graph(graph, pool=self.pool, stream=self.stream, capture_error_mode="thread_local"):
                 work()
-            self._rehearse(work)
-            self.stream.synchronize()
-        graph = cast(Any, torch.cuda.CUDAGraph())  # the stubs lack the generator
-        if generator is not None:  # else each replay would draw what was drawn at the capture
-            graph.register_generator_state(generator)
-        # thread_local: another thread, which listens to the parent, does nothing on the card
-        with torch.cuda.graph(graph, pool=self.pool, stream=self.stream, capture_error_mode="thread_local"):
-            work()
-        outside.wait_stream(self.stream)
+        finally:  # where it cannot be captured, the step goes on outside with what the warm-ups have left
+            outside.wait_stream(self.stream)
         replay: Callable[[], None] = graph.replay
         return replay
 
@@ -115,6 +129,7 @@ class CudaLane(Lane):
 
     def close(self) -> None:
         self.stream.synchronize()
+        self._give_back(self.stream)
 
 
 class _Event:

@@ -10,7 +10,7 @@ import torch
 
 from ...tasks.datasets import DataError, fetch
 from ..errors import UsageError
-from . import lengths, machine, record, sweeps, turns
+from . import lengths, machine, peaks, record, sweeps, turns
 from .shapes import Case
 
 Say = Callable[[str], None]
@@ -61,6 +61,7 @@ class Session:
                 self.say(f"left out: {case.task} {case.model}: {str(error).partition(chr(10))[0]}")
                 continue
             row = turns.measure(case, self.device, self.threads, repeat, self.rates)
+            row = peaks.over_processes(case, self.device, self.threads, row)
             self.new["rows"].append(row)
             self.say(told(row))
             self._keep()

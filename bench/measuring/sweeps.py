@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import psutil
@@ -33,30 +34,41 @@ rows:
   models: [rnn, lstm, gru, "tcn(kernel=7, levels=6)"]
 """
 MODELS, LIMIT = 4, 1800.0
+ROUNDS = 3
+"""How often both ways are measured, in turn: one measurement differs from another by a tenth."""
 SUBREAPER = 36
 """PR_SET_CHILD_SUBREAPER of Linux: orphans among the descendants become children."""
 
 
 def measure(threads: int, device: str, say: Callable[[str], None]) -> dict[str, Any]:
-    """Runs per hour in both ways, and their ratio. `side_by_side`: jobs = threads, one thread each; `in_turn`: one job.
+    """Runs per hour in both ways. `side_by_side`: jobs = threads, one thread each; `in_turn`: one job.
 
-    Raises UsageError where a sweep fails.
+    Medians of the rounds, in which the ways change places; `ratios` are those of the rounds, and `ratio` is the median
+    of these. Raises UsageError where a sweep fails.
     """
-    seeds = max(2, -(-2 * threads // MODELS))
+    seeds = max(4, -(-2 * threads // MODELS))
     runs = MODELS * seeds
     _seconds(SWEEP.format(seeds=1), threads, 1, device)  # a first one of all may have the kernels to compile
+    ways = {"side_by_side": (threads, 1), "in_turn": (1, threads)}
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for place in range(ROUNDS):
+        for name in [*ways] if place % 2 == 0 else [*ways][::-1]:
+            jobs, each = ways[name]
+            seconds = _seconds(SWEEP.format(seeds=seeds), jobs, each, device)
+            taken[name].append(seconds)
+            say(f"{runs} runs, {jobs} at a time, {each} thread{'s' * (each > 1)} each: {seconds:.1f} s")
     found = {}
-    for name, jobs, each in (("side_by_side", threads, 1), ("in_turn", 1, threads)):
-        seconds = _seconds(SWEEP.format(seeds=seeds), jobs, each, device)
+    for name, (jobs, each) in ways.items():
+        seconds = median(taken[name])
         found[name] = {
             "jobs": jobs,
             "threads": each,
             "seconds": round(seconds, 1),
             "runs_per_hour": round(3600 * runs / seconds),
         }
-        say(f"{runs} runs, {jobs} at a time, {each} thread{'s' * (each > 1)} each: {seconds:.1f} s")
-    ratio = found["side_by_side"]["runs_per_hour"] / found["in_turn"]["runs_per_hour"]
-    return {"runs": runs, "experiment": SWEEP.format(seeds=seeds), **found, "ratio": round(ratio, 3)}
+    ratios = [turn / side for side, turn in zip(taken["side_by_side"], taken["in_turn"], strict=True)]
+    rounded = {"ratio": round(median(ratios), 3), "ratios": [round(ratio, 3) for ratio in ratios]}
+    return {"runs": runs, "experiment": SWEEP.format(seeds=seeds), **found, **rounded}
 
 
 def _seconds(experiment: str, jobs: int, threads: int, device: str) -> float:

@@ -80,6 +80,13 @@ def rates(device: str, threads: int) -> dict[str, float]:
         one.end()
 
 
+def start(name: Variant, case: Case, device: str, threads: int) -> Helper:
+    """A process for one variant of a case, with as many threads a library as that has; it says when it is ready."""
+    order = Order(name, case.run.config, case.folder, device, threads)
+    with threads_in_children(threads) if name == "ours" else threads_of_children(threads):
+        return Helper(NAMES[name], helper.main, order)
+
+
 class Trial:
     """The variants of one case: who still takes part, what each has said, its milliseconds a step."""
 
@@ -92,9 +99,7 @@ class Trial:
         self.evaluated = 1
         self.errors: list[str] = []
         for name in variants:
-            order = Order(name, case.run.config, case.folder, device, threads)
-            with threads_in_children(threads) if name == "ours" else threads_of_children(threads):
-                self.helpers[name] = Helper(NAMES[name], helper.main, order)
+            self.helpers[name] = start(name, case, device, threads)
 
     def measure(self, repeat: int) -> None:
         """Gets all ready, then gives the turns, each round in another order."""

@@ -34,7 +34,7 @@ COLUMNS = {
     "spread": "Spread",
 }
 """Key of a row -> its column; other keys of a file follow with their own names."""
-BEHIND = ("run", "gflop", "reference_spread", "repeats")
+BEHIND = ("run", "gflop", "reference_spread", "repeats", "peaks_mb", "reference_peaks_mb")
 """Keys that stand in the file for those who compute with it, and in no table."""
 SHORT = {
     "task": "Task",
@@ -57,8 +57,8 @@ NOTES = (
     "turns that the processes took one after the other. Ratio: reference / ours, above 1 where ours is faster. Floor: "
     "the arithmetic and the bytes of the plain step at the rates of this machine's large matrix product and memory "
     "copy, whichever takes longer; an implementation that leaves out what nobody reads may come below it. Evaluation: "
-    "of as many sequence steps. Peak: memory of a step beyond what was held before. Spread: interquartile range / "
-    "median of ours."
+    "of as many sequence steps. Peak: memory of a step beyond what was held before; where the file says so, the median "
+    "of three processes. Spread: interquartile range / median of ours."
 )
 RATES = {"matrix_product_gflops": ("matrix product", "GFLOP/s"), "memory_copy_gbps": ("memory copy", "GB/s")}
 NEEDED = ("task", "model", "ours_ms")
@@ -207,9 +207,11 @@ def _sweep(sweep: Mapping[str, Any]) -> list[Block]:
         for name, key in (("side by side", "side_by_side"), ("in turn", "in_turn"))
     ]
     title = f"The same sweep of {sweep['runs']} runs"
+    rounds = [number(ratio) for ratio in sweep.get("ratios", [])]
+    of_rounds = f", the median of {len(rounds)} rounds: {', '.join(rounds)}" if rounds else ""
     return [
         Table(title, ["Runs", "At a time", "Threads each", "Seconds", "Runs an hour"], "lrrrr", lines),
-        f"Ratio: {number(sweep['ratio'])}. Start-up and evaluation are in it.",
+        f"Ratio: {number(sweep['ratio'])}{of_rounds}. Start-up and evaluation are in it.",
     ]
 
 
