@@ -25,8 +25,9 @@ def lay_out(weight, rows):
         for channel in range(channels):
             for tap in range(taps):
                 row = rows[tap, channel]
-                for output in range(first, first + PADDING):
-                    row[output] = weight[output, channel, tap] if output < outputs else 0
+                for output in range(first, min(first + PADDING, outputs)):
+                    row[output] = weight[output, channel, tap]
+                row[max(first, outputs) : first + PADDING] = 0
 
 
 @kernel

@@ -11,4 +11,4 @@ from ._products import padded
 def padded_rows(tensor: Tensor) -> Tensor:  # (…, N) -> (…, padded N)
     """The tensor with zeros behind each row up to `padded`; itself where nothing is to be added. Contiguous."""
     more = padded(tensor.shape[-1]) - tensor.shape[-1]
-    return F.pad(tensor, (0, more)) if more else tensor.contiguous()
+    return (F.pad(tensor, (0, more)) if more else tensor).contiguous()

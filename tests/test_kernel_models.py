@@ -58,7 +58,7 @@ def test_a_batch_of_no_sequence_has_no_features_and_gradients_of_zero(name: str)
     for features, steps in ((model.read(torch.zeros(0, 5, 2), 1), 1), (model(torch.zeros(0, 5, 2))[0], 5)):
         assert features.shape == (0, steps, 6)
         features.sum().backward()
-    assert not any(part.grad.any() for part in model.parameters() if part.grad is not None)
+    assert all(part.grad is not None and not part.grad.any() for part in model.parameters())
 
 
 def test_the_last_step_costs_a_tcn_few_steps_of_each_level() -> None:

@@ -38,7 +38,7 @@ def width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(_recurrences, "_PIECE", 33)
 
 
-@pytest.fixture(params=[1, 2])
+@pytest.fixture(params=[1, 2, 5])
 def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
@@ -178,8 +178,10 @@ BLOCKS = [
     (3, 17, 20, 20, 3, 16),
     (4, 100, 25, 25, 8, 2),
     (2, 33, 17, 40, 1, 1),
+    (5, 20, 16, 32, 3, 2),
+    (5, 20, 32, 32, 3, 2),
 ]
-"""(B, T, C, W, kernel, dilation): wider, equal, a kernel beyond the sequence, no neighbours at all."""
+"""(B, T, C, W, kernel, dilation): wider, equal, a kernel beyond the sequence, no neighbours at all; nothing to pad."""
 
 
 def block(sizes: Any, kind: str, dtype: torch.dtype) -> tuple[Tensor, list[Tensor], Any]:
@@ -190,6 +192,7 @@ def block(sizes: Any, kind: str, dtype: torch.dtype) -> tuple[Tensor, list[Tenso
         return (torch.randn(size, dtype=dtype) / math.prod(size[1:]) ** 0.5).requires_grad_()
 
     weights = [draw(width, channels, kernel), draw(width), draw(width, width, kernel), draw(width)]
+    weights[2] = weights[2].detach().mT.contiguous().mT.requires_grad_()  # lies otherwise
     if channels != width:
         weights += [draw(width, channels, 1), draw(width)]
     rows = {"none": 0, "channel": 1, "element": steps}[kind]

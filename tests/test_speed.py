@@ -201,12 +201,40 @@ def test_a_peak_is_the_median_of_three_processes(tiny: Path, monkeypatch: pytest
         "model": "lstm",
         "peak_mb": 30.0,
         "peaks_mb": [30.0, 31.5, 20.0],
-        "reference_peak_mb": 42.0,
-        "reference_peaks_mb": [40.0, 44.0],
+        "reference_peak_mb": 40.0,  # one of its processes has failed
     }
     assert len(started) == 4
     assert all(one.ended for one in started)
     assert peaks.over_processes(case, "cpu", 2, dict.fromkeys(row)) == dict.fromkeys(row), "nothing was measured before"
+
+
+def test_none_is_left_at_work_where_the_start_of_another_fails(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (case,) = shapes.cases(["adding"], ["lstm"], [tiny])
+    for module, begin in (
+        (peaks, lambda: peaks.over_processes(case, "cpu", 1, {"peak_mb": 1.0, "reference_peak_mb": 1.0})),
+        (turns, lambda: turns.measure(case, "cpu", 1, 1, RATES)),
+    ):
+        started: list[Told] = []
+
+        def start(*_: object, started: list[Told] = started) -> Told:
+            if len(started) == 2:
+                raise KeyboardInterrupt
+            started.append(Told(1.0))
+            return started[-1]
+
+        monkeypatch.setattr(module, "start", start)
+        with pytest.raises(KeyboardInterrupt):
+            begin()
+        assert [one.ended for one in started] == [True, True]
+
+
+def test_of_how_many_processes_a_peak_is_the_median_is_said_where_all_are() -> None:
+    row = {"task": "jsb", "model": "tcn", "ours_ms": 1.0, "peak_mb": 2.0, "reference_peak_mb": 3.0}
+    of_three = row | {"peaks_mb": [1.0, 2.0, 3.0], "reference_peaks_mb": [2.0, 3.0, 4.0]}
+    for rows, said in (([row], False), ([of_three], True), ([of_three, row], False)):
+        text = writers.markdown(speed_table.blocks({"machine": {}, "rows": rows}))
+        assert ("before (median of 3 processes). Spread" in text) == said
+        assert ("before. Spread" in text) != said
 
 
 def test_a_row_has_what_was_promised(tiny: Path) -> None:

@@ -57,7 +57,7 @@ class Cuda:
 class CudaLane(Lane):
     """A stream, and the memory of its graphs. captures: False executes each step as it stands.
 
-    stream: a new one where none is given. give_back: told of the stream once the lane is closed, which it is once.
+    stream: a new one where none is given. give_back: told of the stream when the lane is closed for the first time.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class CudaLane(Lane):
         device: torch.device,
         captures: bool = True,
         stream: torch.cuda.Stream | None = None,
-        give_back: Callable[[torch.cuda.Stream], None] = lambda stream: None,
+        give_back: Callable[[torch.cuda.Stream], None] | None = None,
     ) -> None:
         super().__init__()
         self.device, self.captures = device, captures
@@ -129,7 +129,9 @@ class CudaLane(Lane):
 
     def close(self) -> None:
         self.stream.synchronize()
-        self._give_back(self.stream)
+        if self._give_back is not None:
+            give_back, self._give_back = self._give_back, None
+            give_back(self.stream)
 
 
 class _Event:

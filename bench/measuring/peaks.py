@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import statistics
+from contextlib import suppress
 from typing import Any
 
 from .helper import Variant
 from .shapes import Case
-from .turns import START_LIMIT, HelperFailed, start
+from .turns import START_LIMIT, Helper, HelperFailed, start
 
 PROCESSES = 3
 """How many, with the one that took turns."""
@@ -22,22 +23,23 @@ def over_processes(case: Case, device: str, threads: int, row: dict[str, Any]) -
     """The row with the median of several processes as its peaks, in MiB, where it has that of one.
 
     Nothing is timed here, so the others do it side by side. On a GPU torch counts itself what it holds, the same each
-    time. One that fails adds nothing.
+    time. Where one fails the row keeps the peak that it has.
     """
     names = [name for name, (median, _) in KEYS.items() if row[median] is not None and device == "cpu"]
-    others = [(name, start(name, case, device, threads)) for name in names for _ in range(PROCESSES - 1)]
     peaks = {name: [row[KEYS[name][0]]] for name in names}
+    others: list[tuple[Variant, Helper]] = []
     try:
+        for name in names * (PROCESSES - 1):
+            others.append((name, start(name, case, device, threads)))
         for name, one in others:
-            try:
+            with suppress(HelperFailed):
                 peaks[name].append(one.hear("ready", START_LIMIT)["peak_mb"])
-            except HelperFailed:
-                continue
     finally:
         for _, one in others:
             one.end()
     found: dict[str, Any] = {}
     for name, measured in peaks.items():
-        median, each = KEYS[name]
-        found |= {median: float(f"{statistics.median(measured):.4g}"), each: measured}
+        if len(measured) == PROCESSES and None not in measured:
+            median, each = KEYS[name]
+            found |= {median: float(f"{statistics.median(measured):.4g}"), each: measured}
     return row | found

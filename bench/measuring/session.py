@@ -61,9 +61,10 @@ class Session:
                 self.say(f"left out: {case.task} {case.model}: {str(error).partition(chr(10))[0]}")
                 continue
             row = turns.measure(case, self.device, self.threads, repeat, self.rates)
-            row = peaks.over_processes(case, self.device, self.threads, row)
             self.new["rows"].append(row)
             self.say(told(row))
+            self._keep()
+            self.new["rows"][-1] = peaks.over_processes(case, self.device, self.threads, row)
             self._keep()
 
     def measure_sweep(self) -> None:

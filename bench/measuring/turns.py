@@ -98,8 +98,12 @@ class Trial:
         self.counts: dict[Variant, int] = {}
         self.evaluated = 1
         self.errors: list[str] = []
-        for name in variants:
-            self.helpers[name] = start(name, case, device, threads)
+        try:
+            for name in variants:
+                self.helpers[name] = start(name, case, device, threads)
+        except BaseException:
+            self.end()
+            raise
 
     def measure(self, repeat: int) -> None:
         """Gets all ready, then gives the turns, each round in another order."""

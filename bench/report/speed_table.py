@@ -57,8 +57,8 @@ NOTES = (
     "turns that the processes took one after the other. Ratio: reference / ours, above 1 where ours is faster. Floor: "
     "the arithmetic and the bytes of the plain step at the rates of this machine's large matrix product and memory "
     "copy, whichever takes longer; an implementation that leaves out what nobody reads may come below it. Evaluation: "
-    "of as many sequence steps. Peak: memory of a step beyond what was held before; where the file says so, the median "
-    "of three processes. Spread: interquartile range / median of ours."
+    "of as many sequence steps. Peak: memory of a step beyond what was held before{peaks}. Spread: interquartile range "
+    "/ median of ours."
 )
 RATES = {"matrix_product_gflops": ("matrix product", "GFLOP/s"), "memory_copy_gbps": ("memory copy", "GB/s")}
 NEEDED = ("task", "model", "ours_ms")
@@ -114,7 +114,7 @@ def blocks(content: Mapping[str, Any]) -> list[Block]:
     """
     made: list[Block] = [_machine(content.get("machine", {}))]
     if rows := content.get("rows"):
-        made += [*_at_a_glance(rows), _short(rows), NOTES]
+        made += [*_at_a_glance(rows), _short(rows), NOTES.format(peaks=_processes(rows))]
         made += [f"{row['task']} {row['model']}: {row['error']}" for row in rows if "error" in row]
         made += _hours(rows, content.get("machine", {}).get("threads"))
     if left_out := content.get("left_out"):
@@ -153,6 +153,12 @@ def _short(rows: Sequence[Mapping[str, Any]]) -> Table:
         for task, row in zip(before, rows, strict=False)
     ]
     return Table("", [SHORT[key] for key in keys], alignment, lines)
+
+
+def _processes(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Of how many processes a peak is the median, where all are of several."""
+    counts = {len(row.get(key, ())) for row in rows for key in ("peaks_mb", "reference_peaks_mb") if "error" not in row}
+    return f" (median of {min(counts)} processes)" if counts and min(counts) > 1 else ""
 
 
 def _at_a_glance(rows: Sequence[Mapping[str, Any]]) -> list[Block]:
@@ -206,9 +212,10 @@ def _sweep(sweep: Mapping[str, Any]) -> list[Block]:
         [(name,), *((_plain(sweep[key][part]),) for part in ("jobs", "threads", "seconds", "runs_per_hour"))]
         for name, key in (("side by side", "side_by_side"), ("in turn", "in_turn"))
     ]
-    title = f"The same sweep of {sweep['runs']} runs"
     rounds = [number(ratio) for ratio in sweep.get("ratios", [])]
-    of_rounds = f", the median of {len(rounds)} rounds: {', '.join(rounds)}" if rounds else ""
+    medians = f", medians of {len(rounds)} rounds" if rounds else ""
+    of_rounds = f", the median of those of the rounds, {', '.join(rounds)}" if rounds else ""
+    title = f"The same sweep of {sweep['runs']} runs{medians}"
     return [
         Table(title, ["Runs", "At a time", "Threads each", "Seconds", "Runs an hour"], "lrrrr", lines),
         f"Ratio: {number(sweep['ratio'])}{of_rounds}. Start-up and evaluation are in it.",
