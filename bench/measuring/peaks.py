@@ -6,6 +6,7 @@ import statistics
 from contextlib import suppress
 from typing import Any
 
+from ..processes import environment
 from .helper import Variant
 from .shapes import Case
 from .turns import START_LIMIT, Helper, HelperFailed, start
@@ -29,8 +30,9 @@ def over_processes(case: Case, device: str, threads: int, row: dict[str, Any]) -
     peaks = {name: [row[KEYS[name][0]]] for name in names}
     others: list[tuple[Variant, Helper]] = []
     try:
-        for name in names * (PROCESSES - 1):
-            others.append((name, start(name, case, device, threads)))
+        with environment({"OMP_WAIT_POLICY": "PASSIVE"}):  # or they spin on the cores that the others need
+            for name in names * (PROCESSES - 1):
+                others.append((name, start(name, case, device, threads)))
         for name, one in others:
             with suppress(HelperFailed):
                 peaks[name].append(one.hear("ready", START_LIMIT)["peak_mb"])

@@ -131,7 +131,7 @@ def _machine(machine: Mapping[str, Any]) -> str:
     """The machine in a sentence; where it was shared that comes first."""
     parts = [
         *(str(machine[key]) for key in ("processor", "device", "dtype", "instructions") if machine.get(key)),
-        *(f"{machine[key]} {key}" for key in ("threads",) if machine.get(key)),
+        *([f"{machine['threads']} thread{'' if machine['threads'] == 1 else 's'}"] if machine.get("threads") else []),
         *(f"{key} {machine[key]}" for key in ("torch", "numba", "numpy", "python") if machine.get(key)),
         *(f"{name} {machine[key]} {unit}" for key, (name, unit) in RATES.items() if machine.get(key)),
         *(f"{key.replace('_', ' ')} {machine[key]}" for key in ("load_before", "load_after") if key in machine),
