@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..tasks.datasets import sums
-from . import config, provenance, publishing, renewals, runs
+from . import config, publishing, renewals, runs, sources
 from .comparing import other_versions
 from .config import Experiment
 from .errors import UsageError
@@ -23,12 +23,15 @@ from .report.saving import alike, digest, digest_of, drawn_by
 from .report.tables import table
 from .row_shape import DEVICES, lacking, misshapen
 from .runs import Run
-from .store import FINISHED, Row, Workplace, untouched
+from .store import FINISHED, Row, Workplace, place_of, untouched
 
 DRAWN = ("*.png", "*.svg", "*.pdf")
 SHOWN = 3
 """So many of the things that are wrong with the shape of a row are named."""
 
+
+SAID_ELSEWHERE = ("provenance.source_files", "provenance.cpu")
+"""What older rows lack without a loss: records of renewals have the hashes of files, the processor has a name."""
 
 Kind = Literal["error", "stale", "remark"]
 
@@ -76,10 +79,10 @@ def check(folder: Path) -> Report:
     for row in rows:
         report.findings += _of_row(row, folder, grid)
     report.findings += _of_renewals(folder, rows)
-    places = Counter((row["id"], row.get("device")) for row in rows)
-    for (run_id, device), count in places.items():
+    places = Counter(place_of(row) for row in rows)
+    for place, count in places.items():
         if count > 1:
-            report.findings.append(Finding(run_id, f"{count} rows of this run on {device}"))
+            report.findings.append(Finding(place.id, f"{count} rows of this run on {' '.join(place[1:]).strip()}"))
     if not rows:
         answers = [path.name for path in _answers(folder)]
         report.findings += [Finding(name, "there are no rows that it could be made of") for name in answers]
@@ -107,7 +110,7 @@ def _of_shape(row: Row) -> Iterator[tuple[str, Kind]]:
     """What is to be known of a row whatever it is of, and of which kind it is."""
     if missing := lacking(row, later=False):
         yield f"does not say where it comes from: {', '.join(missing)}", "error"
-    elif later := lacking(row):
+    elif later := [name for name in lacking(row) if name not in SAID_ELSEWHERE]:
         yield f"made before rows had {', '.join(later)}", "remark"
     if row["status"] not in FINISHED:
         yield f"published, though no result: {row['status']}", "error"
@@ -149,15 +152,15 @@ def _of_run(row: Row, run: Run, grid: set[str]) -> Iterator[tuple[str, Kind]]:
     elif run.id not in grid:
         yield "not a run of the experiment as it is now: no table shows it", "remark"
     # Older sources may have written the label of the same configuration in another way.
-    if row["label"] != str(run) and row["provenance"]["source"] == provenance.source_hash(run):
+    if row["label"] != str(run) and row["provenance"]["source"] == sources.source_hash(run):
         yield f"its label is not that of its configuration, {run}", "error"
     wanted, found = sums(run.task_class.remotes), row["provenance"]["data"]
     for name in sorted({*wanted, *found}):
         if wanted.get(name) != found.get(name):
             ours, theirs = (str(one.get(name, "none"))[:12] for one in (wanted, found))
             yield f"made with other data: {name} has sha256 {theirs}… in the row, {ours}… in the task", "error"
-    if renewals.is_stale(row, run):
-        yield "stale: the source that defines it has changed since", "stale"
+    if old := renewals.staleness(row, run):
+        yield str(old), "stale"
 
 
 def _of_renewals(folder: Path, rows: Sequence[Row]) -> Iterator[Finding]:

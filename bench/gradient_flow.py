@@ -41,7 +41,7 @@ from ..models.base import Model, State
 from ..models.network import Network
 from ..tasks.base import Batch, Split, Task
 from ..tasks.datasets import sums
-from . import provenance, registry
+from . import provenance, registry, sources
 from .checkpoint import Checkpoint
 from .config import Cell, Experiment
 from .errors import UsageError
@@ -229,7 +229,7 @@ def origin_of(experiment: Experiment, cells: Sequence[Cell], started: datetime, 
         "task": cells[0].task,
         "split": "test",
         "examples": examples,
-        "sources": {run.id: provenance.source_hash(run) for run in runs},
+        "sources": {run.id: sources.source_hash(run) for run in runs},
         "provenance": {
             **provenance.of_sweep(experiment.folder, runs),
             **process,

@@ -11,7 +11,7 @@ from .comparing import Cannot, Difference, differences, run_of
 from .config import Experiment
 from .errors import UsageError
 from .row_shape import lacking, misshapen
-from .store import FINISHED, Row, RowFile, Workplace, latest, untouched
+from .store import FINISHED, Place, Row, RowFile, Workplace, by_place, place_of, untouched
 
 Prefer = Literal["here", "there", "newer"]
 
@@ -57,8 +57,8 @@ def merge(experiment: Experiment, files: Sequence[Path], prefer: Prefer | None =
     with place.held():
         for text in filter(None, [place.working.repair()]):
             merger.refused.append(text)
-        counted = {where: row for where, row in latest(place.rows()).items() if row["status"] in FINISHED}
-        taken: dict[tuple[str, str], Row] = {}
+        counted = {where: row for where, row in by_place(place.rows()).items() if row["status"] in FINISHED}
+        taken: dict[Place, Row] = {}
         for file in files:
             for row in _fit(file, experiment, merger):
                 _take(row, file, counted, taken, merger, prefer)
@@ -66,7 +66,7 @@ def merge(experiment: Experiment, files: Sequence[Path], prefer: Prefer | None =
             return merger
         merger.added = list(taken.values())
         if taken:
-            kept = (row for row in place.working.read() if (row["id"], row["device"]) not in taken)
+            kept = (row for row in place.working.read() if place_of(row) not in taken)
             place.working.replace([*kept, *taken.values()])
         merger.written = True
     return merger
@@ -91,13 +91,13 @@ def _fit(file: Path, experiment: Experiment, merger: Merger) -> Iterable[Row]:
     if not file.read_bytes().endswith(b"\n") and file.stat().st_size:
         merger.refused.append(f"{file}: the end of the last line is missing; if it is torn, its row is not taken")
     grid = {run.id for run in experiment.runs}
-    sound: dict[tuple[str, str], list[Row]] = {}
+    sound: dict[Place, list[Row]] = {}
     for row in rows:
         reason = _why_not(row, grid, experiment.folder)
         if reason:
             merger.refused.append(f"{file}: {row['id']} {row.get('label', '')}: {reason}")
         else:
-            of_run = sound.setdefault((row["id"], row["device"]), [])
+            of_run = sound.setdefault(place_of(row), [])
             if of_run and row["provenance"]["source"] != of_run[-1]["provenance"]["source"]:
                 of_run.clear()  # trained again because the sources have changed
             of_run.append(row)
@@ -127,13 +127,13 @@ def _why_not(row: Row, grid: set[str], folder: Path) -> str | None:
 def _take(
     row: Row,
     file: Path,
-    counted: dict[tuple[str, str], Row],
-    taken: dict[tuple[str, str], Row],
+    counted: dict[Place, Row],
+    taken: dict[Place, Row],
     merger: Merger,
     prefer: Prefer | None,
 ) -> None:
     """Lets a row in, if there is no result of its run yet or it is preferred to that."""
-    where = row["id"], row["device"]
+    where = place_of(row)
     here = counted.get(where)
     if here is not None:
         found = differences(here, row)

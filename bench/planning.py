@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .config import Experiment
-from .renewals import is_stale
+from .renewals import Staleness, staleness
 from .runs import Run
 from .store import FINISHED, Workplace, latest
 
@@ -15,10 +15,11 @@ Reason = Literal["new", "resumes", "tried again", "stale", "afresh", "finished",
 
 @dataclass(frozen=True)
 class Planned:
-    """A run, and why it is or is not to do."""
+    """A run, why it is or is not to do, and why its row is not current where it is stale."""
 
     run: Run
     reason: Reason
+    staleness: Staleness | None = None
 
     @property
     def to_do(self) -> bool:
@@ -35,7 +36,7 @@ def plan(
     for run in experiment.runs:
         row = rows.get((run.id, device))
         finished = row is not None and row["status"] in FINISHED
-        old = finished and row is not None and is_stale(row, run)
+        old = staleness(row, run) if finished and row is not None else None
         reason: Reason
         if afresh:
             reason = "afresh"
@@ -45,9 +46,9 @@ def plan(
             reason = "new"
         elif not finished:
             reason = "tried again"
-        elif old:
+        elif old is not None:
             reason = "stale" if stale else "finished, stale"
         else:
             reason = "finished"
-        planned.append(Planned(run, reason))
+        planned.append(Planned(run, reason, old))
     return planned

@@ -1,21 +1,21 @@
 """Where a row comes from: commit, source, versions, machine, data. A row without it is refused by the store.
 
 Keys of a row's `provenance`: `commit` (None outside a git checkout), `dirty`, `diff` (SHA-256 of what differed from the
-commit, None where nothing did), `source` (hash of the code that defines the result), `command`, `versions`, `platform`,
-`processor`, `instructions` (the widest vector instructions that torch uses: they decide the order of sums), `device`,
-`driver` (of a GPU), `threads`, `data` (file -> SHA-256 of its payload), `started`, `finished` (UTC).
+commit, None where nothing did), `source` (hash of the code that defines the result), `source_files` (the hash of each
+of its files), `command`, `versions`, `platform`, `processor` (its name), `cpu` (maker, family and model),
+`instructions` (the vector instructions that torch uses: they decide the order of sums), `device`, `driver` (of a GPU),
+`threads`, `data` (file -> SHA-256 of its payload), `started`, `finished` (UTC).
 """
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib.metadata
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,31 +23,20 @@ from typing import Any
 import psutil
 import torch
 
-from . import registry
-from .errors import UsageError
+from . import registry, sources
 from .runs import Run
 
 DEFINES_RESULTS = ("bench", "tasks", "models", "pyproject.toml", "requirements.lock")
 SHOWS_RESULTS = (":(exclude)bench/report", ":(exclude)bench/cli", ":(exclude)bench/speed")
-STANDS_APART = {
-    "tasks/datasets.py",
-    "tasks/_archives.py",
-    "tasks/_downloads.py",
-    "bench/checkpoint.py",
-    "bench/errors.py",
-    "bench/registry.py",
-    "bench/options.py",
-}
-"""Sources that a result does not depend on: data are known by their sums, and a checkpoint resumes to the same bits."""
 COMPUTE = ("torch", "numpy", "numba", "scipy")
 """The packages whose versions decide about the bits."""
 VERSIONS_OF = (*COMPUTE, "seqbench")
 REQUIRED = (
-    "commit", "dirty", "diff", "source", "versions", "platform", "processor", "instructions", "device", "driver",
-    "threads", "data", "started", "finished",
+    "commit", "dirty", "diff", "source", "source_files", "versions", "platform", "processor", "cpu", "instructions",
+    "device", "driver", "threads", "data", "started", "finished",
 )  # fmt: skip
 MAY_BE_NONE = ("commit", "diff", "driver")
-LATER = ("diff", "instructions")
+LATER = ("diff", "instructions", "source_files", "cpu")
 """What is asked for since rows were first published: rows of before are read all the same."""
 
 
@@ -62,7 +51,7 @@ def of_sweep(folder: Path, runs: Iterable[Run]) -> dict[str, Any]:
     commit = _git(root, "rev-parse", "HEAD")
     if commit is None or _git(root, "rev-parse", "--show-toplevel") != str(root):
         return {"commit": None, "dirty": False, "diff": None, "command": sys.argv[1:]}
-    own = sorted({str(path) for run in runs for path in _class_files(run)})
+    own = sorted({str(path) for run in runs for path in sources.class_files(run)})
     paths = [*DEFINES_RESULTS, str(folder.resolve() / "experiment.yaml"), *own]
     inside = [path for path in paths if not Path(path).is_absolute() or Path(path).is_relative_to(root)]
     dirty = bool(_git(root, "status", "--porcelain", "--", *inside, *SHOWS_RESULTS))
@@ -100,12 +89,18 @@ def _git(root: Path, *arguments: str) -> str | None:
     return answer.stdout.strip()
 
 
+def of_sources(run: Run) -> dict[str, Any]:
+    """The code that defines a run's result: its hash, and that of each of its files."""
+    return {"source": sources.source_hash(run), "source_files": sources.file_hashes(run)}
+
+
 def of_process(device: torch.device) -> dict[str, Any]:
     """What is judged in the worker: versions, machine, device, threads."""
     return {
         "versions": versions(device),
         "platform": platform.platform(),
         "processor": _processor(),
+        "cpu": _cpu(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "driver": _driver() if device.type == "cuda" else None,
@@ -138,14 +133,28 @@ def _version(name: str) -> str | None:
         return None
 
 
-@lru_cache
 def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return f"{line.partition(':')[2].strip()}, {os.cpu_count()} cores"
-    return f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    name = _cpuinfo().get("model name") or platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores"
+
+
+def _cpu() -> str:
+    """Maker, family and model, such as `AuthenticAMD family 25 model 17`; elsewhere than on Linux what Python knows."""
+    facts = _cpuinfo()
+    if "vendor_id" in facts:
+        return f"{facts['vendor_id']} family {facts.get('cpu family')} model {facts.get('model')}"
+    return platform.processor() or platform.machine() or "unknown"
+
+
+@lru_cache
+def _cpuinfo() -> dict[str, str]:
+    """What Linux says of the first processor; nothing elsewhere."""
+    file = Path("/proc/cpuinfo")
+    if not file.exists():
+        return {}
+    first = file.read_text(encoding="utf-8", errors="replace").partition("\n\n")[0]
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def peak_memory_mb(device: torch.device) -> float:
@@ -158,129 +167,3 @@ def peak_memory_mb(device: torch.device) -> float:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
-
-
-def source_hash(run: Run) -> str:
-    """A hash of the code that defines a run's result: its task, its model, the loop, and what these import.
-
-    Comments, docstrings and layout do not count, so that a better explanation makes no row stale.
-    """
-    return _hash_of(tuple(sorted(_entrances(run))))
-
-
-def loop_hash() -> str:
-    """The same of the loop alone and what it imports, on which every run rests; as the files are at this moment."""
-    return _digest((_loop(),))
-
-
-def changed_since(commit: str, run: Run) -> list[Path]:
-    """The files that define a run's result and mean something else than at a commit, or are not of it.
-
-    Raises UsageError where the commit is not in this repository.
-    """
-    root = registry.ROOT
-    if _git(root, "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}") is None:
-        raise UsageError(f"commit {commit[:10]} is not in this repository: fetch the whole history")
-    files = _closure(_entrances(run)).items()
-    return sorted(path for path, (name, meaning) in files if _meaning_at(root, commit, name) != meaning)
-
-
-@lru_cache(maxsize=4096)
-def _meaning_at(root: Path, commit: str, name: str) -> str | None:
-    """What a file meant at a commit; None where it was not there."""
-    text = _git(root, "show", f"{commit}:{name}")
-    return None if text is None else _meaning(ast.parse(text))
-
-
-def _entrances(run: Run) -> set[Path]:
-    """The files that a result begins in: all else that defines it is what these import."""
-    return _class_files(run) | {_loop()}
-
-
-def _loop() -> Path:
-    return registry.ROOT / "bench" / "training.py"
-
-
-def _class_files(run: Run) -> set[Path]:
-    """The files in which the run's task and model stand."""
-    # resolved, because a package that is reached through a link must have the names of its own folder
-    return {Path(sys.modules[cls.__module__].__file__ or "").resolve() for cls in (run.task_class, run.model_class)}
-
-
-@lru_cache
-def _hash_of(files: tuple[Path, ...]) -> str:
-    return _digest(files)
-
-
-def _digest(files: tuple[Path, ...]) -> str:
-    digest = hashlib.sha256()
-    for name, meaning in sorted(_closure(files).values()):
-        digest.update(f"{name}\n{meaning}\n".encode())
-    return digest.hexdigest()[:16]
-
-
-def _closure(files: Iterable[Path]) -> dict[Path, tuple[str, str]]:
-    """The files and all that they import of the suite: path -> name, without the machine's own folders, and meaning."""
-    root, waiting, seen = registry.ROOT, list(files), dict[Path, tuple[str, str]]()
-    while waiting:
-        path = waiting.pop()
-        name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
-        if path in seen or name in STANDS_APART:
-            continue
-        there = path.stat()
-        meaning, imported = _read(path, there.st_mtime_ns, there.st_size)
-        seen[path] = name, meaning
-        waiting.extend(imported)
-    return seen
-
-
-@lru_cache(maxsize=1024)
-def _read(path: Path, modified: int, size: int) -> tuple[str, tuple[Path, ...]]:
-    """What a source means and what it imports of the suite: read once, however many tasks and models rest on it."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return _meaning(tree), tuple(_imported(tree, path))
-
-
-def _imported(tree: ast.Module, path: Path) -> Iterator[Path]:
-    """The files of the suite that a module imports relatively (as all of its own do), or that lie in the package."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            ours = [alias.name.split(".")[1:] for alias in node.names if alias.name.startswith(f"{registry.PACKAGE}.")]
-            yield from filter(Path.is_file, (registry.ROOT.joinpath(*parts).with_suffix(".py") for parts in ours))
-        if not isinstance(node, ast.ImportFrom):
-            continue
-        if node.level:
-            base = path.parents[node.level - 1]
-        elif node.module and node.module.startswith(f"{registry.PACKAGE}."):
-            base = registry.ROOT
-        else:
-            continue
-        parts = (node.module or "").removeprefix(f"{registry.PACKAGE}.").split(".") if node.module else []
-        module = base.joinpath(*parts)
-        candidates = [module.with_suffix(".py")] if parts else []
-        candidates += [module / f"{alias.name}.py" for alias in node.names]
-        yield from (candidate for candidate in candidates if candidate.is_file())
-
-
-def _meaning(node: Any) -> str:
-    """A syntax tree as text: no positions, no docstrings, no empty fields, hence the same for every Python."""
-    if isinstance(node, list):
-        return f"[{','.join(_meaning(item) for item in node)}]"
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    parts = []
-    for name, value in ast.iter_fields(node):
-        if name == "body" and isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-            value = [item for item in value if not _is_text(item)]
-        if value is not None and value != [] and name not in ("ctx", "kind", "type_comment"):
-            parts.append(f"{name}={_meaning(value)}")
-    return f"{type(node).__name__}({','.join(parts)})"
-
-
-def _is_text(statement: ast.stmt) -> bool:
-    """A docstring, of a module, a class, a function or an attribute."""
-    return (
-        isinstance(statement, ast.Expr)
-        and isinstance(statement.value, ast.Constant)
-        and isinstance(statement.value.value, str)
-    )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import gradient_flow, provenance, renewals
+from . import gradient_flow, renewals, sources
 from .comparing import is_of_its_configuration
 from .config import Experiment
 from .errors import UsageError
@@ -23,13 +23,12 @@ from .report.ledger_table import write_ledger
 from .report.saving import FORMATS as ALL_FORMATS
 from .report.tables import table
 from .runs import Run
-from .store import FINISHED, Row, Workplace, latest, untouched
+from .store import FINISHED, Row, Workplace, by_place, place_of, untouched
 
 TABLE, LEDGER = "table.md", "ledger.md"
 FORMATS = ("png", "svg")
 """What figures in an experiment's folder are, for a screen and for print."""
-STALE = "stale: the source that defines it has changed since"
-"""Why a row or measurements of before are left."""
+OLD_MEASUREMENTS = "stale: the code of their runs has changed since"
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def _move(experiment: Experiment, workplace: Workplace) -> tuple[list[Row], list
     moved, left = [], []
     repaired = [text for file in (workplace.published, workplace.working) if (text := file.repair())]
     working = workplace.working.read()
-    for row in latest(working).values():
+    for row in by_place(working).values():
         reason = _why_not(row, runs, experiment.folder)
         if reason:
             left.append((row, reason))
@@ -84,13 +83,14 @@ def _move(experiment: Experiment, workplace: Workplace) -> tuple[list[Row], list
     if moved:
         order = list(runs)
         together = sorted(
-            latest([*workplace.published.read(), *moved]).values(),
-            key=lambda row: (order.index(row["id"]) if row["id"] in runs else len(runs), row["device"]),
+            by_place([*workplace.published.read(), *moved]).values(),
+            key=lambda row: (order.index(row["id"]) if row["id"] in runs else len(runs), place_of(row)),
         )
         workplace.published.replace(together)
-        renewals.keep(experiment.folder, together)
-        places = {(row["id"], row["device"]) for row in moved}
-        workplace.working.replace(row for row in working if (row["id"], row["device"]) not in places)
+        new = (renewals.rehashed(row, runs[row["id"]]) for row in moved)
+        renewals.keep(experiment.folder, together, [record for record in new if record is not None])
+        places = {place_of(row) for row in moved}
+        workplace.working.replace(row for row in working if place_of(row) not in places)
     return moved, left, repaired
 
 
@@ -103,7 +103,12 @@ def _why_not(row: Row, runs: dict[str, Run], folder: Path) -> str | None:
         return "its content has not the sum that it was written with"
     if not is_of_its_configuration(row, folder):
         return "its id is not that of its configuration"
-    return _why_unclean(row["provenance"]) or (STALE if renewals.is_stale(row, runs[row["id"]]) else None)
+    return _why_unclean(row["provenance"]) or _why_stale(row, runs[row["id"]])
+
+
+def _why_stale(row: Row, run: Run) -> str | None:
+    old = renewals.staleness(row, run)
+    return None if old is None else str(old)
 
 
 def _why_unclean(origin: dict[str, Any]) -> str | None:
@@ -138,13 +143,13 @@ def _why_not_measurements(experiment: Experiment, workplace: Workplace, path: Pa
         origin = gradient_flow.read(path).origin
     except UsageError as error:
         return str(error).removeprefix(f"{path}: ")
-    sources = {run.id: provenance.source_hash(run) for run in experiment.runs}
-    if not set(origin["sources"]) <= set(sources):
+    hashes = {run.id: sources.source_hash(run) for run in experiment.runs}
+    if not set(origin["sources"]) <= set(hashes):
         return "not only of runs of this experiment as it is now"
     if unclean := _why_unclean(origin["provenance"]):
         return unclean
-    if any(source != sources[run_id] for run_id, source in origin["sources"].items()):
-        return STALE
+    if any(source != hashes[run_id] for run_id, source in origin["sources"].items()):
+        return OLD_MEASUREMENTS
     if not workplace.published.read():
         return "the folder has no rows yet, beside which its figure could stand"
     if target.is_file() and _finished(target) > origin["provenance"]["finished"]:

@@ -1,66 +1,105 @@
-"""Which rows are of the present sources: those that they have made, and those that they were seen to make again.
+"""Rows that count as current: trained by this code, or reproduced bit for bit by it.
 
-A change of a kernel makes the rows of its models stale, though it may leave every bit as it was. `seqbench renew`
-trains the beginning of such a row again and keeps, where it comes out the same, a line in `renewed.jsonl` beside them.
+A change of the code makes the rows that it defines stale, though it may leave every bit as it was. `renewed.jsonl`
+beside the rows keeps a record for each row that the code of a later commit was seen to reproduce (`seqbench renew`), or
+whose hash was computed again by newer rules (`seqbench rehash`).
 
-A line's keys: `row` (the sum of the row), `id`, `device`, `label`, `source` (the hash of the sources that made its
-beginning again), `was` (the hash in the row), `epochs` and `steps` (how far), `whole` (whether that was all of the
-run), `commit`, `versions`, `platform`, `processor`, `instructions`, `finished` (UTC), `sum` (of the line).
+A record's keys: `row` (the row's checksum), `id`, `device`, `label`, `was` (the hash in the row), `source` and `files`
+(the hash of the code by which the row is current, and of each of its files), `commit` (of that code), `how` (`renewed`
+or `rehashed`), `finished` (UTC), `sum` (the record's own checksum). That of a renewal also says what was compared.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from . import provenance
+from . import sources
+from .errors import UsageError
 from .runs import Run
 from .store import Row, RowFile, signed, untouched
 
 FILE = "renewed.jsonl"
-ORIGIN = ("commit", "versions", "platform", "processor", "instructions", "finished")
-"""What a line takes from the provenance of the row that was made again."""
-KEYS = {"row", "id", "label", "source", "epochs", "steps", "whole", "commit"}
-Line = dict[str, Any]
+KEYS = {"row", "id", "label", "source", "commit"}
+"""What every record has, whoever wrote it."""
+Record = dict[str, Any]
+NAMED = 8
+"""So many of the files that make a row stale are named in a sentence."""
 
 
-def is_stale(row: Row, run: Run) -> bool:
-    """Whether the code that defines the run has changed since the row was made, and has not been seen to make it again.
+@dataclass(frozen=True)
+class Staleness:
+    """Why a row is not current.
+
+    changed: the names of the files that define its run and are not as they were; empty where that cannot be known.
+    """
+
+    changed: tuple[str, ...]
+
+    def __str__(self) -> str:
+        if self.changed:
+            more = len(self.changed) - NAMED
+            rest = f" and {more} more files" if more > 0 else ""
+            return f"stale: {', '.join(self.changed[:NAMED])}{rest} changed since"
+        return "stale: made by other code, of a commit that is not in this repository"
+
+
+def staleness(row: Row, run: Run) -> Staleness | None:
+    """Why a row is not current; None where it is.
 
     run: the row's, with the folder of its experiment.
     """
-    now = provenance.source_hash(run)
-    return bool(row["provenance"]["source"] != now and renewal(row, run, now) is None)
-
-
-def renewal(row: Row, run: Run, source: str) -> Line | None:
-    """The line by which a row is of these sources, too; None where there is none. One edited by hand counts nowhere."""
-    if run.folder is None:
+    now = sources.source_hash(run)
+    record = latest_record(row, run.folder)
+    if now in (row["provenance"]["source"], record and record["source"]):
         return None
-    fitting = (line for line in _read(run.folder) if line["row"] == row.get("sum") and line["source"] == source)
-    return next(fitting, None)
+    try:
+        before = _files_of(row, record, run)
+    except UsageError:
+        return Staleness(())
+    changed = sources.changed(before, sources.file_hashes(run))
+    return Staleness(tuple(changed)) if changed else None
 
 
-def lines(folder: Path) -> Iterator[tuple[int, Line | None]]:
-    """Every line of an experiment's file with its number; None for one that was edited by hand or is none."""
+def _files_of(row: Row, record: Record | None, run: Run) -> Mapping[str, str]:
+    """The files by which a row was current last. Raises UsageError where only its commit knows, and is not here."""
+    for source, files, commit in (
+        *([(record["source"], record.get("files"), record["commit"])] if record is not None else []),
+        (row["provenance"]["source"], row["provenance"].get("source_files"), row["provenance"]["commit"]),
+    ):
+        if source.startswith(sources.VERSION) and files:
+            return files  # type: ignore[no-any-return]
+        if commit is not None and not row["provenance"]["dirty"]:
+            return sources.at_commit(commit, run)
+    raise UsageError("it was made by no commit")
+
+
+def latest_record(row: Row, folder: Path | None) -> Record | None:
+    """The newest record of a row in its experiment's folder; None where there is none that nobody has edited."""
+    return None if folder is None else _read(folder).get(row.get("sum", ""))
+
+
+def lines(folder: Path) -> Iterator[tuple[int, Record | None]]:
+    """Every line of an experiment's file with its number; None for one that was edited by hand or is no record."""
     path = folder / FILE
     if not path.is_file():
         return
     for number, text in enumerate(path.read_bytes().splitlines(), 1):
         try:
-            line = json.loads(text)
-            whole = set(line) >= KEYS and untouched(line)
+            record = json.loads(text)
+            whole = set(record) >= KEYS and untouched(record)
         except (ValueError, TypeError, RecursionError):
             whole = False
-        yield number, line if whole else None
+        yield number, record if whole else None
 
 
-def line_of(row: Row, made: Row) -> Line:
-    """The line that says so: `made` has the beginning of `row`, by the sources of now."""
-    origin = made["provenance"]
+def record_of(row: Row, files: Mapping[str, str], commit: str, how: str, **facts: Any) -> Record:
+    """A new record, signed: the row is current by the code of `commit`, whose files have these hashes."""
     return signed(
         {
             "row": row["sum"],
@@ -68,37 +107,54 @@ def line_of(row: Row, made: Row) -> Line:
             "device": row["device"],
             "label": row["label"],
             "was": row["provenance"]["source"],
-            "source": origin["source"],
-            "epochs": len(made["curve"]),
-            "steps": made["curve"][-1]["steps"],
-            "whole": made["id"] == row["id"],
-            **{key: origin[key] for key in ORIGIN},
+            "source": sources.digest(files),
+            "files": dict(files),
+            "commit": commit,
+            "how": how,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            **facts,
         }
     )
 
 
-def keep(folder: Path, rows: Iterable[Row], new: Iterable[Line] = ()) -> None:
-    """Writes the file anew: the newest line of each of these rows, all that the folder has. No file where none is left.
+def rehashed(row: Row, run: Run) -> Record | None:
+    """The record of a row whose hash is of older rules: the hash by the present rules of the commit that made it last.
 
-    Raises OSError where it cannot be written.
+    None where the row, or its newest record, has a hash by the present rules. Raises UsageError where the row is of no
+    commit, or of one that this repository lacks.
+    """
+    record = latest_record(row, run.folder)
+    if (record or row["provenance"])["source"].startswith(sources.VERSION):
+        return None
+    commit = record["commit"] if record is not None else row["provenance"]["commit"]
+    if commit is None or row["provenance"]["dirty"]:
+        raise UsageError("it was made by no commit, or by changed sources")
+    facts = {key: record[key] for key in ("epochs", "steps", "whole") if key in record} if record is not None else {}
+    return record_of(row, sources.at_commit(commit, run), commit, "rehashed", **facts)
+
+
+def keep(folder: Path, rows: Iterable[Row], new: Iterable[Record] = ()) -> None:
+    """Writes the file anew: the newest record of each of these rows, all that the folder has.
+
+    Without any there is no file. Raises OSError where it cannot be written.
     """
     places = {row.get("sum"): place for place, row in enumerate(rows)}
-    there = (line for _, line in lines(folder) if line is not None)
-    newest = {line["row"]: line for line in (*there, *new) if line["row"] in places}
+    there = (record for _, record in lines(folder) if record is not None)
+    newest = {record["row"]: record for record in (*there, *new) if record["row"] in places}
     if newest:
-        RowFile(folder / FILE).replace(sorted(newest.values(), key=lambda line: places[line["row"]]))
+        RowFile(folder / FILE).replace(sorted(newest.values(), key=lambda record: places[record["row"]]))
     else:
         (folder / FILE).unlink(missing_ok=True)
 
 
-def _read(folder: Path) -> tuple[Line, ...]:
+def _read(folder: Path) -> Mapping[str, Record]:
     path = (folder / FILE).resolve()
     if not path.is_file():
-        return ()
+        return {}
     there = path.stat()
     return _read_once(path.parent, there.st_ino, there.st_mtime_ns, there.st_size)
 
 
 @lru_cache(maxsize=256)
-def _read_once(folder: Path, inode: int, modified: int, size: int) -> tuple[Line, ...]:
-    return tuple(line for _, line in lines(folder) if line is not None)
+def _read_once(folder: Path, inode: int, modified: int, size: int) -> Mapping[str, Record]:
+    return {record["row"]: record for _, record in lines(folder) if record is not None}

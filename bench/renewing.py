@@ -1,105 +1,266 @@
-"""Stale rows whose beginning the present sources make again to the bit: they count as made by these.
+"""Stale rows that the present code reproduces bit for bit: they count as current.
 
-A verdict must be of the code that stands beside it, and training everything again after every change of a kernel would
-take days. What is asked instead: that since the row was made nothing has changed but files of `models/`, or a user's
-own model, whose work is the same in every step of a training (and, for rows of a CPU, what runs on a GPU alone); and
-that the first epoch, all of its steps and the evaluation after it, gives the same scores to the bit. A run of one epoch
-is compared whole.
+A verdict must be of the code that stands beside it, and training everything again after every change would take days.
+What is asked instead: the code by which a row was current last and the present code, run side by side on this machine
+with the row's instructions, give the same bits at the run's beginning (`beginning.facts_of`: sizes, yardsticks, weights
+and losses of the first steps, scores of the network that they give); and what the present code decides from the row's own
+curve (rates, best epoch, last three) is what stands in the row. Because two codes are compared with each other, and not
+with the row, any processor can renew any row whose instructions it has.
 
-What this cannot find: a change that shows only in numbers which the first epoch does not meet.
+What a beginning cannot show is what happens later: rates that change, the order of a second epoch. So where anything but
+`models/` has changed, one witness of the folder, a row whose rate changes where there is such, is trained whole by both.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
-from collections.abc import Sequence
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from . import comparing, provenance, registry, renewals, sweep, verifying
+from . import beginning, comparing, instructions, processes, provenance, registry, renewals, sources
 from .comparing import Cannot
 from .errors import UsageError
+from .evaluation import select
 from .runs import Run
-from .store import FINISHED, Row, Workplace, untouched
-from .verifying import Verdict, Verification
+from .settings import make_schedule
+from .store import FINISHED, Row, Workplace, place_of, untouched
+from .sweep import Display
+from .verifying import trainable
 
-GPU_ALONE = registry.ROOT / "bench" / "engine" / "cuda.py"
-"""What no run on a CPU executes."""
+AT_A_TIME = 4
+"""Rows of one job: after each job what came out is kept."""
 
 
-def renew(folder: Path, rows: Sequence[Row], display: sweep.Display, jobs: int | None = None) -> Verification:
-    """Trains the first epoch of each stale row again and compares; what is the same is kept in `renewed.jsonl`.
+class Rehashed(NamedTuple):
+    """What `rehash` found: the new records, and the rows without one, with the reason for each."""
 
-    folder: the experiment's. rows: of its published ones; those of the sources of now are passed over.
-    Raises UsageError where the sources differ from their commit, of which a line must speak; while another process
+    records: list[renewals.Record]
+    failed: list[tuple[Row, str]]
+
+
+def rehash(folder: Path) -> Rehashed:
+    """Keeps a record for each published row whose hash is of older rules: the hash of its code by the present rules.
+
+    folder: the experiment's. Raises UsageError while another process runs the experiment, and where the folder belongs
+    to the installed package.
+    """
+    workplace = _workplace(folder, "rehash")
+    found = Rehashed([], [])
+    with workplace.held():
+        rows = workplace.published.read()
+        for row in rows:
+            try:
+                record = renewals.rehashed(row, comparing.run_of(row, folder))
+            except (Cannot, UsageError) as reason:
+                found.failed.append((row, str(reason)))
+                continue
+            if record is not None:
+                found.records.append(record)
+        if found.records:
+            renewals.keep(folder, rows, found.records)
+    return found
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """What became of one stale row. changed: the files that made it stale. reason: why it is still stale; else empty."""
+
+    row: Row
+    changed: tuple[str, ...]
+    reason: str = ""
+
+
+@dataclass
+class _Stale:
+    """A stale row, its run, and the commit of the code by which it was current last."""
+
+    row: Row
+    run: Run
+    changed: tuple[str, ...]
+    commit: str
+
+
+@dataclass
+class Renewals:
+    """What became of all stale rows. witness: the label of the row that was trained whole, where one was needed."""
+
+    found: list[Renewal] = field(default_factory=list)
+    witness: str = ""
+
+
+def renew(folder: Path, rows: Sequence[Row], display: Display, jobs: int | None = None) -> Renewals:
+    """Compares the code of each stale row with the present code; rows that both reproduce alike get a record.
+
+    folder: the experiment's. rows: of its published ones; current ones are passed over. jobs: processes at a time.
+    Raises UsageError where the sources differ from their commit, of which a record must speak; while another process
     runs the experiment; and where the folder belongs to the installed package.
     """
+    workplace, result = _workplace(folder, "renew"), Renewals()
+    stale = [one for row in rows if row["status"] in FINISHED and (one := _stale(row, folder, result.found)) is not None]
+    if not stale:
+        return result
+    origin = provenance.of_sweep(folder, [one.run for one in stale])
+    if origin["dirty"] or origin["commit"] is None:
+        raise UsageError("renew: the sources differ from the commit that the rows would be renewed by; commit first")
+    with workplace.held():
+        if any(not name.startswith("models/") for one in stale for name in one.changed):
+            witness = _witness(stale)
+            result.witness = witness.row["label"]
+            display.say(f"trains {result.witness} whole, by the code of {witness.commit[:10]} and by the present code")
+            if reason := _compared([witness], folder, whole=True)[0]:
+                result.found += [Renewal(one.row, one.changed, f"the witness {result.witness}: {reason}") for one in stale]
+                return result
+        with ThreadPoolExecutor(jobs or processes.cores()) as pool:
+            waiting = {pool.submit(_compared, job, folder): job for job in _jobs(stale)}
+            for future in as_completed(waiting):
+                job = waiting[future]
+                found = [Renewal(one.row, one.changed, reason) for one, reason in zip(job, future.result(), strict=True)]
+                result.found += found
+                _keep(workplace, job, found, origin["commit"], result.witness)
+                for one in found:
+                    display.say(f"{one.row['label']}: {one.reason or 'the same to the bit'}")
+    return result
+
+
+def _workplace(folder: Path, verb: str) -> Workplace:
     workplace = Workplace(folder)
     if workplace.installed:
-        raise UsageError(f"{folder} belongs to the installed package: renew its rows in a checkout")
-    stale, unknown, runs = list[Row](), list[Verdict](), list[Run]()
-    for row in (row for row in rows if row["status"] in FINISHED):
-        try:
-            run = comparing.run_of(row, folder)
-        except Cannot as reason:
-            unknown.append(Verdict(row, "not verified", reason=str(reason)))
-            continue
-        if renewals.is_stale(row, run):
-            stale.append(row)
-            runs.append(run)
-    if stale and provenance.of_sweep(folder, runs)["dirty"]:
-        raise UsageError("renew: the sources differ from the commit that the rows would be renewed by; commit first")
-    new: list[renewals.Line] = []
-
-    def judge(here: Row, row: Row, run: Run) -> Verdict:
-        verdict = judged(here, row, run)
-        if verdict.good:
-            new.append(renewals.line_of(row, here))
-        return verdict
-
-    with workplace.held():
-        found = verifying.judge_again(folder, stale, beginning, judge, display, jobs)
-        if new:
-            renewals.keep(folder, workplace.published.read(), new)
-    return Verification([*found.verdicts, *unknown], found.exit_code)
+        raise UsageError(f"{folder} belongs to the installed package: {verb} its rows in a checkout")
+    return workplace
 
 
-def beginning(row: Row, folder: Path) -> Run:
-    """The run of a row, of one epoch. Raises Cannot where that says nothing of the row."""
-    run = verifying.trainable(row, folder)
-    if not untouched(row):
-        raise Cannot("its content has not the sum that it was written with")
-    if not row["curve"]:
-        raise Cannot("it diverged before its first epoch was over; train it again")
-    commit = row["provenance"]["commit"]
-    if commit is None or row["provenance"]["dirty"]:
-        raise Cannot("it was made by no commit, or by changed sources; train it again")
+def _stale(row: Row, folder: Path, found: list[Renewal]) -> _Stale | None:
+    """A row that is stale and may be renewed; None where it is current, or cannot be: then `found` has the reason."""
+    changed: tuple[str, ...] = ()
     try:
-        changed = provenance.changed_since(commit, run)
-    except UsageError as error:
-        raise Cannot(str(error)) from error
-    if beyond := [path.name for path in changed if not _shown_by_an_epoch(path, run, row["device"])]:
-        raise Cannot(f"more than models is not as in its commit: {', '.join(beyond)}; train it again")
-    if run.training.epochs > 1 and run.training.test_lengths:
-        raise Cannot("it was evaluated at other lengths in the end, which a first epoch does not show; train it again")
-    return dataclasses.replace(run, training=dataclasses.replace(run.training, epochs=1))
+        run = trainable(row, folder)
+        old = renewals.staleness(row, run)
+        if old is None:
+            return None
+        changed = old.changed
+        record = renewals.latest_record(row, folder)
+        commit = record["commit"] if record is not None else row["provenance"]["commit"]
+        if not untouched(row):
+            raise Cannot("checksum mismatch")
+        if commit is None or row["provenance"]["dirty"]:
+            raise Cannot("it was made by no commit, or by changed sources; train it again")
+        sources.at_commit(commit, run)
+        if reason := instructions.lacks(place_of(row).instructions or None):
+            raise Cannot(reason)
+        if reason := _other_decisions(row, run):
+            raise Cannot(reason)
+    except (Cannot, UsageError) as error:
+        found.append(Renewal(row, changed, str(error)))
+        return None
+    return _Stale(row, run, changed, commit)
 
 
-def _shown_by_an_epoch(path: Path, run: Run, device: str) -> bool:
-    """Whether a change of this file shows in a first epoch, if it shows at all."""
-    task, model = (Path(inspect.getfile(cls)).resolve() for cls in (run.task_class, run.model_class))
-    if device == "cpu" and path == GPU_ALONE:
-        return True
-    return registry.ROOT / "models" in path.parents or path == model != task
+def _other_decisions(row: Row, run: Run) -> str:
+    """Where the present code would decide otherwise from the row's own curve; empty where nowhere."""
+    curve = [point for point in row["curve"] if point["epoch"] > 0]
+    task, schedule = run.make_task(), make_schedule(run.training.schedule)
+    if row["status"] == "done" and select(task, curve) != row["scores"]:
+        return "the best epoch or the mean of the last three would be another by the present code"
+    metric = task.metrics[0]
+    sign = 1 if metric.direction == "lower" else -1
+    history = [sign * point["valid"][metric.name] for point in curve]
+    for number, point in enumerate(curve):
+        rate = run.training.learning_rate * schedule.factor(history[:number])
+        if point.get("learning_rate") not in (None, rate):
+            return f"the rate of epoch {point['epoch']} would be {rate}, not {point['learning_rate']}"
+    return ""
 
 
-def judged(here: Row, row: Row, run: Run) -> Verdict:
-    """The verdict on a row from its first epoch, as it came out here."""
-    if here["status"] not in FINISHED:
-        return Verdict(row, "not verified", reason=f"{here['status']} here: {here['error']['message']}")
-    if here["provenance"]["dirty"] or here["provenance"]["commit"] is None:
-        return Verdict(row, "not verified", reason="it was made again by sources of no commit")
-    compared = comparing.differences if run.id == row["id"] else comparing.differences_of_an_epoch
-    found = compared(here, row)
-    reasons = tuple(comparing.elsewhere(here, row, sources=False))
-    return Verdict(row, "differs" if found else "the same", reasons, tuple(found))
+def _witness(stale: Sequence[_Stale]) -> _Stale:
+    """The row that is trained whole: one whose rate changes where there is such, and of these the quickest."""
+
+    def order(one: _Stale) -> tuple[bool, float]:
+        rates = {point.get("learning_rate") for point in one.row["curve"] if point["epoch"] > 0}
+        return len(rates) < 2, one.row["seconds"]["cpu"]
+
+    return min(stale, key=order)
+
+
+def _jobs(stale: Sequence[_Stale]) -> Iterator[list[_Stale]]:
+    """The rows in jobs of few, all of one commit, class of device, instructions and number of threads."""
+    alike: dict[Any, list[_Stale]] = {}
+    for one in stale:
+        alike.setdefault(_circumstances(one), []).append(one)
+    for group in alike.values():
+        yield from (group[start : start + AT_A_TIME] for start in range(0, len(group), AT_A_TIME))
+
+
+def _circumstances(one: _Stale) -> tuple[str, str, str, int]:
+    place = place_of(one.row)
+    return one.commit, place.device, place.instructions, one.row["provenance"].get("threads", 1)
+
+
+def _compared(job: Sequence[_Stale], folder: Path, whole: bool = False) -> list[str]:
+    """For each row of a job, in what the code of its commit and the present code differ; empty where in nothing."""
+    commit, device, named, threads = _circumstances(job[0])
+    task = {"runs": [one.row["config"] for one in job], "folder": str(folder.resolve()), "whole": whole}
+    task |= {"device": device, "threads": threads}
+    answers = [_answers(code, task, named or None, threads) for code in (_code_of(commit), registry.ROOT)]
+    return [_difference(before, now) for before, now in zip(*answers, strict=True)]
+
+
+def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """In words, where two codes give something else."""
+    for whose, answer in (("the code of its commit", before), ("the present code", now)):
+        if "error" in answer:
+            return f"{whose} fails here: {answer['error']}"
+    there, here = before["facts"], now["facts"]
+    names = [name for name in there if there[name] != here.get(name)]
+    return f"other {', '.join(names)} than by the code of its commit" if names else ""
+
+
+def _answers(code: Path, task: Mapping[str, Any], named: str | None, threads: int) -> list[dict[str, Any]]:
+    """What a code answers to a task of `beginning`, for each run."""
+    with tempfile.TemporaryDirectory() as place:
+        (Path(place) / registry.PACKAGE).symlink_to(code, target_is_directory=True)
+        variables = {**os.environ, **processes.variables(threads, named), "PYTHONPATH": place}
+        program = [sys.executable, "-P", str(Path(beginning.__file__))]
+        ended = subprocess.run(program, input=json.dumps(task), env=variables, capture_output=True, text=True)
+    answers = [json.loads(line) for line in ended.stdout.splitlines()]
+    failed = {"error": (ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1]}
+    return answers + [failed] * (len(task["runs"]) - len(answers))
+
+
+def _code_of(commit: str) -> Path:
+    """The code of a commit, unpacked in the checkout's own cache, where its compiled kernels stay for the next time."""
+    place = registry.ROOT / ".cache" / "commits" / commit[:12]
+    if not place.is_dir():
+        command = ["git", "-C", str(registry.ROOT), "archive", "--format=tar", commit, "bench", "tasks", "models"]
+        packed = subprocess.run(command, capture_output=True, check=True).stdout
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=place.parent) as aside, tarfile.open(fileobj=BytesIO(packed)) as archive:
+            archive.extractall(Path(aside) / "code", filter="data")
+            try:
+                (Path(aside) / "code").rename(place)
+            except OSError:  # another job was quicker
+                if not place.is_dir():
+                    raise
+    return place
+
+
+def _keep(
+    workplace: Workplace, job: Sequence[_Stale], found: Sequence[Renewal], commit: str, witness: str
+) -> None:
+    """Writes the records of the rows of a job that came out the same."""
+    facts = {**provenance.of_machine(), "witness": witness or None}
+    new = [
+        renewals.record_of(one.row, sources.file_hashes(one.run), commit, "renewed", compared_with=one.commit, **facts)
+        for one, renewal in zip(job, found, strict=True)
+        if not renewal.reason
+    ]
+    if new:
+        renewals.keep(workplace.folder, workplace.published.read(), new)

@@ -47,7 +47,7 @@ def find(text: str, folder: Path | None = None, device: str | None = None) -> Fo
 def _rows(folder: Path) -> Iterator[Found]:
     place = Workplace(folder)
     published = {row["sum"] for row in place.published.read() if "sum" in row}
-    for row in latest(place.rows()).values():
+    for row in by_place(place.rows()).values():
         yield Found(row, folder, row.get("sum") in published)
 
 
@@ -93,7 +93,9 @@ def commands(found: Found) -> list[str]:
     lines.append(f"# {_machine(row)}")
     chosen = ["--only", row["id"], "--seeds", str(row["config"]["seed"]), "--device", row["device"]]
     threads = ["--threads", str(row["provenance"].get("threads", 1))]
-    lines.append(_line(".venv/bin/seqbench", "run", where, *chosen, "--jobs", "1", *threads, "--afresh"))
+    pinned = [f"{name}={value}" for name, value in instructions.environment(place_of(row).instructions).items()]
+    begin = " ".join([*pinned, ""])
+    lines.append(begin + _line(".venv/bin/seqbench", "run", where, *chosen, "--jobs", "1", *threads, "--afresh"))
     if not found.published:
         return [*lines, "# the row is not published: compare what came out with the working area that has it"]
     rows = f"runs/{found.folder.resolve().name}/runs.jsonl"

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..models.network import Network
 from ..tasks.base import Task
 from ..tasks.datasets import DataError
-from . import naming, provenance, seeding
+from . import naming, seeding, sources
 from .checkpoint import Checkpoint
 from .config import Experiment
 from .errors import UsageError
@@ -45,7 +45,7 @@ def trained(experiment: Experiment, run: Run) -> Network:
     """
     workplace = Workplace(experiment.folder)
     places = [(workplace.trained(run.id, device), "") for device in DEVICES]
-    places += [(workplace.checkpoint(run.id, device), provenance.source_hash(run)) for device in DEVICES]
+    places += [(workplace.checkpoint(run.id, device), sources.source_hash(run)) for device in DEVICES]
     for path, stamp in places:
         saved = Checkpoint(path, stamp).load(torch.device("cpu"))
         if saved is not None:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import torch
 
 from ..tasks.datasets import DataError, fetch, sums
-from . import provenance, worker
+from . import provenance, sources, worker
 from .config import Experiment
 from .errors import UsageError
 from .planning import Planned
@@ -208,7 +208,7 @@ class _Sweep:
         if checkpoint and item.reason in ("afresh", "stale"):
             checkpoint.unlink(missing_ok=True)
         trained = self.workplace.trained(*place) if self.workplace else None
-        return worker.Assignment(run.config, provenance.source_hash(run), checkpoint, trained)
+        return worker.Assignment(run.config, sources.source_hash(run), checkpoint, trained)
 
     def _listen(self) -> None:
         by_handle: dict[Any, _Worker] = {}
@@ -286,7 +286,7 @@ class _Sweep:
             **self.origin,
             **provenance.of_process(device),
             "threads": self.threads,
-            "source": provenance.source_hash(dead),
+            **provenance.of_sources(dead),
             "data": sums(dead.task_class.remotes),
             "started": now,
             "finished": now,

@@ -15,7 +15,7 @@ from .config import Cell, Experiment
 from .errors import UsageError
 from .planning import Planned
 from .runs import Run
-from .store import FINISHED, Row, latest, signed, untouched
+from .store import FINISHED, Row, by_place, latest, place_of, signed, untouched
 
 Outcome = Literal["the same", "within tolerance", "differs", "not verified"]
 OUTCOMES: tuple[Outcome, ...] = ("the same", "within tolerance", "differs", "not verified")
@@ -55,7 +55,7 @@ def chosen(rows: Iterable[Row], wanted: Sequence[str] = (), sample: int | None =
     sample: that many of them, drawn from the named stream `verify` of `seed`, in the order of the rows.
     Raises UsageError for a text that no row has, with what is there.
     """
-    there = list(latest(rows).values())
+    there = list(by_place(rows).values())
     runs = [(row["id"], row["label"]) for row in there]
     if (text := naming.unmet(wanted, runs)) is not None:
         raise UsageError(f"no row has {text!r} in its label or at the beginning of its id: {naming.listed(runs)}")
@@ -119,11 +119,12 @@ def judge_again(
 
 def verify_against(folder: Path, rows: Sequence[Row], made: Iterable[Row]) -> Verification:
     """Compares with rows that were made again already, elsewhere; trains nothing."""
-    others = latest(made)
+    others, of_device = by_place(made), latest(made)
     verdicts = []
     for row in rows:
         try:
-            run, here = run_of(row, folder), others.get((row["id"], row["device"]))
+            run = run_of(row, folder)
+            here = others.get(place_of(row)) or of_device.get((row["id"], row["device"]))
             if here is None:
                 raise Cannot("it has not been made again there")
             verdicts.append(judged(here, row, run))

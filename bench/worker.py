@@ -20,7 +20,7 @@ import torch
 
 from ..tasks.base import Splits
 from ..tasks.datasets import sums
-from . import provenance, runs
+from . import provenance, runs, sources
 from .checkpoint import Checkpoint
 from .engine.lanes import Lane, Turns, device_of
 from .engine.packing import Packing, Shelf
@@ -28,7 +28,7 @@ from .repeatable import check_precision, repeatable
 from .runs import Run
 from .training import Loop, Outcome, Progress, Stopped, loaded, never
 
-LOADED = provenance.loop_hash()
+LOADED = sources.loop_hash()
 """Of the loop as this process has it: from the fork server, which may have imported it long before a run is known."""
 
 REPORT_EVERY = 0.2
@@ -103,7 +103,7 @@ class _Member:
         self.lane, self.started = lane, _now()
         self.pipe.send(("begun", self.run.id))
         check_precision(self.run, self.device)
-        if provenance.source_hash(self.run) != self.assignment.source or provenance.loop_hash() != LOADED:
+        if sources.source_hash(self.run) != self.assignment.source or sources.loop_hash() != LOADED:
             raise RuntimeError("the source has changed since the sweep started; the next run trains with the new one")
         report = _Reporter(self.pipe, self.run.id)
         with ExitStack() as held:  # given back where the run cannot begin
@@ -139,6 +139,7 @@ class _Member:
             **self.job.sweep,
             **provenance.of_process(self.device),
             "threads": self.job.threads,
+            **provenance.of_sources(self.run),
             "source": self.assignment.source,
             "data": sums(self.run.task_class.remotes),
             "started": self.started,

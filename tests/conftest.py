@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # so that a test can import its 
 import fingerprints
 import miniature
 from file_server import Server, running
-from seqbench.bench import provenance, publishing
+from seqbench.bench import publishing, sources
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -55,9 +55,9 @@ def thread() -> Iterator[None]:
 def forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Hashes are kept for the life of a process; here files change within it. Working areas are beside the folders."""
     monkeypatch.delenv("SEQBENCH_RUNS", raising=False)
-    provenance._hash_of.cache_clear()
+    sources.forget()
     yield
-    provenance._hash_of.cache_clear()
+    sources.forget()
 
 
 @pytest.fixture

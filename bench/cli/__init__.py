@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from ..errors import UsageError
-from . import evidence, experiments, facts, fetching, page, plotting, sampling, speed
+from . import evidence, experiments, facts, fetching, page, plotting, renewal, sampling, speed
 
 app = typer.Typer(
     name="seqbench",
@@ -35,7 +35,8 @@ VERBS: dict[str, Callable[..., None]] = {
     "report": page.report,
     "sample": sampling.sample,
     "verify": evidence.verify,
-    "renew": evidence.renew,
+    "renew": renewal.renew,
+    "rehash": renewal.rehash,
     "reproduce": evidence.reproduce,
     "merge": evidence.merge,
     "speed": speed.speed,

@@ -1,4 +1,4 @@
-"""The verbs of evidence: verify, renew, reproduce, merge."""
+"""The verbs of evidence: verify, reproduce, merge."""
 
 from __future__ import annotations
 
@@ -114,16 +114,16 @@ def _verdict_lines(verification: Verification) -> list[str]:
     from ..verifying import OUTCOMES
 
     verdicts = verification.verdicts
-    lines = [line for verdict in verdicts for line in _lines_of(verdict)]
+    lines = [line for verdict in verdicts for line in lines_of(verdict)]
     counts = {outcome: sum(verdict.outcome == outcome for verdict in verdicts) for outcome in OUTCOMES}
     found = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
     return [*lines, f"{len(verdicts)} rows: {found}"]
 
 
-def _lines_of(verdict: Verdict) -> list[str]:
+def lines_of(verdict: Verdict) -> list[str]:
     row = verdict.row
     bits = {"the same": "the same to the bit", "within tolerance": "the same within the tolerance"}
-    text = f"{_named(row)}: {bits.get(verdict.outcome, verdict.outcome)}"
+    text = f"{named(row)}: {bits.get(verdict.outcome, verdict.outcome)}"
     text += f": {verdict.reason}" if verdict.reason else ""
     if verdict.elsewhere:
         what = "although" if verdict.outcome == "the same" else "not comparable to the bit:"
@@ -133,7 +133,7 @@ def _lines_of(verdict: Verdict) -> list[str]:
     return [*lines, f"{row['id']} and {more} differences more; --json has them all"] if more > 0 else lines
 
 
-def _named(row: Row) -> str:
+def named(row: Row) -> str:
     dirty = "*" if row["provenance"].get("dirty") else ""
     return f"{row['id']} {row['label']}{dirty} ({row['device']})"
 
@@ -150,59 +150,6 @@ def _check(words: Sequence[str], json: bool) -> int:
         for line in (line for report in reports for line in checking.summary(report)):
             typer.echo(line)
     return 1 if any(report.count("error") for report in reports) else 0
-
-
-def renew(
-    words: Annotated[
-        list[str],
-        typer.Argument(metavar="DIR [RUN]…", help="A folder, and runs: beginnings of ids, or parts of labels."),
-    ],
-    device: DeviceClass = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time (default: one a core; one on a GPU).")] = None,
-    json: Json = False,
-) -> None:
-    """Trains the first epoch of stale rows again; those that come out the same to the bit are stale no more.
-
-    Only where nothing but models has changed since a row was made; the sources must be committed. What was seen is kept
-    in renewed.jsonl beside the rows; table (--device says of which rows), figures and ledger are made anew.
-    Exit codes: 0 nothing is stale now, 1 something is, 2 for a mistake in the command.
-
-    Example: seqbench renew results/bai2018-jsb lstm
-    """
-    from .. import places, processes
-
-    places.experiment_folder(words[0])
-    processes.start_ahead("auto")
-    from .. import publishing, renewing, verifying
-    from ..store import Workplace
-    from .live import Live
-
-    experiment = load(words[0])
-    rows = Workplace(experiment.folder).published.read()
-    if not rows:
-        raise UsageError(f"{words[0]}: there are no published rows to renew")
-    chosen = verifying.chosen(rows, words[1:])
-    with Live(Console(stderr=True)) as live:
-        found = renewing.renew(experiment.folder, chosen, live, jobs)
-    if any(verdict.good for verdict in found.verdicts):
-        publishing.write_answers(experiment, device)
-        publishing.write_its_ledger(experiment)
-    if json:
-        show_json([verifying.record(verdict) for verdict in found.verdicts])
-    else:
-        for line in _renewal_lines(found.verdicts):
-            typer.echo(line)
-    raise typer.Exit(found.exit_code or (0 if all(verdict.good for verdict in found.verdicts) else 1))
-
-
-def _renewal_lines(verdicts: Sequence[Verdict]) -> list[str]:
-    good = [verdict for verdict in verdicts if verdict.good]
-    lines = []
-    for one in good:
-        part = "all of it" if one.row["config"]["training"]["epochs"] == 1 else "its first epoch"
-        lines.append(f"{_named(one.row)}: renewed: {part} is the same to the bit")
-    lines += [f"still stale: {line}" for one in verdicts if not one.good for line in _lines_of(one)]
-    return [*lines, f"{len(verdicts)} stale rows, {len(good)} renewed" if verdicts else "no row is stale"]
 
 
 def reproduce(
@@ -277,7 +224,7 @@ def _complain(merger: Merger) -> None:
         shown = [*found, *one.differences][0]
         more = f" and {len(one.differences) - 1} differences more" if len(one.differences) > 1 else ""
         typer.echo(
-            f"conflict: {_named(one.here)}: {shown.path}: {shown.here!r} here, {shown.there!r} in {one.file}{more}",
+            f"conflict: {named(one.here)}: {shown.path}: {shown.here!r} here, {shown.there!r} in {one.file}{more}",
             err=True,
         )
     if not merger.written:

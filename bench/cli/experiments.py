@@ -135,7 +135,7 @@ def run(
         return
     old = sum(item.reason == "finished, stale" for item in planned)
     if old:
-        out.print(f"{old} rows were made by an older source; --stale trains them again", style="yellow")
+        out.print(f"{old} rows are stale: seqbench status says why, --stale trains them again", style="yellow")
     from ..report import tables  # noqa: F401  # now, while the fork server imports, rather than after the last run
     from .live import Live
 
@@ -196,6 +196,7 @@ def status(directory: Dir, json: Json = False) -> None:
                     "device": device,
                     "state": row["status"] if row else "not run",
                     "next": item.reason,
+                    "stale": str(item.staleness) if item.staleness else None,
                     "published": (item.run.id, device) in published,
                     "dirty": row["provenance"]["dirty"] if row else None,
                     "error": row["error"]["message"] if row and row["error"] else None,
@@ -211,6 +212,8 @@ def status(directory: Dir, json: Json = False) -> None:
         state = line["state"] + (" (dirty)" if line["dirty"] else "") + (f": {line['error']}" if line["error"] else "")
         table.add_row(line["id"], line["run"], line["device"], state, line["next"], "yes" if line["published"] else "")
     console().print(table)
+    for why in dict.fromkeys(line["stale"] for line in lines if line["stale"]):
+        typer.echo(f"{sum(line['stale'] == why for line in lines)} rows are {why}")
     done = sum(line["state"] in ("done", "diverged") for line in lines)
     typer.echo(f"{done} of {len(lines)} runs are done; working area: {workplace.area}")
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from statistics import median
 
 from ...tasks.base import Metric
+from ..renewals import Staleness
 from ..statistics import Interval, wilson
 from . import samples
 from .grid import Entry
@@ -168,7 +169,7 @@ def footnotes(entries: Iterable[Entry]) -> list[str]:
     names = sorted({name for entry in entries for name in entry.assumed if ASSUMED in marks(entry)})
     meanings = {
         DIRTY: "run with uncommitted changes of the code or of the experiment",
-        STALE: "the code that defines the result has changed since the run",
+        STALE: str(Staleness(tuple(sorted({name for entry in entries for name in entry.changed})))),
         ASSUMED: f"with settings that the source does not give: {', '.join(names)}",
         EDITED: "edited by hand: a row has not the sum that it was written with, or not the id of its configuration, "
         "so nothing of it counts",

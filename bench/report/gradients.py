@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from .. import gradient_flow, provenance
+from .. import gradient_flow, sources
 from .cells import DIRTY, STALE
 from .evidence import Evidence, Look, NothingToDraw, looks_of
 from .layout import handle, in_house_style, mark_of, sheet
@@ -122,7 +122,7 @@ def _warnings(evidence: Evidence, origin: dict[str, object]) -> list[str]:
     lines = []
     if cast("dict[str, object]", origin["provenance"])["dirty"]:
         lines.append(f"{DIRTY} measured with uncommitted changes of the code or of the experiment.")
-    sources = cast("dict[str, str]", origin["sources"])
-    if any(sources[run.id] != provenance.source_hash(run) for run in evidence.experiment.runs if run.id in sources):
+    measured = cast("dict[str, str]", origin["sources"])
+    if any(measured[run.id] != sources.source_hash(run) for run in evidence.experiment.runs if run.id in measured):
         lines.append(f"{STALE} the code that defines the networks or their training has changed since.")
     return lines

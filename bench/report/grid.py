@@ -15,7 +15,7 @@ from .. import registry
 from ..comparing import counts
 from ..config import Cell, Experiment, Preset
 from ..errors import UsageError
-from ..renewals import is_stale
+from ..renewals import staleness
 from ..runs import Run
 from ..statistics import Interval, wilson
 from ..store import FINISHED, Row, latest
@@ -34,7 +34,8 @@ class Entry:
     failed those that ended in an error; missing those without a row; edited those whose row has not the sum that it was
     written with, or not the id of its configuration: nothing of such a row counts. So these five make up `expected`,
     the runs that the experiment asks for.
-    dirty: rows made with uncommitted changes; stale: rows whose code has changed since.
+    dirty: rows made with uncommitted changes; stale: rows that are not current; changed: the files that
+    make them so.
     assumed: settings that the source of the cell does not give. seconds: training and evaluation, median of runs;
     processor_seconds: what of it the processor worked, which other work on the machine does not lengthen.
     yardsticks: scores of simple answers in this metric, by name, as the rows have them.
@@ -71,6 +72,7 @@ class Entry:
     early: Mapping[int, float] = field(default_factory=dict)
     epoch_seconds: float | None = None
     edited: int = 0
+    changed: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
     @property
@@ -211,6 +213,7 @@ def _common(cell: Cell, preset: Preset, rows: Mapping[str, Row]) -> dict[str, An
     """What the entries of a cell share."""
     present = [(run, rows[run.id]) for run in cell.runs if run.id in rows]
     origins = [row["provenance"] for _, row in present]
+    old = [one for run, row in present if (one := staleness(row, run)) is not None]
     sizes = [row["parameters"] for _, row in present if "parameters" in row]
     done = [row for _, row in present if row["status"] == "done"]
     times = [row["seconds"] for row in done]
@@ -222,7 +225,8 @@ def _common(cell: Cell, preset: Preset, rows: Mapping[str, Row]) -> dict[str, An
         "rule": rule_of(cell.runs[0], preset),
         "seeds": tuple(run.seed for run in cell.runs),
         "dirty": sum(bool(origin["dirty"]) for origin in origins),
-        "stale": sum(is_stale(row, run) for run, row in present),
+        "stale": len(old),
+        "changed": tuple(sorted({name for one in old for name in one.changed})),
         "parameters": sizes[-1] if sizes else None,
         "budget": cell.budget,
         "assumed": cell.assumed,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...tasks.base import Tokens
-from .. import provenance, registry, renewals
+from .. import registry, renewals
 from ..comparing import counts
 from ..config import Cell, Experiment
 from ..notation import written
@@ -119,7 +119,8 @@ def place_of(folder: Path) -> str:
 def row_marks(run: Run, row: Row) -> str:
     """The signs of a row, as tables have them behind a cell."""
     origin = row["provenance"]
-    used = ((DIRTY, origin["dirty"]), (STALE, renewals.is_stale(row, run)), (EDITED, not counts(row, run.folder)))
+    stale, edited = renewals.staleness(row, run) is not None, not counts(row, run.folder)
+    used = ((DIRTY, origin["dirty"]), (STALE, stale), (EDITED, edited))
     return "".join(sign for sign, is_used in used if is_used)
 
 
@@ -182,14 +183,17 @@ def _origin(present: Sequence[tuple[Run, Row]]) -> Iterable[Fact]:
 
 
 def _renewed(present: Sequence[tuple[Run, Row]]) -> Iterable[Fact]:
-    """By which commits rows of older sources have been seen to be of those of now, too, by seed."""
+    """By which later code rows count as current, or why they do not, by seed."""
     seeds_of: dict[str, list[int]] = {}
     for run, row in present:
-        if line := renewals.renewal(row, run, provenance.source_hash(run)):
-            epochs = "all of it" if line["whole"] else "its first epoch"
-            seeds_of.setdefault(f"{epochs} the same to the bit at {line['commit'][:10]}", []).append(run.seed)
+        record, old = renewals.latest_record(row, run.folder), renewals.staleness(row, run)
+        if old is not None:
+            seeds_of.setdefault(f"no: {old}", []).append(run.seed)
+        elif record is not None and record["commit"] != row["provenance"]["commit"]:
+            text = f"yes: reproduced bit for bit by commit {record['commit'][:10]}"
+            seeds_of.setdefault(text, []).append(run.seed)
     if seeds_of:
-        yield Fact("made again", [((text,), _of_seeds(seeds, len(present))) for text, seeds in seeds_of.items()])
+        yield Fact("current", [((text,), _of_seeds(seeds, len(present))) for text, seeds in seeds_of.items()])
 
 
 def _text(key: str, value: Any) -> Text:

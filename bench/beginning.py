@@ -1,0 +1,111 @@
+"""What the code of any commit gives at the beginning of runs: a program of its own, `python beginning.py < job.json`.
+
+`renewing` runs it twice, with `seqbench` being the code of a row's commit and then the present code, and compares. So it
+uses only what the suite has had at every commit that made rows, wherever its files lay then.
+
+Reads a JSON object: `runs`, a list of rows' configurations; `folder`, of their experiment; `whole`, whether each run is
+trained to its end; `device` and `threads`. Writes a line of JSON for each run, in order: `facts`, or `error`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+LEAST_STEPS = 10
+"""A beginning is at least so many steps long, and ends where the loop next records its loss."""
+
+
+def found(*names: str) -> Any:
+    """The first of these modules of `seqbench.bench` that this code has."""
+    for name in names:
+        try:
+            return importlib.import_module(f"seqbench.bench.{name}")
+        except ModuleNotFoundError:
+            continue
+    raise ModuleNotFoundError(f"this code has none of {', '.join(names)}")
+
+
+def facts_of(config: dict[str, Any], folder: Path, whole: bool = False, device: str = "cpu") -> dict[str, Any]:
+    """What a run's code gives: sizes, yardsticks, the trace, the weights and the scores after the first steps.
+
+    whole: of the whole training instead, with its curve; then no evaluation stands apart.
+    """
+    torch = importlib.import_module("torch")
+    runs, training = found("experiments.runs", "runs"), found("engine.training", "training")
+    run = runs.from_config(config, folder)
+    task = run.make_task()
+    facts: dict[str, Any] = {"yardsticks": task.yardsticks()}
+    stop = False
+
+    def enough(progress: Any, steps: int) -> None:
+        nonlocal stop
+        stop = not whole and progress.total_steps >= LEAST_STEPS
+
+    with tempfile.TemporaryDirectory() as place:
+        file = Path(place) / "beginning.pt"
+        try:
+            with found("engine.checkpoint", "checkpoint").Checkpoint(file) as checkpoint:
+                outcome = training.train(run, device, checkpoint, lambda: stop, enough)
+        except training.Stopped:
+            saved = torch.load(file, map_location="cpu", weights_only=True)
+            weights, progress = saved["network"], saved["progress"]
+        else:
+            weights, progress = outcome.network.state_dict(), vars(outcome.progress)
+    network = run.make_network(task)
+    network.load_state_dict(weights)
+    network.to(device)
+    body = network.body
+    facts |= {
+        "parameters": network.parameter_count,
+        "state size": body.state_size,
+        "receptive field": body.receptive_field,
+        "steps": progress["total_steps"],
+        "trace": progress["trace"],
+        "weights": digest(weights),
+    }
+    if whole:
+        return {**facts, "curve": [timeless(point) for point in progress["curve"] if point["epoch"] > 0]}
+    evaluate, splits = found("engine.evaluation", "evaluation").evaluate, task.load(run.seed)
+    for name, split in (("valid", splits.valid), ("test", splits.test)):
+        facts[name] = evaluate(network, task, split.to(device), device)
+    for length in run.training.test_lengths:
+        other = task.at_length(length)
+        facts[f"test at length {length}"] = evaluate(network, other, other.load(run.seed).test.to(device), device)
+    return facts
+
+
+def timeless(point: dict[str, Any]) -> dict[str, Any]:
+    """A point of a curve without the time that it took."""
+    return {key: value for key, value in point.items() if key != "seconds"}
+
+
+def digest(weights: dict[str, Any]) -> str:
+    """A checksum of all bits of a network's weights."""
+    bits = hashlib.sha256()
+    for name, tensor in sorted(weights.items()):
+        bits.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return bits.hexdigest()[:16]
+
+
+def main(read: Callable[[], str] = sys.stdin.read) -> None:
+    """Answers the job on standard input."""
+    job = json.loads(read())
+    device, threads = importlib.import_module("torch").device(job["device"]), job["threads"]
+    with found("engine.repeatable", "repeatable").repeatable(device, threads):
+        for config in job["runs"]:
+            try:
+                answer: dict[str, Any] = {"facts": facts_of(config, Path(job["folder"]), job["whole"], job["device"])}
+            except Exception as error:  # whatever this code does wrong is its answer
+                answer = {"error": f"{type(error).__name__}: {error}"}
+            print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()
