@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import comparing, provenance, registry, renewals, sweep, verifying
+from .backend import Backend
 from .comparing import Cannot
 from .errors import UsageError
 from .runs import Run
@@ -27,10 +28,17 @@ GPU_ALONE = registry.ROOT / "bench" / "engine" / "cuda.py"
 """What no run on a CPU executes."""
 
 
-def renew(folder: Path, rows: Sequence[Row], display: sweep.Display, jobs: int | None = None) -> Verification:
+def renew(
+    folder: Path,
+    rows: Sequence[Row],
+    display: sweep.Display,
+    jobs: int | None = None,
+    backend: Backend | None = None,
+) -> Verification:
     """Trains the first epoch of each stale row again and compares; what is the same is kept in `renewed.jsonl`.
 
-    folder: the experiment's. rows: of its published ones; those of the sources of now are passed over.
+    folder: the experiment's. rows: of its published ones; those of the sources of now are passed over. jobs, backend:
+    as of `sweep.run`.
     Raises UsageError where the sources differ from their commit, of which a line must speak; while another process
     runs the experiment; and where the folder belongs to the installed package.
     """
@@ -58,7 +66,7 @@ def renew(folder: Path, rows: Sequence[Row], display: sweep.Display, jobs: int |
         return verdict
 
     with workplace.held():
-        found = verifying.judge_again(folder, stale, beginning, judge, display, jobs)
+        found = verifying.judge_again(folder, stale, beginning, judge, display, jobs, backend)
         if new:
             renewals.keep(folder, workplace.published.read(), new)
     return Verification([*found.verdicts, *unknown], found.exit_code)

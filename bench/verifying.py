@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 
 from . import naming, seeding, sweep
+from .backend import Backend
 from .comparing import Cannot, Difference, differences, elsewhere, large_differences, run_of
 from .config import Cell, Experiment
 from .errors import UsageError
@@ -66,13 +67,19 @@ def chosen(rows: Iterable[Row], wanted: Sequence[str] = (), sample: int | None =
     return [found[place] for place in sorted(places.tolist())]
 
 
-def verify(folder: Path, rows: Sequence[Row], display: sweep.Display, jobs: int | None = None) -> Verification:
+def verify(
+    folder: Path,
+    rows: Sequence[Row],
+    display: sweep.Display,
+    jobs: int | None = None,
+    backend: Backend | None = None,
+) -> Verification:
     """Trains the run of each row again, on the row's class of device with its number of threads, and compares.
 
     Nothing is written anywhere.
-    folder: the experiment's, where a relative path of a user's file is looked for.
+    folder: the experiment's, where a relative path of a user's file is looked for. jobs, backend: as of `sweep.run`.
     """
-    return judge_again(folder, rows, trainable, judged, display, jobs)
+    return judge_again(folder, rows, trainable, judged, display, jobs, backend)
 
 
 def judge_again(
@@ -82,11 +89,12 @@ def judge_again(
     judge: Callable[[Row, Row, Run], Verdict],
     display: sweep.Display,
     jobs: int | None,
+    backend: Backend | None = None,
 ) -> Verification:
     """Trains a run for each row, as `verify` does, and judges the row by what comes out.
 
     of_row: the run to train; raises Cannot where there is none. judge: the verdict, from what came out, the row and
-    the run.
+    the run. jobs, backend: as of `sweep.run`.
     """
     verdicts: dict[int, Verdict] = {}
     again: dict[tuple[str, int], dict[int, Run]] = {}
@@ -104,7 +112,7 @@ def judge_again(
         cells = tuple(Cell(run.task_label, run.model_label, (run,), None, ()) for run in of_place.values())
         experiment = Experiment(folder, "", "suite", cells)  # what its experiment.yaml says is of no matter
         planned = [Planned(run, "afresh") for run in of_place.values()]
-        result = sweep.run(experiment, planned, display, device, jobs, keep=False, threads=threads)
+        result = sweep.run(experiment, planned, display, device, jobs, keep=False, threads=threads, backend=backend)
         made = {row["id"]: row for row in result.rows}
         for place, run in of_place.items():
             row = rows[place]

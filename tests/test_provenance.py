@@ -14,9 +14,9 @@ import torch
 from experiments import OWN_MODEL, write
 from seqbench.bench import api, config, provenance, registry
 from seqbench.bench.errors import UsageError
+from seqbench.bench.making import make_row
 from seqbench.bench.provenance import REQUIRED, of_process, of_sweep, source_hash
 from seqbench.bench.runs import Run
-from seqbench.bench.worker import make_row
 
 TWO_MODELS = """\
 question: Mine?
