@@ -157,7 +157,8 @@ class _Sweep:
                 goes_on = ": the next run goes on from the last checkpoints" if self.workplace else ""
                 self.display.say(f"stopped at once{goes_on}")
             finally:
-                self.backend.kill()
+                if self.under_way:
+                    self.backend.kill()
         if self.stop_code is not None:
             self.result.exit_code = self.stop_code
         elif any(row["status"] not in FINISHED for row in self.result.rows):

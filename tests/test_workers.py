@@ -51,6 +51,7 @@ def test_a_worker_is_born_with_what_it_needs_and_quickly(workers: Any) -> None:
     born = workers(odd_workers.look_around)[1].recv()
     assert time.monotonic() - begin < 4
     assert {"torch", "numba", "numpy", "scipy", "seqbench.bench.worker"} <= born["modules"]
+    assert set(processes.PRELOAD) <= born["modules"]
     assert {"torch._dynamo", "numba.np.arraymath", "scipy.linalg"} <= born["modules"], "which are imported late else"
     assert not [name for name in born["modules"] if name.startswith("pytest")], "nor with more than that"
 
