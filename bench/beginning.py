@@ -1,7 +1,7 @@
 """What the code of any commit gives at the beginning of runs: a program of its own, `python beginning.py < job.json`.
 
-`renewing` runs it twice, with `seqbench` being the code of a row's commit and then the present code, and compares. So it
-uses only what the suite has had at every commit that made rows, wherever its files lay then.
+`renewing` runs it twice, with `seqbench` being the code of a row's commit and then the present code, and compares. So
+it uses only what the suite has had at every commit that made rows, wherever its files lay then.
 
 Reads a JSON object: `runs`, a list of rows' configurations; `folder`, of their experiment; `whole`, whether each run is
 trained to its end; `device` and `threads`. Writes a line of JSON for each run, in order: `facts`, or `error`.
@@ -32,7 +32,9 @@ def found(*names: str) -> Any:
     raise ModuleNotFoundError(f"this code has none of {', '.join(names)}")
 
 
-def facts_of(config: dict[str, Any], folder: Path, whole: bool = False, device: str = "cpu") -> dict[str, Any]:
+def facts_of(
+    config: dict[str, Any], folder: Path, whole: bool = False, device: str = "cpu", **threads: int
+) -> dict[str, Any]:
     """What a run's code gives: sizes, yardsticks, the trace, the weights and the scores after the first steps.
 
     whole: of the whole training instead, with its curve; then no evaluation stands apart.
@@ -52,7 +54,7 @@ def facts_of(config: dict[str, Any], folder: Path, whole: bool = False, device: 
         file = Path(place) / "beginning.pt"
         try:
             with found("engine.checkpoint", "checkpoint").Checkpoint(file) as checkpoint:
-                outcome = training.train(run, device, checkpoint, lambda: stop, enough)
+                outcome = training.train(run, device, checkpoint, lambda: stop, enough, **threads)
         except training.Stopped:
             saved = torch.load(file, map_location="cpu", weights_only=True)
             weights, progress = saved["network"], saved["progress"]
@@ -97,11 +99,14 @@ def digest(weights: dict[str, Any]) -> str:
 def main(read: Callable[[], str] = sys.stdin.read) -> None:
     """Answers the job on standard input."""
     job = json.loads(read())
-    device, threads = importlib.import_module("torch").device(job["device"]), job["threads"]
-    with found("engine.repeatable", "repeatable").repeatable(device, threads):
+    device = importlib.import_module("torch").device(job["device"])
+    threads = {} if job["threads"] == 1 else {"threads": job["threads"]}  # the first commits knew no other number
+    with found("engine.repeatable", "repeatable").repeatable(device, **threads):
         for config in job["runs"]:
             try:
-                answer: dict[str, Any] = {"facts": facts_of(config, Path(job["folder"]), job["whole"], job["device"])}
+                answer: dict[str, Any] = {
+                    "facts": facts_of(config, Path(job["folder"]), job["whole"], job["device"], **threads)
+                }
             except Exception as error:  # whatever this code does wrong is its answer
                 answer = {"error": f"{type(error).__name__}: {error}"}
             print(json.dumps(answer), flush=True)

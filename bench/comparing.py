@@ -15,7 +15,7 @@ was bettered by less than rounding alone may change it; only the same machine an
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -88,21 +88,37 @@ def tolerance_of(metric: Metric) -> Tolerance:
     return TOLERANCE.get(metric.unit, ERROR if metric.direction == "lower" else SHARE)
 
 
-def elsewhere(here: Row, there: Row, sources: bool = True) -> list[str]:
-    """Why the two rows cannot be expected to have the same bits; nothing where they must.
+def maker(origin: Mapping[str, Any]) -> str:
+    """Who made the processor: for matrices MKL, and so torch, has other code for each maker.
 
-    sources: whether other sources are a reason.
+    >>> maker({"processor": "AMD EPYC, 2 cores"}), maker({"cpu": "GenuineIntel family 6 model 207"})
+    ('AMD', 'Intel')
+    """
+    text = f"{origin.get('cpu', '')} {origin.get('processor', '')}"
+    return next((name for name in ("AMD", "Intel") if name in text), str(origin.get("processor", "unknown")))
+
+
+def system(origin: Mapping[str, Any]) -> str:
+    """The operating system, kind of machine and C library of a platform, without the release of its kernel.
+
+    >>> system({"platform": "Linux-6.1.0-13-amd64-x86_64-with-glibc2.36"})
+    'Linux x86_64-with-glibc2.36'
+    """
+    first, _, rest = str(origin.get("platform", "")).partition("-")
+    return f"{first} {rest.rpartition('-with-')[0].rpartition('-')[2]}-with-{rest.rpartition('-with-')[2]}"
+
+
+def elsewhere(here: Row, there: Row) -> list[str]:
+    """Why the circumstances of two rows let their bits differ; nothing where the same code must give the same.
 
     What one of them does not say counts as the same: rows of before say less.
     """
     ours, theirs = here["provenance"], there["provenance"]
     libraries = (*COMPUTE, "cuda", "cudnn")
     pairs = [(name, ours["versions"].get(name), theirs["versions"].get(name)) for name in libraries]
-    named = {
-        "processor": "processor", "instructions": "instructions", "platform": "platform", "device": "device",
-        "driver": "driver", "threads": "threads", "source": "defining source",
-    }  # fmt: skip
-    pairs += [(name, ours.get(key), theirs.get(key)) for key, name in named.items() if sources or key != "source"]
+    pairs += [(name, of(ours), of(theirs)) for name, of in (("processors of", maker), ("system", system))]
+    named = ("instructions", "device", "driver", "threads")
+    pairs += [(name, ours.get(name), theirs.get(name)) for name in named]
     return [
         f"{name} {value} here, {other} there"
         for name, value, other in pairs
@@ -118,19 +134,6 @@ def differences(here: Row, there: Row) -> list[Difference]:
     parts = [key for key in MEASURED if key in there]
     ours, theirs = ({key: _untimed(key, row.get(key)) for key in parts} for row in (here, there))
     return [*_walk("", ours, theirs), *_other_data(here, there)]
-
-
-def differences_of_an_epoch(here: Row, there: Row) -> list[Difference]:
-    """Every place in which the first epoch of two rows is not the same to the bit, and every file of other content.
-
-    Where one has fewer epochs its training loss is summed in other pieces, and is not compared. A row without an epoch
-    differs from one that has one.
-    """
-    parts = [key for key in EXACT if key != "status" and key in there]
-    ours, theirs = ({key: row.get(key) for key in parts} for row in (here, there))
-    first, other = ((_untimed("curve", row.get("curve")) or [{"epoch": None}])[0] for row in (here, there))
-    pair = [{key: value for key, value in point.items() if key != "train_loss"} for point in (first, other)]
-    return [*_walk("", ours, theirs), *_walk("curve[0]", *pair), *_other_data(here, there)]
 
 
 class Cannot(Exception):

@@ -3,8 +3,8 @@
 torch chooses the widest that a processor has, so the same run gives other bits on another processor. Rows that may be
 published are therefore made with one set that nearly all have, AVX2, and a row is made again with its own.
 
-Two processors with the same set gave the same bits where both are AMD's (Zen 3, Zen 4). Intel's gave others for most runs:
-MKL, which multiplies torch's matrices, has code of its own for each maker, and none of its settings takes Intel's
+Two processors with the same set gave the same bits where both are AMD's (Zen 3, Zen 4). Intel's gave others for most
+runs: MKL, which multiplies torch's matrices, has code of its own for each maker, and none of its settings takes Intel's
 processors to the code that it has for AMD's (MKL_CBWR, MKL_ENABLE_INSTRUCTIONS: tried).
 """
 
@@ -24,7 +24,7 @@ ORDER = ("DEFAULT", "AVX2", "AVX512")
 """From the narrowest to the widest, as torch names them on x86-64 processors."""
 NEEDS = {"AVX2": {"avx2", "fma"}, "AVX512": {"avx512f", "avx512dq", "avx512cd", "avx512bw", "avx512vl", "fma"}}
 """What Linux must say that the processor has."""
-CHOICES = ("avx2", "avx512", "native")
+CHOICES = ("avx2", "avx512", "default", "native")
 
 
 def environment(instructions: str | None) -> Mapping[str, str]:
@@ -36,10 +36,11 @@ def environment(instructions: str | None) -> Mapping[str, str]:
 
 
 def chosen(choice: str | None) -> str | None:
-    """The set that a choice of a user means: `avx2`, `avx512`, or None for what torch takes by itself (`native`).
+    """The set that a choice of a user means: `avx2`, `avx512`, or None for what torch takes (`native`).
 
-    Without a choice it is the one that `ATEN_CPU_CAPABILITY` names, else the pinned set, or what torch takes where the
-    processor lacks that. Raises UsageError for an unknown choice, and for a set that this processor lacks.
+    `default` is torch's name for plain code without vectors. Without a choice it is the one that `ATEN_CPU_CAPABILITY`
+    names, else the pinned set, or what torch takes where the processor lacks that. Raises UsageError for an unknown
+    choice, and for a set that this processor lacks.
     """
     if choice is None and os.environ.get(VARIABLE, "").upper() in ORDER:
         return os.environ[VARIABLE].upper()

@@ -8,7 +8,7 @@ from typing import Literal
 from .config import Experiment
 from .renewals import Staleness, staleness
 from .runs import Run
-from .store import FINISHED, Workplace, latest
+from .store import FINISHED, Workplace, latest, place_of
 
 Reason = Literal["new", "resumes", "tried again", "stale", "afresh", "finished", "finished, stale"]
 
@@ -28,10 +28,19 @@ class Planned:
 
 
 def plan(
-    experiment: Experiment, workplace: Workplace, device: str, afresh: bool = False, stale: bool = False
+    experiment: Experiment,
+    workplace: Workplace,
+    device: str,
+    afresh: bool = False,
+    stale: bool = False,
+    instructions: str | None = None,
 ) -> list[Planned]:
-    """All runs of the experiment with the reason for which each is to do, or not."""
-    rows = latest(workplace.rows())
+    """All runs of the experiment with the reason for which each is to do, or not.
+
+    instructions: only rows that were made with these count as there, by torch's name for them; None: all do.
+    """
+    found = (row for row in workplace.rows() if instructions in (None, place_of(row).instructions))
+    rows = latest(found)
     planned = []
     for run in experiment.runs:
         row = rows.get((run.id, device))

@@ -108,6 +108,15 @@ def of_process(device: torch.device) -> dict[str, Any]:
     }
 
 
+MACHINE = ("versions", "platform", "processor", "cpu")
+
+
+def of_machine() -> dict[str, Any]:
+    """Versions, platform and processor, as `of_process` has them."""
+    process = of_process(torch.device("cpu"))
+    return {key: process[key] for key in MACHINE}
+
+
 def versions(device: torch.device) -> dict[str, str | None]:
     """Of Python and the packages that compute; on a GPU also of the CUDA and cuDNN that torch was built with."""
     found = {"python": platform.python_version()} | {name: _version(name) for name in VERSIONS_OF}

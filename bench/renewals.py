@@ -73,7 +73,7 @@ def _files_of(row: Row, record: Record | None, run: Run) -> Mapping[str, str]:
         (row["provenance"]["source"], row["provenance"].get("source_files"), row["provenance"]["commit"]),
     ):
         if source.startswith(sources.VERSION) and files:
-            return files  # type: ignore[no-any-return]
+            return files
         if commit is not None and not row["provenance"]["dirty"]:
             return sources.at_commit(commit, run)
     raise UsageError("it was made by no commit")

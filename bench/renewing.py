@@ -3,12 +3,13 @@
 A verdict must be of the code that stands beside it, and training everything again after every change would take days.
 What is asked instead: the code by which a row was current last and the present code, run side by side on this machine
 with the row's instructions, give the same bits at the run's beginning (`beginning.facts_of`: sizes, yardsticks, weights
-and losses of the first steps, scores of the network that they give); and what the present code decides from the row's own
-curve (rates, best epoch, last three) is what stands in the row. Because two codes are compared with each other, and not
-with the row, any processor can renew any row whose instructions it has.
+and losses of the first steps, scores of the network that they give); and what the present code decides from the row's
+own curve (rates, best epoch, last three) is what stands in the row. Because two codes are compared with each other, and
+not with the row, any processor can renew any row whose instructions it has.
 
-What a beginning cannot show is what happens later: rates that change, the order of a second epoch. So where anything but
-`models/` has changed, one witness of the folder, a row whose rate changes where there is such, is trained whole by both.
+What a beginning cannot show is what happens later: rates that change, the order of a second epoch. So where anything
+but `models/` has changed, one witness of the folder, a row whose rate changes where there is such, is trained whole by
+both.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import beginning, comparing, instructions, processes, provenance, registry, renewals, sources
+from . import beginning, comparing, processes, provenance, registry, renewals, sources
 from .comparing import Cannot
 from .errors import UsageError
 from .evaluation import select
@@ -72,7 +73,10 @@ def rehash(folder: Path) -> Rehashed:
 
 @dataclass(frozen=True)
 class Renewal:
-    """What became of one stale row. changed: the files that made it stale. reason: why it is still stale; else empty."""
+    """What became of one stale row.
+
+    changed: the files that made it stale. reason: why it is still stale; else empty.
+    """
 
     row: Row
     changed: tuple[str, ...]
@@ -105,7 +109,9 @@ def renew(folder: Path, rows: Sequence[Row], display: Display, jobs: int | None 
     runs the experiment; and where the folder belongs to the installed package.
     """
     workplace, result = _workplace(folder, "renew"), Renewals()
-    stale = [one for row in rows if row["status"] in FINISHED and (one := _stale(row, folder, result.found)) is not None]
+    stale = [
+        one for row in rows if row["status"] in FINISHED and (one := _stale(row, folder, result.found)) is not None
+    ]
     if not stale:
         return result
     origin = provenance.of_sweep(folder, [one.run for one in stale])
@@ -117,17 +123,19 @@ def renew(folder: Path, rows: Sequence[Row], display: Display, jobs: int | None 
             result.witness = witness.row["label"]
             display.say(f"trains {result.witness} whole, by the code of {witness.commit[:10]} and by the present code")
             if reason := _compared([witness], folder, whole=True)[0]:
-                result.found += [Renewal(one.row, one.changed, f"the witness {result.witness}: {reason}") for one in stale]
+                result.found += [
+                    Renewal(one.row, one.changed, f"the witness {result.witness}: {reason}") for one in stale
+                ]
                 return result
         with ThreadPoolExecutor(jobs or processes.cores()) as pool:
             waiting = {pool.submit(_compared, job, folder): job for job in _jobs(stale)}
             for future in as_completed(waiting):
-                job = waiting[future]
-                found = [Renewal(one.row, one.changed, reason) for one, reason in zip(job, future.result(), strict=True)]
-                result.found += found
-                _keep(workplace, job, found, origin["commit"], result.witness)
-                for one in found:
-                    display.say(f"{one.row['label']}: {one.reason or 'the same to the bit'}")
+                pairs = zip(waiting[future], future.result(), strict=True)
+                ended = [(one, Renewal(one.row, one.changed, reason)) for one, reason in pairs]
+                _keep(workplace, ended, origin["commit"], result.witness)
+                for _, renewal in ended:
+                    result.found.append(renewal)
+                    display.say(f"{renewal.row['label']}: {renewal.reason or 'the same to the bit'}")
     return result
 
 
@@ -154,8 +162,6 @@ def _stale(row: Row, folder: Path, found: list[Renewal]) -> _Stale | None:
         if commit is None or row["provenance"]["dirty"]:
             raise Cannot("it was made by no commit, or by changed sources; train it again")
         sources.at_commit(commit, run)
-        if reason := instructions.lacks(place_of(row).instructions or None):
-            raise Cannot(reason)
         if reason := _other_decisions(row, run):
             raise Cannot(reason)
     except (Cannot, UsageError) as error:
@@ -252,14 +258,12 @@ def _code_of(commit: str) -> Path:
     return place
 
 
-def _keep(
-    workplace: Workplace, job: Sequence[_Stale], found: Sequence[Renewal], commit: str, witness: str
-) -> None:
-    """Writes the records of the rows of a job that came out the same."""
+def _keep(workplace: Workplace, ended: Sequence[tuple[_Stale, Renewal]], commit: str, witness: str) -> None:
+    """Writes the records of those rows of a job that came out the same."""
     facts = {**provenance.of_machine(), "witness": witness or None}
     new = [
         renewals.record_of(one.row, sources.file_hashes(one.run), commit, "renewed", compared_with=one.commit, **facts)
-        for one, renewal in zip(job, found, strict=True)
+        for one, renewal in ended
         if not renewal.reason
     ]
     if new:

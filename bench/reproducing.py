@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import naming, provenance, registry
+from . import instructions, naming, provenance, registry
 from .comparing import Cannot, run_of
 from .errors import UsageError
 from .places import own_folders
 from .provenance import COMPUTE
-from .store import Row, Workplace, latest
+from .store import Row, Workplace, by_place, place_of
 
 
 @dataclass(frozen=True)

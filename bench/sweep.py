@@ -1,6 +1,6 @@
-"""Runs -> workers -> rows: which runs are to do, the processes that do them, interruption, one writer.
+"""Planned runs -> jobs -> events -> rows: what is to do, who is told, when to stop, and the only writer of rows.
 
-On a CPU each run has a process of its own; on a GPU one process has them all, in turn (`engine.packing`).
+Who trains the runs, and where, is a `Backend`'s business: processes on this machine, if no other is given.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from multiprocessing import connection
 from typing import Any, Protocol
 
 import torch
 
-from ..tasks.datasets import DataError, fetch, sums
-from . import provenance, sources, worker
+from ..tasks.datasets import DataError, fetch
+from . import provenance, sources
+from .backend import Assignment, Backend, Begun, Event, Job, Lost, Progressed, RowMade, Said, Stopped
 from .config import Experiment
 from .errors import UsageError
+from .instructions import chosen as named
+from .local import Local
+from .making import make_row, now, origin_of
 from .planning import Planned
-from .processes import cores, default_jobs, how_it_ended, signals_held_back, threads_in_children, worker_context
+from .processes import default_jobs
 from .repeatable import check_precision
 from .runs import Run
 from .store import FINISHED, Row, Workplace, finite, signed
 
-START_UP_LIMIT = 120.0
-"""Seconds in which a worker must say that it has started; a hung fork server would else be waited for for ever."""
-GRACE = 60.0
-"""Seconds that a worker has to checkpoint when it is asked to stop."""
+LOOK_EVERY = 0.2
+"""Seconds between two looks at the clock, while nothing happens."""
 INTERRUPTED, TERMINATED, OUT_OF_TIME = 130, 143, 75
 
 
@@ -41,10 +41,10 @@ class Display(Protocol):
         """`planned` runs will be trained, `done` are there already."""
 
     def progress(self, run: Run, steps: int, all_steps: int, epoch: int, scores: dict[str, float]) -> None:
-        """A worker is at `steps`."""
+        """A run is at `steps`."""
 
     def end(self, run: Run, row: Row | None) -> None:
-        """A worker has ended, with a row, or stopped without one."""
+        """A run has ended with a row, or stopped without one."""
 
     def say(self, text: str) -> None:
         """Something that a person should know."""
@@ -73,14 +73,19 @@ def run(
     keep: bool = True,
     threads: int = 1,
     packed: bool | None = None,
+    backend: Backend | None = None,
+    instructions: str | None = None,
 ) -> Result:
     """Trains what is planned, `jobs` at a time, into the working area; returns when all is done or it is cut short.
 
-    jobs: None for as many as suit the device. threads: of each run, on a CPU. packed: whether one process has all
-    runs; None: where they share a GPU.
+    jobs: None for as many as suit the device. threads: of each run, on a CPU. packed: whether a job has many runs,
+    which take turns on its device; None: where they share a GPU.
     keep: False writes nothing anywhere, no row and no checkpoint; the result alone has the rows.
-    Raises UsageError where another process runs this experiment, the working area cannot be written, or the device
-    cannot do the experiment's precision.
+    instructions: `avx2`, `avx512` or `native`, as `instructions.chosen` has it; None: the pinned set.
+    backend: who trains the runs; it says how many jobs it takes at a time, and is left open for the next sweep. None:
+    processes on this machine.
+    Raises UsageError where another process runs this experiment, the working area cannot be written, the device
+    cannot do the experiment's precision, or no process can be started.
     """
     for item in planned:
         check_precision(item.run, torch.device(device))
@@ -89,33 +94,30 @@ def run(
         if keep and (repaired := workplace.working.repair()):
             display.say(repaired)
         jobs = jobs or default_jobs(device, threads)
-        if device == "cpu" and jobs * threads > cores():
-            display.say(f"{jobs} runs at a time with {threads} threads each share {cores()} cores")
         packed = device != "cpu" and jobs > 1 if packed is None else packed
-        kept = workplace if keep else None
-        return _Sweep(experiment, kept, display, device, minutes, checkpoint_every, threads, packed).run_through(
-            planned, jobs
-        )
+        kept, most = workplace if keep else None, jobs if packed else None
+        with nullcontext(backend) if backend else Local(device, 1 if packed else jobs, threads) as chosen:
+            sweep = _Sweep(
+                experiment, kept, display, device, minutes, checkpoint_every, threads, most, chosen, named(instructions)
+            )
+            return sweep.run_through(planned)
 
 
 @dataclass
-class _Worker:
-    """items: the runs of its job that have not ended, by id. begun: those of them that it has begun.
+class _Submitted:
+    """A job that the backend has. items: its runs that have not come to their end, by id, in order.
 
-    fruitful: whether a run has ended in it. A worker that dies without any is not given its runs again.
+    begun: those of them that have begun. fruitful: whether a run of it has come to its end.
     """
 
     items: dict[str, Planned]
-    process: Any
-    pipe: connection.Connection
-    started_at: float = field(default_factory=time.monotonic)
     begun: set[str] = field(default_factory=set)
     fruitful: bool = False
-    ready: bool = False
-    asked_to_stop_at: float | None = None
 
 
 class _Sweep:
+    """One sweep. most: how many runs a job trains in turn; None: a job has one run."""
+
     def __init__(
         self,
         experiment: Experiment,
@@ -125,42 +127,45 @@ class _Sweep:
         minutes: float | None,
         checkpoint_every: float,
         threads: int,
-        packed: bool,
+        most: int | None,
+        backend: Backend,
+        instructions: str | None,
     ) -> None:
         self.experiment, self.workplace, self.display, self.device = experiment, workplace, display, device
-        self.checkpoint_every, self.threads, self.packed = checkpoint_every, threads, packed
+        self.checkpoint_every, self.threads, self.most, self.backend = checkpoint_every, threads, most, backend
+        self.instructions = instructions
         self.deadline = time.monotonic() + 60 * minutes if minutes is not None else None
         self.origin = provenance.of_sweep(experiment.folder, experiment.runs)
         self.result = Result()
         self.waiting: deque[Planned] = deque()
-        self.workers: list[_Worker] = []
+        self.under_way: dict[str, _Submitted] = {}  # by the id of a run that has not come to its end
         self.stop_code: int | None = None
-        self.context = worker_context(device)
 
-    def run_through(self, planned: Sequence[Planned], jobs: int) -> Result:
-        self.waiting.extend(self._with_data(planned))
-        self.display.begin(len(self.waiting), sum(not item.to_do for item in planned))
+    def run_through(self, planned: Sequence[Planned]) -> Result:
+        unique = {item.run.id: item for item in planned}  # two rows may ask for the same run
+        self.waiting.extend(self._with_data(list(unique.values())))
+        self.display.begin(len(self.waiting), sum(not item.to_do for item in unique.values()))
         if self.result.unavailable and not self.waiting and all(item.to_do for item in planned):
             self.result.exit_code = 1
         with self._signals():
             try:
-                while self.waiting or self.workers:
+                while self.waiting or self.under_way:
                     if self.deadline is not None and time.monotonic() > self.deadline:
                         self.stop_code = self.stop_code or OUT_OF_TIME
-                    while self.waiting and len(self.workers) < (1 if self.packed else jobs) and self.stop_code is None:
-                        items = [self.waiting.popleft() for _ in range(len(self.waiting) if self.packed else 1)]
-                        self._start(items, jobs if self.packed else 1)
-                    if self.stop_code is not None:
-                        self._ask_to_stop()
-                        if not self.workers:
+                    if self.stop_code is None:
+                        self._submit()
+                    else:
+                        self.backend.stop()
+                        if not self.under_way:
                             break
-                    self._listen()
+                    for event in self.backend.events(LOOK_EVERY):
+                        self._take(event)
             except KeyboardInterrupt:
                 goes_on = ": the next run goes on from the last checkpoints" if self.workplace else ""
                 self.display.say(f"stopped at once{goes_on}")
             finally:
-                for one in self.workers:
-                    one.process.kill()
+                if self.under_way:
+                    self.backend.kill()
         if self.stop_code is not None:
             self.result.exit_code = self.stop_code
         elif any(row["status"] not in FINISHED for row in self.result.rows):
@@ -185,82 +190,74 @@ class _Sweep:
             if item.to_do and reasons[name] is None:
                 yield item
 
-    def _start(self, items: list[Planned], most: int) -> None:
-        job = worker.Job(
-            tuple(self._assignment(item) for item in items),
-            self.experiment.folder.resolve(),
-            self.device,
-            self.checkpoint_every,
-            self.origin,
-            self.threads,
-            most,
-        )
-        pipe, theirs = self.context.Pipe()
-        process = self.context.Process(target=worker.main, args=(theirs, job), daemon=True)
-        with threads_in_children(self.threads), signals_held_back():
-            process.start()
-            self.workers.append(_Worker({item.run.id: item for item in items}, process, pipe))
-        theirs.close()
+    def _submit(self) -> None:
+        """Gives the backend as many jobs as it takes: a run each, or where runs are packed, an even share of all."""
+        while self.waiting and self.stop_code is None and (free := self.backend.free) > 0:
+            share = 1 if self.most is None else -(-len(self.waiting) // free)
+            items = [self.waiting.popleft() for _ in range(share)]
+            job = Job(
+                tuple(self._assignment(item) for item in items),
+                self.experiment.folder.resolve(),
+                self.device,
+                self.checkpoint_every,
+                self.origin,
+                self.threads,
+                self.most or 1,
+                self.instructions,
+            )
+            submitted = _Submitted({item.run.id: item for item in items})
+            self.under_way |= dict.fromkeys(submitted.items, submitted)
+            self.backend.submit(job)
 
-    def _assignment(self, item: Planned) -> worker.Assignment:
+    def _assignment(self, item: Planned) -> Assignment:
         run, place = item.run, (item.run.id, torch.device(self.device).type)
         checkpoint = self.workplace.checkpoint(*place) if self.workplace else None
         if checkpoint and item.reason in ("afresh", "stale"):
             checkpoint.unlink(missing_ok=True)
         trained = self.workplace.trained(*place) if self.workplace else None
-        return worker.Assignment(run.config, sources.source_hash(run), checkpoint, trained)
+        return Assignment(run.id, run.config, sources.source_hash(run), checkpoint, trained)
 
-    def _listen(self) -> None:
-        by_handle: dict[Any, _Worker] = {}
-        for one in self.workers:
-            by_handle |= {one.pipe: one, one.process.sentinel: one}
-        heard = {id(by_handle[handle]): by_handle[handle] for handle in connection.wait(list(by_handle), timeout=0.2)}
-        for one in heard.values():
-            self._hear(one)
-        for one in list(self.workers):
-            late = not one.ready and time.monotonic() - one.started_at > START_UP_LIMIT
-            deaf = one.asked_to_stop_at is not None and time.monotonic() - one.asked_to_stop_at > GRACE
-            if late or deaf:
-                one.process.kill()
-                one.process.join()
-                self._gone(one, "did not start in time" if late else "did not stop when asked to")
+    def _take(self, event: Event) -> None:
+        """Does what an event asks for. One of a run that has come to its end already is passed over."""
+        if isinstance(event, Lost):
+            return self._lost(event)
+        job = self.under_way.get(event.run) if event.run is not None else None
+        if isinstance(event, Said):
+            about = f"{job.items[event.run].run}: " if job and event.run else ""
+            return self.display.say(f"{about}{event.text}")
+        if job is None:
+            return None
+        if isinstance(event, Begun):
+            job.begun.add(event.run)
+        elif isinstance(event, Progressed):
+            run = job.items[event.run].run
+            self.display.progress(run, event.steps, event.all_steps, event.epoch, event.scores)
+        elif isinstance(event, RowMade):
+            self._ended(event.run, event.row)
+        elif isinstance(event, Stopped) and event.run in job.begun:
+            self._ended(event.run, None)
+        else:  # stopped before it had begun
+            self._leaves(event.run)
+        return None
 
-    def _hear(self, one: _Worker) -> None:
-        alive = one.process.is_alive()  # asked first: what it sent before its end is read below
-        try:
-            while one.pipe.poll():
-                kind, *content = one.pipe.recv()
-                if kind == "started":
-                    one.ready = True
-                    continue
-                run, *rest = content
-                if kind == "begun":
-                    one.begun.add(run)
-                elif kind == "progress":
-                    self.display.progress(one.items[run].run, *rest)
-                else:
-                    self._ended(one, run, rest[0] if kind == "row" else None)
-        except (EOFError, OSError):
-            pass
-        if not one.items or not alive:
-            one.process.join()
-            self._gone(one, how_it_ended(one.process.exitcode))
-
-    def _gone(self, one: _Worker, how: str) -> None:
-        """A worker is no more. What it has begun has died with it; what it has not goes to another."""
-        self.workers.remove(one)
-        one.pipe.close()
-        in_order = one.asked_to_stop_at is not None and one.process.exitcode == 0
-        lost = one.begun if one.begun or one.fruitful or in_order else one.items
-        for run in [run for run in one.items if run in lost]:
-            self._died(one, run, how)
+    def _lost(self, event: Lost) -> None:
+        """What has begun has died with its job; what has not is submitted again, if the job was of any use."""
+        begun, not_begun = ([run for run in runs if run in self.under_way] for runs in (event.begun, event.not_begun))
+        if not_begun and not begun and not self.under_way[not_begun[0]].fruitful:
+            begun, not_begun = not_begun, []
+        for run in begun:
+            self._ended(run, self._died(self.under_way[run].items[run].run, event.how))
+        given_back = [self._leaves(run) for run in not_begun]
         if self.stop_code is None:
-            self.waiting.extendleft(reversed(one.items.values()))
+            self.waiting.extendleft(reversed(given_back))
 
-    def _ended(self, one: _Worker, run: str, row: Row | None) -> None:
-        ended = one.items.pop(run).run
-        one.begun.discard(run)
-        one.fruitful = True
+    def _leaves(self, run: str) -> Planned:
+        """Takes a run out of its job."""
+        return self.under_way.pop(run).items.pop(run)
+
+    def _ended(self, run: str, row: Row | None) -> None:
+        self.under_way[run].fruitful = True
+        ended = self._leaves(run).run
         if row is not None:
             row = self._kept(row, self.workplace) if self.workplace else signed(finite(row))
             self.result.rows.append(row)
@@ -278,34 +275,15 @@ class _Sweep:
             workplace.checkpoint(row["id"], row["device"]).unlink(missing_ok=True)
         return row
 
-    def _died(self, one: _Worker, run: str, how: str) -> None:
-        device = torch.device(self.device)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        dead = one.items[run].run
-        origin = {
-            **self.origin,
-            **provenance.of_process(device),
-            "threads": self.threads,
-            **provenance.of_sources(dead),
-            "data": sums(dead.task_class.remotes),
-            "started": now,
-            "finished": now,
-        }
+    def _died(self, run: Run, how: str) -> Row:
+        """The row of a run whose worker has died."""
+        origin = origin_of(run, torch.device(self.device), self.origin, self.threads, now())
         error = {"message": f"the worker {how}", "traceback": ""}
-        self._ended(one, run, worker.make_row(dead, self.device, origin, error=error, status="died"))
-
-    def _ask_to_stop(self) -> None:
-        for one in self.workers:
-            if one.asked_to_stop_at is None:
-                one.asked_to_stop_at = time.monotonic()
-                try:
-                    one.pipe.send("stop")
-                except OSError:
-                    continue
+        return make_row(run, self.device, origin, error=error, status="died")
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """Within it Ctrl-C and SIGTERM ask the workers to checkpoint and stop; a second Ctrl-C kills them."""
+        """Within it Ctrl-C and SIGTERM ask the runs to save checkpoints and stop; a second Ctrl-C kills them."""
 
         def handle(number: int, frame: Any) -> None:
             if self.stop_code == INTERRUPTED and number == signal.SIGINT:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-from . import naming, seeding, sweep
+from . import instructions, naming, renewals, seeding, sweep
+from .backend import Backend
 from .comparing import Cannot, Difference, differences, elsewhere, large_differences, run_of
 from .config import Cell, Experiment
 from .errors import UsageError
@@ -66,50 +67,51 @@ def chosen(rows: Iterable[Row], wanted: Sequence[str] = (), sample: int | None =
     return [found[place] for place in sorted(places.tolist())]
 
 
-def verify(folder: Path, rows: Sequence[Row], display: sweep.Display, jobs: int | None = None) -> Verification:
-    """Trains the run of each row again, on the row's class of device with its number of threads, and compares.
-
-    Nothing is written anywhere.
-    folder: the experiment's, where a relative path of a user's file is looked for.
-    """
-    return judge_again(folder, rows, trainable, judged, display, jobs)
-
-
-def judge_again(
+def verify(
     folder: Path,
     rows: Sequence[Row],
-    of_row: Callable[[Row, Path], Run],
-    judge: Callable[[Row, Row, Run], Verdict],
     display: sweep.Display,
-    jobs: int | None,
+    jobs: int | None = None,
+    backend: Backend | None = None,
 ) -> Verification:
-    """Trains a run for each row, as `verify` does, and judges the row by what comes out.
+    """Trains the run of each row again, with its device, threads and vector instructions, and compares.
 
-    of_row: the run to train; raises Cannot where there is none. judge: the verdict, from what came out, the row and
-    the run.
+    Nothing is written anywhere.
+    folder: the experiment's, where a relative path of a user's file is looked for. jobs, backend: as of `sweep.run`.
     """
     verdicts: dict[int, Verdict] = {}
-    again: dict[tuple[str, int], dict[int, Run]] = {}
+    again: dict[tuple[str, int, str], dict[int, Run]] = {}
     for place, row in enumerate(rows):
         verdicts[place] = Verdict(row, "not verified", reason="it was stopped before it was done")
         try:
-            run = of_row(row, folder)
-            again.setdefault((row["device"], row["provenance"].get("threads", 1)), {})[place] = run
+            run = trainable(row, folder)
+            at = row["device"], row["provenance"].get("threads", 1), place_of(row).instructions
+            again.setdefault(at, {})[place] = run
         except Cannot as reason:
             verdicts[place] = Verdict(row, "not verified", reason=str(reason))
     exit_code = None
-    for (device, threads), of_place in again.items():
+    for (device, threads, pinned), of_place in again.items():
         if not of_place or exit_code is not None:
             continue
         cells = tuple(Cell(run.task_label, run.model_label, (run,), None, ()) for run in of_place.values())
         experiment = Experiment(folder, "", "suite", cells)  # what its experiment.yaml says is of no matter
         planned = [Planned(run, "afresh") for run in of_place.values()]
-        result = sweep.run(experiment, planned, display, device, jobs, keep=False, threads=threads)
+        result = sweep.run(
+            experiment,
+            planned,
+            display,
+            device,
+            jobs,
+            keep=False,
+            threads=threads,
+            backend=backend,
+            instructions=pinned.lower() or "native",
+        )
         made = {row["id"]: row for row in result.rows}
         for place, run in of_place.items():
             row = rows[place]
             if run.id in made:
-                verdicts[place] = judge(made[run.id], row, run)
+                verdicts[place] = judged(made[run.id], row, run)
             elif run.task.name in result.unavailable:
                 verdicts[place] = Verdict(row, "not verified", reason=result.unavailable[run.task.name])
         if result.exit_code not in (0, 1):
@@ -137,7 +139,8 @@ def judged(here: Row, row: Row, run: Run) -> Verdict:
     """The verdict on a row, from the same run as it came out here."""
     if here["status"] not in FINISHED:
         return Verdict(row, "not verified", reason=f"{here['status']} here: {here['error']['message']}")
-    reasons = tuple(elsewhere(here, row))
+    old = renewals.staleness(row, run)
+    reasons = (*elsewhere(here, row), *([str(old)] if old else []))
     found = differences(here, row)
     if found and reasons:
         found = large_differences(here, row, run)
@@ -156,6 +159,8 @@ def trainable(row: Row, folder: Path) -> Run:
         raise Cannot(f"there is no result to compare with: it {row['status']}")
     if row["device"] == "cuda" and not torch.cuda.is_available():
         raise Cannot("it was made on a GPU, and torch sees none here")
+    if reason := instructions.lacks(place_of(row).instructions or None):
+        raise Cannot(reason)
     return run
 
 

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+os.environ.setdefault("ATEN_CPU_CAPABILITY", "avx2")  # as workers have it: torch reads it when it is imported
+
 import pytest
 import torch
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from typing import Any
@@ -21,14 +22,61 @@ def hang(pipe: Any, job: Any) -> None:
 
 def leave(pipe: Any, job: Any) -> None:
     """Ends without a row."""
-    pipe.send(("started", os.getpid()))
+    pipe.send("started")
     sys.exit(3)
 
 
 def not_listen(pipe: Any, job: Any) -> None:
     """Does not stop when it is asked to."""
-    pipe.send(("started", os.getpid()))
+    pipe.send("started")
     time.sleep(60)
+
+
+def tell(pipe: Any, job: Any) -> None:
+    """Says what its environment has."""
+    from seqbench.bench.backend import RowMade
+
+    for one in job.runs:
+        pipe.send(RowMade(one.run, dict(os.environ)))
+
+
+def die_after_a_row(pipe: Any, job: Any) -> None:
+    """Is killed when its second run has begun, just after the row of the first."""
+    from seqbench.bench.backend import Begun, RowMade
+
+    first, second, *_ = (one.run for one in job.runs)
+    for event in (Begun(first), Begun(second), RowMade(first, {})):
+        pipe.send(event)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def obey(pipe: Any, job: Any) -> None:
+    """Ends in order when it is asked to, without a word of the runs that it has not begun."""
+    from seqbench.bench.backend import Begun, Stopped
+
+    first = job.runs[0].run
+    pipe.send(Begun(first))
+    assert pipe.recv() == "stop"
+    pipe.send(Stopped(first))
+
+
+def linger(pipe: Any, job: Any) -> None:
+    """Has no run left, and does not end."""
+    from seqbench.bench.backend import RowMade
+
+    for one in job.runs:
+        pipe.send(RowMade(one.run, {}))
+    time.sleep(60)
+
+
+def wait_for_a_file(pipe: Any, job: Any) -> None:
+    """Ends with a row when there is a file named `go` in the job's folder."""
+    from seqbench.bench.backend import Begun, RowMade
+
+    pipe.send(Begun(job.runs[0].run))
+    while not (job.folder / "go").is_file():
+        time.sleep(0.01)
+    pipe.send(RowMade(job.runs[0].run, {}))
 
 
 def of_an_older_loop(pipe: Any, job: Any) -> None:

@@ -21,7 +21,7 @@ from experiments import (
     sweep_in,
     write,
 )
-from seqbench.bench import config, processes, sweep
+from seqbench.bench import config, local, processes
 
 FOUR = SMALL.replace("rows:", "seeds: [0, 1]\nrows:")
 pytestmark = pytest.mark.usefixtures("forgotten")
@@ -105,7 +105,7 @@ def test_a_failure_is_a_row_and_the_rest_goes_on(tmp_path: Path) -> None:
 
 def test_threads_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The row says how many it had; more of them than cores are said."""
-    monkeypatch.setattr(sweep, "cores", lambda: 2)
+    monkeypatch.setattr(local, "cores", lambda: 2)
     folder, display = write(tmp_path / "small"), Recorder()
     assert sweep_in(folder, display, jobs=2, threads=2).exit_code == 0
     assert [row["provenance"]["threads"] for row in rows_of(folder)] == [2, 2]

@@ -10,9 +10,9 @@ import pytest
 import torch
 from experiments import OWN_MODEL, write
 from seqbench.bench import api, config
+from seqbench.bench.making import make_row
 from seqbench.bench.provenance import REQUIRED, of_process, of_sweep
 from seqbench.bench.runs import Run
-from seqbench.bench.worker import make_row
 from suite_copies import copied
 
 TWO_MODELS = """\

@@ -1,25 +1,27 @@
-"""Stale rows whose first epoch comes out the same to the bit are stale no more; others stay so, and say why."""
+"""Stale rows that the present code reproduces to the bit are current; others stay stale, and say why."""
 
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command import Answer, seqbench
 from experiments import OWN, OWN_MODEL, clean, published_in, rows_of, sweep_in, write
-from seqbench.bench import config, provenance, registry, renewals, renewing, verifying
+from seqbench.bench import beginning, config, instructions, provenance, registry, renewals, renewing, sources
 from seqbench.bench.checking import check
-from seqbench.bench.comparing import Cannot, run_of
-from seqbench.bench.runs import Run, from_config
+from seqbench.bench.comparing import run_of
+from seqbench.bench.errors import UsageError
 from seqbench.bench.store import Row, Workplace, signed
 
 pytestmark = pytest.mark.usefixtures("forgotten", "no_figure")
 
 BODY = "inputs = inputs * 1.0"
-HARMLESS, HARMFUL = f"{BODY} * 1.0", "inputs = inputs * 300.0"
+HARMLESS = f"{BODY} * 1.0"
+Facts = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -32,18 +34,41 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
         return sorted((clean(row) for row in rows_of(folder)), key=lambda row: "tcn(" in row["label"])
 
 
+class Codes:
+    """What two codes answer, in place of their processes: `before` and `now` of each run, and what was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, list[str], bool, str | None]] = []
+        self.now: Callable[[str, bool], Facts] = lambda model, whole: {"facts": {"weights": "a", "trace": [1]}}
+
+    def answers(self, code: Path, task: Facts, named: str | None, threads: int) -> list[Facts]:
+        models = [one["model"]["name"] for one in task["runs"]]
+        self.asked.append((code.name, models, task["whole"], named))
+        if code != registry.ROOT:
+            return [{"facts": {"weights": "a", "trace": [1]}} for _ in models]
+        return [self.now(model, task["whole"]) for model in models]
+
+
+@pytest.fixture
+def codes(monkeypatch: pytest.MonkeyPatch) -> Codes:
+    fake = Codes()
+    monkeypatch.setattr(renewing, "_answers", fake.answers)
+    monkeypatch.setattr(renewing, "_code_of", lambda commit: Path("code") / commit)
+    monkeypatch.setattr(sources, "at_commit", lambda commit, run: {})
+    return fake
+
+
 @pytest.fixture
 def folder(tmp_path: Path, trained: list[Row], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The rows, published; the checkout is taken for clean, and the user's model for all that changes."""
+    """The rows, published; the checkout is taken for clean."""
     monkeypatch.setattr(provenance, "of_sweep", lambda *arguments: {"commit": "a" * 40, "dirty": False, "diff": None})
-    monkeypatch.setattr(provenance, "changed_since", lambda commit, run: [tmp_path / "own" / "my_model.py"])
     return published_in(write(tmp_path / "own", OWN, my_model=OWN_MODEL.replace("BODY", BODY)), trained)
 
 
 def with_body(folder: Path, body: str) -> Path:
     """The folder after an edit of the user's model."""
     write(folder, OWN, my_model=OWN_MODEL.replace("BODY", body))
-    provenance._hash_of.cache_clear()
+    sources.forget()
     return folder
 
 
@@ -55,190 +80,206 @@ def renewed(folder: Path, *words: Any) -> Answer:
     return seqbench("renew", folder, *words)
 
 
-def test_a_change_that_changes_nothing_is_renewed_over(folder: Path) -> None:
+def records(folder: Path) -> list[Facts]:
+    return [json.loads(text) for text in (folder / renewals.FILE).read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_change_that_changes_nothing_is_renewed_over(folder: Path, codes: Codes) -> None:
     assert renewed(folder).out == "no row is stale\n"
     assert stale(with_body(folder, HARMLESS)) > 0
     before = (folder / "runs.jsonl").read_bytes()
     answer = renewed(folder)
     assert (answer.code, answer.out.splitlines()[-1]) == (0, "1 stale rows, 1 renewed")
     assert "my_model" in answer.out.splitlines()[0]
-    assert "its first epoch is the same to the bit" in answer.out
     assert (folder / "runs.jsonl").read_bytes() == before, "rows say what made them"
     assert (stale(folder), check(folder).count("error")) == (0, 0)
     assert "†" not in (folder / "table.md").read_text(encoding="utf-8")
-    (line,) = [json.loads(text) for text in (folder / renewals.FILE).read_text(encoding="utf-8").splitlines()]
+    (record,) = records(folder)
     run = config.load(folder).runs[0]
-    assert (line["source"], line["epochs"], line["steps"]) == (provenance.source_hash(run), 1, 8)
+    assert (record["source"], record["how"], record["commit"]) == (sources.source_hash(run), "renewed", "a" * 40)
+    assert record["files"] == sources.file_hashes(run)
+    assert record["compared_with"] == "c0ffee" * 6
     assert renewed(folder).out == "no row is stale\n"
 
 
-def test_a_renewal_is_of_one_state_of_the_sources(folder: Path) -> None:
+def test_a_renewal_is_of_one_state_of_the_code(folder: Path, codes: Codes) -> None:
     """The next change makes the row stale again; a renewal over that takes the place of the one before."""
     renewed(with_body(folder, HARMLESS))
     assert stale(with_body(folder, f"{HARMLESS} * 1.0")) > 0
     assert renewed(folder).code == 0
-    assert len((folder / renewals.FILE).read_text(encoding="utf-8").splitlines()) == 1
+    assert codes.asked[-2][0] == "a" * 40, "compared with the code of the renewal before"
+    assert len(records(folder)) == 1
     assert stale(folder) == 0
     assert stale(with_body(folder, HARMLESS)) > 0
 
 
-def test_a_change_that_changes_something_is_not(folder: Path) -> None:
-    answer = renewed(with_body(folder, HARMFUL))
-    assert (answer.code, answer.out.splitlines()[-1]) == (1, "1 stale rows, 0 renewed")
-    assert answer.out.startswith("still stale: ")
-    assert "curve[0]." in answer.out
+@pytest.mark.parametrize(
+    ("now", "reason"),
+    [
+        ({"facts": {"weights": "b", "trace": [1]}}, "other weights than by the code of its commit"),
+        ({"facts": {"weights": "b", "trace": [2]}}, "other weights, trace than by the code of its commit"),
+        ({"error": "ValueError: no"}, "the present code fails here: ValueError: no"),
+    ],
+)
+def test_a_change_that_changes_something_is_not(now: Facts, reason: str, folder: Path, codes: Codes) -> None:
+    codes.now = lambda model, whole: {"facts": {"weights": "a", "trace": [1]}} if whole else now
+    answer = renewed(with_body(folder, HARMLESS), "--json")
+    (found,) = answer.json
+    assert (answer.code, found["reason"], found["changed"]) == (1, reason, ["my_model.py"])
     assert not (folder / renewals.FILE).exists()
     assert stale(folder) > 0
 
 
-def test_a_first_epoch_says_nothing_of_a_change_elsewhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = [registry.ROOT / "bench" / "settings.py", registry.ROOT / "models" / "gru.py"]
-    monkeypatch.setattr(provenance, "changed_since", lambda commit, run: files)
-    answer = renewed(with_body(folder, HARMLESS), "--json")
-    assert (answer.code, [one["outcome"] for one in answer.json]) == (1, ["not verified"])
-    assert answer.json[0]["reason"] == ("more than models is not as in its commit: settings.py; train it again")
+def as_of_old_code(folder: Path, *names: str) -> Path:
+    """The folder with rows whose files of these names had other hashes."""
+    rows = Workplace(folder).published.read()
+    for row in rows:
+        files = row["provenance"]["source_files"] | dict.fromkeys(names, "other")
+        row["provenance"] |= {"source_files": files, "source": sources.digest(files)}
+    return published_in(folder, [signed(row) for row in rows])
 
 
-@pytest.mark.parametrize(("device", "allowed"), [("cpu", True), ("cuda", False)])
-def test_what_runs_on_a_gpu_alone_is_of_no_matter_to_rows_of_a_cpu(
-    device: str, allowed: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_beyond_models_a_witness_is_trained_whole(folder: Path, codes: Codes) -> None:
+    answer = renewed(as_of_old_code(folder, "bench/training"))
+    assert (answer.code, answer.out.splitlines()[-1]) == (0, "2 stale rows, 2 renewed")
+    (_, models, whole, _), *_ = codes.asked
+    assert (len(models), whole) == (1, True)
+    assert all(not whole for _, _, whole, _ in codes.asked[2:])
+    assert {record["witness"] for record in records(folder)} == {
+        next(row["label"] for row in Workplace(folder).published.read() if row["config"]["model"]["name"] == models[0])
+    }
+
+
+def test_a_change_of_models_alone_needs_no_witness(folder: Path, codes: Codes) -> None:
+    assert renewed(as_of_old_code(folder, "models/base")).code == 0
+    assert [whole for _, _, whole, _ in codes.asked] == [False, False]
+    assert {record["witness"] for record in records(folder)} == {None}
+
+
+def test_a_witness_that_differs_stops_all(folder: Path, codes: Codes) -> None:
+    codes.now = lambda model, whole: {"facts": {"weights": "b" if whole else "a", "trace": [1]}}
+    answer = renewed(as_of_old_code(folder, "bench/training"))
+    assert (answer.code, answer.out.splitlines()[-1]) == (1, "2 stale rows, 0 renewed")
+    assert "still stale: the witness adding(" in answer.out
+    assert not (folder / renewals.FILE).exists()
+
+
+def test_the_witness_is_a_row_whose_rate_changes(folder: Path, codes: Codes) -> None:
+    rows = Workplace(folder).published.read()
+    stale_rows = [renewing._Stale(row, run_of(row, folder), (), "c") for row in rows]
+    slow = max(stale_rows, key=lambda one: one.row["seconds"]["cpu"])
+    assert renewing._witness(stale_rows) is not slow
+    slow.row["curve"][-1]["learning_rate"] /= 10
+    assert renewing._witness(stale_rows) is slow
+
+
+def test_other_decisions_are_no_renewal(folder: Path, codes: Codes) -> None:
+    """The row's own curve would give another best epoch, or other rates."""
+    rows = Workplace(folder).published.read()
+    rows[0]["scores"]["best"]["epoch"] = 3 - rows[0]["scores"]["best"]["epoch"]
+    rows[1]["curve"][-1]["learning_rate"] /= 10
+    published_in(folder, [signed(row) for row in rows])
+    answer = renewed(as_of_old_code(folder, "bench/settings"), "--json")
+    first, second = sorted(one["reason"] for one in answer.json)
+    assert first == "the best epoch or the mean of the last three would be another by the present code"
+    assert second.startswith("the rate of epoch 2 would be 0.002, not 0.0002")
+    assert codes.asked == []
+
+
+def test_rows_are_compared_with_their_own_instructions(
+    folder: Path, codes: Codes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert renewing.GPU_ALONE.is_file()
-    monkeypatch.setattr(provenance, "changed_since", lambda commit, run: [renewing.GPU_ALONE])
-    monkeypatch.setattr(verifying, "trainable", run_of)  # which refuses a row of a GPU where there is none
-    row = signed(Workplace(folder).published.read()[0] | {"device": device})
-    with nullcontext() if allowed else pytest.raises(Cannot, match=r"not as in its commit: cuda\.py"):
-        assert renewing.beginning(row, folder).training.epochs == 1
+    rows = Workplace(folder).published.read()
+    rows[0]["provenance"]["instructions"], rows[1]["provenance"]["instructions"] = "AVX2", "AVX512"
+    published_in(folder, [signed(row) for row in rows])
+    monkeypatch.setattr(instructions, "widest", lambda: "AVX2")
+    answer = renewed(as_of_old_code(folder, "models/base"), "--json")
+    assert {one["reason"] for one in answer.json} == {"", "needs AVX512, and this processor has AVX2"}
+    assert {named for _, _, _, named in codes.asked} == {"AVX2"}
+    monkeypatch.setattr(instructions, "widest", lambda: "AVX512")
+    assert renewed(folder).code == 0
+    assert {named for _, _, _, named in codes.asked} == {"AVX2", "AVX512"}
 
 
-def test_uncommitted_sources_renew_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provenance, "of_sweep", lambda *arguments: {"dirty": True})
+def test_what_was_seen_is_kept_though_a_later_job_fails(
+    folder: Path, codes: Codes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails_for_a_tcn(model: str, whole: bool) -> Facts:
+        if model == "tcn" and not whole:
+            raise KeyboardInterrupt
+        return {"facts": {"weights": "a", "trace": [1]}}
+
+    codes.now = fails_for_a_tcn
+    monkeypatch.setattr(renewing, "AT_A_TIME", 1)
+    with pytest.raises(KeyboardInterrupt):
+        renewing.renew(as_of_old_code(folder, "models/base"), Workplace(folder).published.read(), Silent(), jobs=1)
+    assert ["tcn" not in record["label"] for record in records(folder)] == [True]
+
+
+class Silent:
+    """A display that shows nothing."""
+
+    def begin(self, planned: int, done: int) -> None: ...
+
+    def progress(self, *arguments: Any) -> None: ...
+
+    def end(self, *arguments: Any) -> None: ...
+
+    def say(self, text: str) -> None: ...
+
+
+def test_uncommitted_sources_renew_nothing(folder: Path, codes: Codes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "of_sweep", lambda *arguments: {"dirty": True, "commit": "a" * 40})
     answer = renewed(with_body(folder, HARMLESS))
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.startswith("seqbench: renew: the sources differ from the commit")
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"provenance": {"commit": None}}, "it was made by no commit, or by changed sources; train it again"),
-        ({"provenance": {"dirty": True}}, "it was made by no commit, or by changed sources; train it again"),
-    ],
-)
-def test_rows_of_which_nobody_knows_what_changed(
-    change: dict[str, Any], reason: str, folder: Path, trained: list[Row]
+def test_a_commit_that_is_not_here(folder: Path, codes: Codes, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(commit: str, run: Any) -> dict[str, str]:
+        raise UsageError(f"commit {commit[:10]} is not in this repository: fetch the whole history")
+
+    monkeypatch.setattr(sources, "at_commit", none)
+    answer = renewed(with_body(folder, HARMLESS))
+    assert (answer.code, answer.out.splitlines()[-1]) == (1, "1 stale rows, 0 renewed")
+    assert "commit c0ffeec0ff is not in this repository: fetch the whole history" in answer.out
+
+
+@pytest.mark.parametrize("harmful", [False, True])
+def test_two_codes_side_by_side(
+    harmful: bool, tmp_path: Path, trained: list[Row], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    published_in(folder, [signed(row | {"provenance": row["provenance"] | change["provenance"]}) for row in trained])
-    answer = renewed(with_body(folder, HARMLESS), "my_model", "--json")
-    assert [one["reason"] for one in answer.json] == [reason]
+    """With real processes: a copy of the suite, in which a file has moved, and the suite itself or a changed copy."""
+
+    def copied(name: str) -> Path:
+        skipped = shutil.ignore_patterns("__pycache__")
+        for room in ("bench", "tasks", "models"):
+            shutil.copytree(registry.ROOT / room, tmp_path / name / room, ignore=skipped)
+        return tmp_path / name
+
+    before, now = copied("before"), copied("now")
+    if harmful:
+        text = (now / "models" / "heads.py").read_text(encoding="utf-8")
+        assert "bias" in text
+        loop = next((now / "bench").rglob("evaluation.py"))
+        loop.write_text(loop.read_text(encoding="utf-8").replace("means = {", "means = {} and {"), encoding="utf-8")
+        seeds = next((now / "bench").rglob("seeding.py"))
+        changed = seeds.read_text(encoding="utf-8").replace('"order", seed, epoch', '"order", seed, epoch, 1')
+        assert changed != seeds.read_text(encoding="utf-8")
+        seeds.write_text(changed, encoding="utf-8")
+    run = run_of(trained[1], None)
+    monkeypatch.setattr(registry, "ROOT", now)
+    monkeypatch.setattr(renewing, "_code_of", lambda commit: before)
+    found = renewing._compared([renewing._Stale(trained[1], run, (), "c")], tmp_path)
+    assert found == (["other trace, weights, valid, test than by the code of its commit"] if harmful else [""])
 
 
-def test_an_edited_row_is_not_renewed_and_an_edited_line_renews_nothing(folder: Path, trained: list[Row]) -> None:
-    renewed(with_body(folder, HARMLESS))
-    path = folder / renewals.FILE
-    path.write_text(path.read_text(encoding="utf-8").replace('"steps":8', '"steps":16'), encoding="utf-8")
-    assert stale(folder) > 0
-    (error,) = [finding for finding in check(folder).findings if finding.kind == "error"]
-    assert str(error).startswith(f"{renewals.FILE}:1: edited by hand")
-    published_in(folder, [row | {"parameters": 1} for row in trained])
-    assert "has not the sum that it was written with" in renewed(folder, "my_model").out
-
-
-def test_a_line_without_its_row_is_found_and_goes_when_the_row_is_another(folder: Path, trained: list[Row]) -> None:
-    renewed(with_body(folder, HARMLESS))
-    others = [clean(row, peak_memory_mb=1.0) for row in trained]
-    published_in(folder, others)
-    assert [str(one) for one in check(folder).findings if one.where.startswith(renewals.FILE)] == [
-        f"{renewals.FILE}:1: of a row that is not there: {trained[0]['label']}"
-    ]
-    renewals.keep(folder, others)
-    assert not (folder / renewals.FILE).exists()
-
-
-@pytest.mark.usefixtures("folder")
-def test_a_run_of_one_epoch_is_compared_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provenance, "changed_since", lambda commit, run: [tmp_path / "short" / "my_model.py"])
-    text = OWN.replace("epochs: 2", "epochs: 1")
-    short = write(tmp_path / "short", text, my_model=OWN_MODEL.replace("BODY", BODY))
-    assert sweep_in(short).exit_code == 0
-    first, second = sorted(rows_of(short), key=lambda row: "tcn(" in row["label"])
-    changed = clean(first, trace=[[steps, loss + 1] for steps, loss in first["trace"]])
-    published_in(short, [changed, clean(second)])
-    write(short, text, my_model=OWN_MODEL.replace("BODY", HARMLESS))
-    provenance._hash_of.cache_clear()
-    answer = renewed(short)
-    assert answer.code == 1
-    assert "trace[0]" in answer.out
-
-
-def test_publishing_other_rows_takes_their_lines_away(folder: Path) -> None:
-    renewed(with_body(folder, HARMLESS))
-    sweep_in(folder, afresh=True)
-    place = Workplace(folder)
-    place.working.replace([clean(row) for row in place.working.read()])
-    assert seqbench("publish", folder).code == 0
-    assert not (folder / renewals.FILE).exists()
-    assert stale(folder) == 0
-
-
-def test_renewing_one_row_keeps_what_was_renewed_of_others(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    renewed(with_body(folder, HARMLESS))
-    monkeypatch.setattr(renewals, "is_stale", lambda row, run: "tcn" in row["label"])
-    monkeypatch.setattr(provenance, "changed_since", lambda commit, run: [])
-    assert renewed(folder, "tcn").code == 0
-    assert ["tcn(" in line["label"] for _, line in renewals.lines(folder) if line] == [False, True]
-
-
-def test_a_row_that_diverged_at_once_and_one_that_does_here(folder: Path, trained: list[Row]) -> None:
-    published_in(folder, [clean(row, status="diverged", curve=[]) for row in trained])
-    answer = renewed(with_body(folder, HARMLESS), "--json")
-    assert [one["reason"] for one in answer.json] == ["it diverged before its first epoch was over; train it again"]
-    published_in(folder, trained)
-    answer = renewed(with_body(folder, "inputs = inputs * float('nan')"), "--json")
-    assert [one["outcome"] for one in answer.json] == ["differs"]
-
-
-def test_scores_at_other_lengths_are_not_of_a_first_epoch(folder: Path, trained: list[Row]) -> None:
-    longer = [
-        clean(row, config=row["config"] | {"training": row["config"]["training"] | {"test_lengths": [8]}})
-        for row in trained
-    ]
-    runs = [from_config(row["config"], folder) for row in longer]
-    published_in(folder, [clean(row, id=run.id) for row, run in zip(longer, runs, strict=True)])
-    answer = renewed(with_body(folder, HARMLESS), "my_model", "--json")
-    assert [one["reason"].partition(",")[0] for one in answer.json] == ["it was evaluated at other lengths in the end"]
-
-
-def test_a_model_and_a_task_in_one_file_are_not_renewed_over(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    row = Workplace(folder).published.read()[0]
-    run = with_task_of_its_own(run_of(row, folder))
-    monkeypatch.setattr(verifying, "trainable", lambda row, folder: run)
-    with pytest.raises(Cannot, match=r"more than models is not as in its commit: my_model\.py"):
-        renewing.beginning(row, folder)
-
-
-def with_task_of_its_own(run: Run) -> Run:
-    """The run as if its task stood in the file of its model."""
-    run.__dict__["task_class"] = run.model_class
-    return run
-
-
-@pytest.mark.parametrize("bad", [b"\xff\n", b"NaN\n", b'{"row": NaN}\n', b"[]\n", b"{\n", b"1\n"])
-def test_a_line_that_is_none_is_an_error_and_no_crash(bad: bytes, folder: Path) -> None:
-    renewed(with_body(folder, HARMLESS))
-    path = folder / renewals.FILE
-    path.write_bytes(path.read_bytes() + bad)
-    assert stale(folder) == 0
-    assert [one.where for one in check(folder).findings if one.kind == "error"] == [f"{renewals.FILE}:2"]
-
-
-def test_wrong_words_are_one_line(folder: Path, tmp_path: Path) -> None:
-    empty = write(tmp_path / "empty", OWN, my_model=OWN_MODEL.replace("BODY", BODY))
-    for words, text in [
-        ((empty,), "there are no published rows to renew"),
-        ((folder, "transformer"), "no row has 'transformer'"),
-        ((tmp_path / "nowhere",), "nowhere"),
-    ]:
-        answer = seqbench("renew", *words)
-        assert (answer.code, len(answer.err.splitlines())) == (2, 1)
-        assert text in answer.err
+def test_a_beginning_is_that_of_the_row(trained: list[Row]) -> None:
+    """On the machine that made it: the trace begins as the row's does, and the whole has the row's curve."""
+    row = trained[1]
+    begun = beginning.facts_of(row["config"], Path())
+    assert begun["steps"] >= beginning.LEAST_STEPS
+    assert begun["trace"] == row["trace"][: len(begun["trace"])]
+    assert begun["parameters"] == row["parameters"]
+    whole = beginning.facts_of(row["config"], Path(), whole=True)
+    assert whole["curve"] == [beginning.timeless(point) for point in row["curve"] if point["epoch"] > 0]

@@ -12,7 +12,7 @@ import psutil
 import pytest
 import torch
 from experiments import Recorder, measured, measured_of, rows_of, sweep_in, wait_for, write
-from seqbench.bench import api, processes, provenance, sweep, worker
+from seqbench.bench import api, backend, local, processes, provenance, worker
 from seqbench.bench.checkpoint import Checkpoint
 from seqbench.bench.runs import Run
 from seqbench.bench.training import train
@@ -51,6 +51,7 @@ def test_a_worker_is_born_with_what_it_needs_and_quickly(workers: Any) -> None:
     born = workers(odd_workers.look_around)[1].recv()
     assert time.monotonic() - begin < 4
     assert {"torch", "numba", "numpy", "scipy", "seqbench.bench.worker"} <= born["modules"]
+    assert set(processes.PRELOAD) <= born["modules"]
     assert {"torch._dynamo", "numba.np.arraymath", "scipy.linalg"} <= born["modules"], "which are imported late else"
     assert not [name for name in born["modules"] if name.startswith("pytest")], "nor with more than that"
 
@@ -71,19 +72,18 @@ def test_the_environment_here_is_given_back(monkeypatch: pytest.MonkeyPatch) -> 
     assert "MKL_NUM_THREADS" not in processes.os.environ
 
 
-def job_of(run: Run, file: Path) -> worker.Job:
-    assignment = worker.Assignment(run.config, provenance.source_hash(run), file, None)
-    return worker.Job((assignment,), file.parent, "cpu", 60.0, {})
+def job_of(run: Run, file: Path) -> backend.Job:
+    assignment = backend.Assignment(run.id, run.config, provenance.source_hash(run), file, None)
+    return backend.Job((assignment,), file.parent, "cpu", 60.0, {})
 
 
 def row_from(pipe: Any) -> dict[str, Any]:
     """The row, after whatever a worker says before."""
     while True:
-        kind, *content = pipe.recv()
-        if kind == "row":
-            row: dict[str, Any] = content[1]
-            return row
-        assert kind in ("started", "begun", "progress")
+        message = pipe.recv()
+        if isinstance(message, backend.RowMade):
+            return message.row
+        assert message == "started" or isinstance(message, backend.Begun | backend.Progressed)
 
 
 @pytest.mark.parametrize("model", ["gru(width=4)", "tcn(width=4, kernel=2, levels=2, dropout=0.2)"])
@@ -107,7 +107,7 @@ def test_a_worker_without_a_parent_ends(workers: Any, tmp_path: Path) -> None:
     """Here the pipe is closed; a parent that is killed is in test_interruption.py."""
     run = api.make_run("adding(length=60, train=6400, valid=8, test=8)", "lstm(width=8)", epochs=100)
     process, pipe = workers(worker.main, job_of(run, tmp_path / "run.pt"))
-    while pipe.recv()[0] != "progress":
+    while not isinstance(pipe.recv(), backend.Progressed):
         continue
     pipe.close()
     wait_for(lambda: not psutil.pid_exists(process.pid) or not process.is_alive(), 2, "the worker's end")
@@ -116,9 +116,9 @@ def test_a_worker_without_a_parent_ends(workers: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("odd", "limits", "minutes", "message", "exit_code"),
     [
-        (odd_workers.hang, {"START_UP_LIMIT": 1.0}, None, "the worker did not start in time", 1),
+        (odd_workers.hang, {"start_up_limit": 1.0}, None, "the worker did not start in time", 1),
         (odd_workers.leave, {}, None, "the worker ended with exit code 3 before it sent its row", 1),
-        (odd_workers.not_listen, {"GRACE": 0.5}, 0.01, "the worker did not stop when asked to", 75),
+        (odd_workers.not_listen, {"grace": 0.5}, 0.01, "the worker did not stop when asked to", 75),
     ],
 )
 def test_odd_workers_leave_a_row(
@@ -133,10 +133,9 @@ def test_odd_workers_leave_a_row(
     folder = write(tmp_path / "one", ONE)
     with monkeypatch.context() as patch:
         patch.setattr(worker, "main", odd)
-        for name, value in limits.items():
-            patch.setattr(sweep, name, value)
         begin, display = time.monotonic(), Recorder()
-        result = sweep_in(folder, display, minutes=minutes)
+        with local.Local(**limits) as odd_ones:
+            result = sweep_in(folder, display, minutes=minutes, backend=odd_ones)
     assert time.monotonic() - begin < 20
     assert result.exit_code == exit_code
     (row,) = rows_of(folder)

@@ -87,6 +87,13 @@ def run(
         typer.Option(callback=_number_or_auto, help="Runs at a time; auto: one a core, or on a GPU as many as pay."),
     ] = "auto",
     threads: Annotated[int, typer.Option(min=1, help="Threads of each run, on a CPU.")] = 1,
+    instructions: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SET",
+            help="Vector instructions: avx2 (default), avx512, native; others' rows do not count as there.",
+        ),
+    ] = None,
     only: Annotated[list[str] | None, typer.Option(help="Only runs with these words in their label, or an id.")] = None,
     seeds: Annotated[str | None, typer.Option(help="These seeds instead of the experiment's: 0,1 or 0-4.")] = None,
     afresh: Annotated[bool, typer.Option("--afresh", help="Train all runs, whatever is there already.")] = False,
@@ -108,17 +115,19 @@ def run(
     if json and not dry_run:
         raise UsageError("--json goes with --dry-run here; seqbench status --json tells what is there")
     from .. import places, processes
+    from ..instructions import chosen as named_instructions
 
     places.experiment_folder(directory)  # a mistake in the name starts nothing
+    pinned = named_instructions(instructions)
     if not dry_run:
-        processes.start_ahead(device, threads)
+        processes.start_ahead(device, threads, instructions)
     from .. import naming, planning, sweep
 
     experiment, chosen, at_a_time = load(directory, seeds), device_named(device), None if jobs == "auto" else int(jobs)
     from ..store import Workplace
 
     workplace = Workplace(experiment.folder)
-    planned = planning.plan(experiment, workplace, chosen, afresh, stale)
+    planned = planning.plan(experiment, workplace, chosen, afresh, stale, pinned if instructions else None)
     if only:
         named = [(item.run.id, str(item.run)) for item in planned]
         if (text := naming.unmet(only, named)) is not None:
@@ -140,7 +149,9 @@ def run(
     from .live import Live
 
     with Live(out) as live:
-        result = sweep.run(experiment, planned, live, chosen, at_a_time, minutes, threads=threads)
+        result = sweep.run(
+            experiment, planned, live, chosen, at_a_time, minutes, threads=threads, instructions=instructions
+        )
     _answer(experiment, workplace, chosen, out, figure)
     if result.exit_code in (sweep.OUT_OF_TIME, sweep.INTERRUPTED, sweep.TERMINATED):
         out.print(f"not done yet; go on with: seqbench run {shlex.quote(directory)}", style="yellow")

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from ..errors import UsageError
-from .evidence import lines_of, named
+from .evidence import named
 from .experiments import DeviceClass, load
 from .facts import Json, show_json
-
-if TYPE_CHECKING:
-    from ..verifying import Verdict
 
 
 def renew(
@@ -23,21 +19,18 @@ def renew(
         typer.Argument(metavar="DIR [RUN]…", help="A folder, and runs: beginnings of ids, or parts of labels."),
     ],
     device: DeviceClass = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time (default: one a core; one on a GPU).")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes at a time (default: one a core).")] = None,
     json: Json = False,
 ) -> None:
-    """Trains the first epoch of stale rows again; those that come out the same to the bit are stale no more.
+    """Looks whether the present code reproduces stale rows bit for bit; those that it does count as current.
 
-    Only where nothing but models has changed since a row was made; the sources must be committed. What was seen is kept
-    in renewed.jsonl beside the rows; table (--device says of which rows), figures and ledger are made anew.
+    The code of a row's commit and the present code, which must be committed, train the beginning of the run side by
+    side; where more than models/ has changed, one row of the folder is trained whole by both. What was seen is kept in
+    renewed.jsonl beside the rows; table (--device says of which rows), figures and ledger are made anew.
     Exit codes: 0 nothing is stale now, 1 something is, 2 for a mistake in the command.
 
     Example: seqbench renew results/bai2018-jsb lstm
     """
-    from .. import places, processes
-
-    places.experiment_folder(words[0])
-    processes.start_ahead("auto")
     from .. import publishing, renewing, verifying
     from ..store import Workplace
     from .live import Live
@@ -48,26 +41,24 @@ def renew(
         raise UsageError(f"{words[0]}: there are no published rows to renew")
     chosen = verifying.chosen(rows, words[1:])
     with Live(Console(stderr=True)) as live:
-        found = renewing.renew(experiment.folder, chosen, live, jobs)
-    if any(verdict.good for verdict in found.verdicts):
+        found = renewing.renew(experiment.folder, chosen, live, jobs).found
+    good = sum(not one.reason for one in found)
+    if good:
         publishing.write_answers(experiment, device)
         publishing.write_its_ledger(experiment)
     if json:
-        show_json([verifying.record(verdict) for verdict in found.verdicts])
+        show_json(
+            [
+                {"id": one.row["id"], "run": one.row["label"], "changed": one.changed, "reason": one.reason}
+                for one in found
+            ]
+        )
     else:
-        for line in _renewal_lines(found.verdicts):
-            typer.echo(line)
-    raise typer.Exit(found.exit_code or (0 if all(verdict.good for verdict in found.verdicts) else 1))
-
-
-def _renewal_lines(verdicts: Sequence[Verdict]) -> list[str]:
-    good = [verdict for verdict in verdicts if verdict.good]
-    lines = []
-    for one in good:
-        part = "all of it" if one.row["config"]["training"]["epochs"] == 1 else "its first epoch"
-        lines.append(f"{named(one.row)}: renewed: {part} is the same to the bit")
-    lines += [f"still stale: {line}" for one in verdicts if not one.good for line in lines_of(one)]
-    return [*lines, f"{len(verdicts)} stale rows, {len(good)} renewed" if verdicts else "no row is stale"]
+        for one in sorted(found, key=lambda one: bool(one.reason)):
+            what = f"still stale: {one.reason}" if one.reason else "renewed: the present code gives the same bits"
+            typer.echo(f"{named(one.row)}: {what}")
+        typer.echo(f"{len(found)} stale rows, {good} renewed" if found else "no row is stale")
+    raise typer.Exit(0 if good == len(found) else 1)
 
 
 def rehash(

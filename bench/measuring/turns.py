@@ -1,4 +1,10 @@
-"""Helper processes that take turns, so that a noisy moment of the machine falls on all variants alike."""
+"""Helper processes that take turns, so that a noisy moment of the machine falls on all variants alike.
+
+Helpers are made, waited for and ended as workers are (`processes.Child`), but they are no jobs of a `Backend`. A job
+runs to its end and answers when it likes. A helper waits until it is told to take a few steps, and while it takes them
+all others must be idle: what is measured is a conversation, in which the parent says whose turn it is. Its process must
+also be born with other settings than a worker's, with denormals not flushed for instance.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +15,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, get_args
 
-from ..processes import environment, how_it_ended, threads_in_children
+from ..instructions import chosen
+from ..processes import START_UP_LIMIT, Child, environment, threads_in_children
 from . import floors, helper, machine
 from .helper import Order, Variant
 from .shapes import Case
 
-START_LIMIT, TURN_LIMIT = 300.0, 300.0
-"""Seconds that a helper has to get ready, and for a turn; who takes longer is ended."""
+START_LIMIT = START_UP_LIMIT + 180.0
+"""Seconds that a helper has to start and to get ready: its data are loaded, kernels compiled, the first steps taken."""
+TURN_LIMIT = 300.0
+"""Seconds for a turn; who takes longer is ended."""
 BLOCK = 0.15
 """Seconds that a turn should take at least."""
 REST = 0.02
@@ -27,16 +36,12 @@ class HelperFailed(Exception):
     """A helper ended, or gave no answer in time; the message says which and how."""
 
 
-class Helper:
-    """A process and the pipe to it."""
+class Helper(Child):
+    """A process that says when it is ready, and then does what it is told. Raises UsageError where none can start."""
 
     def __init__(self, name: str, target: Callable[..., None], *arguments: Any) -> None:
         self.name = name
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=target, args=(theirs, *arguments), daemon=True)
-        self.process.start()
-        theirs.close()
+        super().__init__(multiprocessing.get_context("spawn"), target, *arguments)
 
     def hear(self, kind: str, seconds: float) -> Any:
         """What the helper says next, which must be of that kind. Raises HelperFailed, and ends it, where it is not."""
@@ -45,8 +50,7 @@ class Helper:
                 raise HelperFailed(f"{self.name}: no answer within {seconds:.0f} s")
             said = self.pipe.recv()
         except (EOFError, OSError) as error:
-            self.process.join(5)
-            raise HelperFailed(f"{self.name}: the process {how_it_ended(self.process.exitcode, '')}") from error
+            raise HelperFailed(f"{self.name}: the process {self.how_it_ended()}") from error
         if said[0] != kind:
             raise HelperFailed(f"{self.name}: {said[1]}")
         return said[1]
@@ -64,8 +68,7 @@ class Helper:
 
     def end(self) -> None:
         """Ends the process, whatever it does."""
-        self.process.kill()
-        self.process.join()
+        self.kill()
         self.pipe.close()
 
 
@@ -83,7 +86,7 @@ def rates(device: str, threads: int) -> dict[str, float]:
 def start(name: Variant, case: Case, device: str, threads: int) -> Helper:
     """A process for one variant of a case, with as many threads a library as that has; it says when it is ready."""
     order = Order(name, case.run.config, case.folder, device, threads)
-    with threads_in_children(threads) if name == "ours" else threads_of_children(threads):
+    with threads_in_children(threads, chosen(None)) if name == "ours" else threads_of_children(threads):
         return Helper(NAMES[name], helper.main, order)
 
 
