@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from backends import Scripted
+from backends import trained as trained_here
 from command import Answer, seqbench
-from experiments import OWN, OWN_MODEL, clean, published_in, rows_of, sweep_in, write
+from experiments import OWN, OWN_MODEL, Recorder, clean, published_in, rows_of, sweep_in, write
 from seqbench.bench import config, provenance, registry, renewals, renewing, verifying
 from seqbench.bench.checking import check
 from seqbench.bench.comparing import Cannot, run_of
@@ -53,6 +55,14 @@ def stale(folder: Path) -> int:
 
 def renewed(folder: Path, *words: Any) -> Answer:
     return seqbench("renew", folder, *words)
+
+
+def test_the_first_epochs_may_be_trained_elsewhere(folder: Path, trained: list[Row]) -> None:
+    backend = Scripted(trained_here)
+    found = renewing.renew(with_body(folder, HARMLESS), trained, Recorder(), backend=backend)
+    assert [(one.row["id"], one.outcome) for one in found.verdicts] == [(trained[0]["id"], "the same")]
+    assert [one.config["training"]["epochs"] for job in backend.submitted for one in job.runs] == [1]
+    assert stale(folder) == 0
 
 
 def test_a_change_that_changes_nothing_is_renewed_over(folder: Path) -> None:
