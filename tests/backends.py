@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from types import TracebackType
 
+from experiments import SMALL, rows_of
 from made_rows import made
-from seqbench.bench import runs, worker
+from seqbench.bench import config, runs, worker
 from seqbench.bench.backend import Begun, Event, Job, RowMade
 
 Script = Callable[[Job, Callable[[], bool]], Iterable[Event]]
 """From a job, and a question whether it was asked to stop, to what happens."""
+FOUR = SMALL.replace("rows:", "seeds: [0, 1]\nrows:")
+"""Four runs."""
 PATIENCE = 1000
 """How often in a row a sweep may ask for events while there are none."""
 
@@ -33,6 +37,23 @@ def row_of(job: Job, run: str) -> RowMade:
     """The end of a run with a made-up row."""
     (assignment,) = [one for one in job.runs if one.run == run]
     return RowMade(run, made(runs.from_config(assignment.config, job.folder)))
+
+
+def ids(folder: Path) -> list[str]:
+    """The ids of an experiment's runs, in order."""
+    return [run.id for run in config.load(folder).runs]
+
+
+def jobs_of(backend: Scripted) -> list[list[str]]:
+    """The ids of the runs of each job that was submitted."""
+    return [[one.run for one in job.runs] for job in backend.submitted]
+
+
+def statuses(folder: Path) -> dict[str, str]:
+    """Run -> status, of all rows; a run with two of them is an error."""
+    found = {row["id"]: row["status"] for row in rows_of(folder)}
+    assert len(found) == len(rows_of(folder))
+    return found
 
 
 class Scripted:

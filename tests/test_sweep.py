@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from backends import Scripted
 from experiments import (
     OWN,
     OWN_MODEL,
@@ -214,7 +215,7 @@ def test_a_file_that_cannot_be_had_is_one_line(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("SEQBENCH_DATA", str(tmp_path / "data"))
     needy = "- {task: my_task.py(length=9), training: {epochs: 1}, models: [gru(width=3), lstm(width=3)]}\n"
     folder, display = write(tmp_path / "own", SMALL + needy, my_task=OWN_TASK), Recorder()
-    result = sweep_in(folder, display)
+    result = sweep_in(folder, display, backend=Scripted())
     assert result.exit_code == 0
     assert [row["status"] for row in rows_of(folder)] == ["done", "done"]
     assert len(display.said) == 1
