@@ -15,6 +15,7 @@ was bettered by less than rounding alone may change it; only the same machine an
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -102,10 +103,11 @@ def system(origin: Mapping[str, Any]) -> str:
     """The operating system, kind of machine and C library of a platform, without the release of its kernel.
 
     >>> system({"platform": "Linux-6.1.0-13-amd64-x86_64-with-glibc2.36"})
-    'Linux x86_64-with-glibc2.36'
+    'Linux x86_64 glibc2.36'
     """
-    first, _, rest = str(origin.get("platform", "")).partition("-")
-    return f"{first} {rest.rpartition('-with-')[0].rpartition('-')[2]}-with-{rest.rpartition('-with-')[2]}"
+    platform = str(origin.get("platform", ""))
+    kind, library = re.findall(r"x86_64|AMD64|aarch64|arm64", platform), re.findall(r"with-(.+)$", platform)
+    return " ".join([platform.partition("-")[0], *kind[:1], *library])
 
 
 def elsewhere(here: Row, there: Row) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seqbench.bench import config, provenance
+from seqbench.bench import config, sources
 from seqbench.bench.config import Experiment
 from seqbench.bench.runs import Run
 from seqbench.bench.store import Row, signed
@@ -30,10 +30,12 @@ def origin(run: Run, **changes: Any) -> dict[str, Any]:
         "commit": "c0ffee1234",
         "dirty": False,
         "diff": None,
-        "source": provenance.source_hash(run),
+        "source": sources.source_hash(run),
+        "source_files": sources.file_hashes(run),
         "versions": VERSIONS,
         "platform": "Linux-6.1-x86_64",
         "processor": "a processor, 2 cores",
+        "cpu": "AuthenticAMD family 25 model 1",
         "instructions": "AVX2",
         "device": "cpu",
         "driver": None,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from command import seqbench
 from experiments import OWN, OWN_MODEL, SMALL, clean, sweep_in, write
-from seqbench.bench import config, provenance, publishing
+from seqbench.bench import config, publishing, sources
 from seqbench.bench.errors import UsageError
 from seqbench.bench.publishing import Publication, publish
 from seqbench.bench.store import RowFile, Workplace, untouched
@@ -172,7 +172,7 @@ def test_a_stale_model_of_the_users_own(tmp_path: Path) -> None:
     assert sweep_in(folder).exit_code == 0
     lay_out(folder, [clean(row) for row in Workplace(folder).working.read()])
     write(folder, OWN, my_model=OWN_MODEL.replace("BODY", "inputs = inputs * 1.5"))
-    provenance._hash_of.cache_clear()
+    sources.forget()
     publication = published(folder)
     assert [(row["label"].count("my_model"), reason) for row, reason in publication.left] == [(1, REASONS["stale"])]
     assert len(publication.moved) == 1
@@ -298,7 +298,7 @@ def test_the_ledger_is_written_anew_by_what_it_judges(tmp_path: Path, trained: l
                     trained[0],
                     **changes,
                     scores={"best": scores | {"epoch": 1}, "last": scores | {"epochs": [1]}},
-                    provenance={"source": provenance.source_hash(run)},
+                    provenance={"source": sources.source_hash(run)},
                 )
             ],
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from seqbench.bench import config, provenance
+from seqbench.bench import config, sources
 from seqbench.bench.config import Experiment
 from seqbench.bench.report import cells, grid, tables
 from seqbench.bench.runs import Run
@@ -44,7 +44,7 @@ def made(run: Run, **changes: Any) -> dict[str, Any]:
         "status": "done",
         "device": "cpu",
         "config": run.config,
-        "provenance": {"commit": "c0ffee1", "dirty": False, "source": provenance.source_hash(run)},
+        "provenance": {"commit": "c0ffee1", "dirty": False, "source": sources.source_hash(run)},
         "parameters": 100,
         "scores": {"best": {"test": test}, "last": {"test": test}},
         "seconds": {"training": 3.0, "evaluation": 1.0, "cpu": 3.5},

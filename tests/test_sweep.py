@@ -22,7 +22,7 @@ from experiments import (
     sweep_in,
     write,
 )
-from seqbench.bench import config, provenance
+from seqbench.bench import config, sources
 from seqbench.bench.errors import UsageError
 from seqbench.bench.provenance import REQUIRED
 from seqbench.bench.store import RowFile, Workplace, untouched
@@ -43,9 +43,9 @@ class Task(adding.Task):
 @pytest.fixture(autouse=True)
 def forgotten() -> Iterator[None]:
     """Hashes are kept for the life of a process; here files change within it."""
-    provenance._hash_of.cache_clear()
+    sources.forget()
     yield
-    provenance._hash_of.cache_clear()
+    sources.forget()
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_rows_are_whole(small: tuple[Path, Recorder]) -> None:
         assert (row["status"], row["device"], row["error"], row["resumed"]) == ("done", "cpu", None, 0)
         assert row["parameters"] == run.make_network(run.make_task()).parameter_count
         assert set(REQUIRED) <= set(row["provenance"])
-        assert row["provenance"]["source"] == provenance.source_hash(run)
+        assert row["provenance"]["source"] == sources.source_hash(run)
         assert row["provenance"]["threads"] == 1
         assert row["provenance"]["started"] <= row["provenance"]["finished"]
         assert row["seconds"]["training"] > 0
@@ -128,7 +128,7 @@ def test_a_users_model_is_found_and_its_rows_grow_stale(tmp_path: Path, monkeypa
     def edit(old: str, new: str) -> None:
         file = folder / "my_model.py"
         file.write_text(file.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
-        provenance._hash_of.cache_clear()
+        sources.forget()
 
     edit("# no comment yet", "# a comment")
     assert reasons(folder) == ["finished", "finished"]
@@ -148,13 +148,13 @@ def test_a_source_that_changes_during_the_sweep_gets_no_row_of_the_old_one(tmp_p
     folder = write(tmp_path / "own", OWN, my_model=OWN_MODEL.replace("BODY", "inputs = inputs * 1.0"))
     assert reasons(folder) == ["new", "new"]
     for run in config.load(folder).runs:
-        provenance.source_hash(run)
+        sources.source_hash(run)
     write(folder, OWN, my_model=OWN_MODEL.replace("BODY", "inputs = inputs * 2.0"))
     assert sweep_in(folder).exit_code == 1
     by_status = {row["status"]: row for row in rows_of(folder)}
     assert "the source has changed since the sweep started" in by_status["failed"]["error"]["message"]
     assert "tcn" in by_status["done"]["label"]
-    provenance._hash_of.cache_clear()
+    sources.forget()
     assert sweep_in(folder).exit_code == 0
 
 

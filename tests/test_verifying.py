@@ -28,7 +28,7 @@ from experiments import (
     wait_for,
     write,
 )
-from seqbench.bench import config, provenance, verifying
+from seqbench.bench import config, sources, verifying
 from seqbench.bench.errors import UsageError
 from seqbench.bench.store import Row, Workplace
 from test_sweep import OWN_TASK
@@ -119,7 +119,7 @@ def test_a_stale_row_is_made_with_the_code_as_it_is(tmp_path: Path) -> None:
 
     def answered(body: str) -> dict[str, Any]:
         write(folder, OWN, my_model=OWN_MODEL.replace("BODY", body))
-        provenance._hash_of.cache_clear()
+        sources.forget()
         answer = seqbench("verify", folder, "my_model", "--json")
         (verdict,) = answer.json
         assert answer.code == (0 if verdict["outcome"] == "the same" else 1)
