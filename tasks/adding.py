@@ -86,7 +86,7 @@ class Task(base.Task):
 
     @property
     def metrics(self) -> tuple[base.Metric, ...]:
-        return (base.Metric("mse", "", "lower", floor=1 / 6, solved_at=1e-3),)
+        return (base.Metric("mse", "", "lower", floor=1 / 6, solved_at=1e-3, kind="error"),)
 
     def examples(
         self, seed: int, split: str, start: int, count: int, threads: int = 1

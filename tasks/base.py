@@ -6,15 +6,15 @@ O outputs.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from ._metric import Metric as Metric
 from .datasets import Remote
 
 
@@ -30,42 +30,6 @@ class Tokens:
     """Inputs are symbols: integer tensors (B, T) with values below `vocabulary`."""
 
     vocabulary: int
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One number by which answers are judged.
-
-    `floor` is the score of the best answer that ignores the input, NaN where no one has the data to compute it from
-    but the run itself (see `Task.yardsticks`); `solved_at` is the score from which on a
-    solvable task counts as solved; `scale` turns the mean over scored positions into what is printed.
-    """
-
-    name: str
-    unit: str
-    direction: Literal["lower", "higher"]
-    floor: float
-    solved_at: float | None = None
-    scale: Literal["mean", "exp", "bits"] = "mean"
-
-    def value(self, total: float, count: float) -> float:
-        """The metric from a sum over scored positions and their number; NaN where nothing was scored."""
-        if count == 0:
-            return math.nan
-        mean = total / count
-        if self.scale == "exp":
-            return math.exp(mean) if mean < 700 else math.inf
-        return mean / math.log(2) if self.scale == "bits" else mean
-
-    def better(self, score: float, than: float) -> bool:
-        """Whether `score` is strictly better than `than`; NaN is never better and always worse."""
-        if math.isnan(score) or math.isnan(than):
-            return math.isnan(than) and not math.isnan(score)
-        return score < than if self.direction == "lower" else score > than
-
-    def solved(self, score: float) -> bool:
-        """Whether `score` reaches `solved_at` (False where the task is not of the solvable kind)."""
-        return self.solved_at is not None and not self.better(self.solved_at, score) and not math.isnan(score)
 
 
 class Batch(NamedTuple):

@@ -97,9 +97,11 @@ class Task(base.Task):
 
     @property
     def metrics(self) -> tuple[base.Metric, ...]:
+        chance = MEMORY * math.log(SYMBOLS) / self.steps
         return (
-            base.Metric("loss", "nats", "lower", floor=MEMORY * math.log(SYMBOLS) / self.steps),
-            base.Metric("recall", "", "higher", floor=1 / SYMBOLS, solved_at=0.99),
+            # It falls to 0 when the task is solved, a few steps sooner or later: two machines differ by factors.
+            base.Metric("loss", "nats", "lower", floor=chance, kind="likelihood", tolerance=0.75),
+            base.Metric("recall", "", "higher", floor=1 / SYMBOLS, solved_at=0.99, kind="share"),
         )
 
     def examples(self, seed: int, split: str, start: int, count: int, threads: int = 1) -> tuple[NDArray[np.uint8]]:

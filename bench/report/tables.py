@@ -141,7 +141,7 @@ def _scores(entries: Sequence[Entry], standing_of: Mapping[tuple[str, str], Stan
     for place, ((task, name), of_model) in enumerate(lines.items()):
         metric = next(iter(of_model.values())).metric
         scores = [cell_text(of_model[model]) if model in of_model else NOTHING for model in models]
-        first = [_task_text(task), metric_text(metric), (number(floor_of(of_model.values()), metric.unit),)]
+        first = [_task_text(task), metric_text(metric), (number(floor_of(of_model.values()), metric.decimals),)]
         texts.append([*first, *scores])
         best = standing_of[task, name].bold
         bold |= {
