@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
@@ -161,6 +161,7 @@ class Task(ABC):
 
     `version` counts changes that alter results. `variant` names the options that always stand in its id, because
     in the literature one name covers several tasks. `variants` lists the ids worth listing. `source` is the paper.
+    `length_option` names the option that says how long sequences are, an integer; None where the data say it.
     `published_validation` says whether the reference protocol (Bai et al. 2018) had a validation set.
     `test_parameters` make the task small enough for the contract tests.
     `distribution`: `loss` and `totals` receive the head's `Distribution` over symbols in place of numbers (B, R, O).
@@ -175,6 +176,7 @@ class Task(ABC):
     sizes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     variant: ClassVar[tuple[str, ...]] = ()
     variants: ClassVar[tuple[str, ...]] = ()
+    length_option: ClassVar[str | None] = None
     source: ClassVar[str] = ""
     published_validation: ClassVar[bool] = False
     test_parameters: ClassVar[Mapping[str, Any]] = {}
@@ -248,11 +250,13 @@ class Task(ABC):
         raise NotImplementedError("the input of this task is not a text")
 
     def at_length(self, length: int) -> Task:
-        """The same task at another length, to evaluate where a network was not trained.
+        """The same task with `length` as its `length_option`, to evaluate where a network was not trained.
 
-        Raises ValueError where lengths are given by the data.
+        Raises ValueError where lengths are given by the data, and for a length that the task does not allow.
         """
-        raise ValueError(f"{type(self).__module__.rsplit('.', 1)[-1]}: the length is given by the data")
+        if self.length_option is None:
+            raise ValueError(f"{type(self).__module__.rsplit('.', 1)[-1]}: the length is given by the data")
+        return replace(self, **{self.length_option: length})
 
     def options(self) -> dict[str, Any]:
         """Every option with its value, in the order of the fields."""

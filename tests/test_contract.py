@@ -92,6 +92,18 @@ def test_batches_have_the_declared_shapes(task: str) -> None:
 
 
 @every_task
+def test_the_length_option_is_the_only_one_that_another_length_changes(task: str) -> None:
+    made = small(task)
+    if made.length_option is None:
+        with pytest.raises(ValueError, match="the length is given by the data"):
+            made.at_length(9)
+        return
+    own, longer = made.options(), made.at_length(made.options()[made.length_option] + 3)
+    assert [name for name, value in longer.options().items() if value != own[name]] == [made.length_option]
+    assert longer.steps > made.steps
+
+
+@every_task
 @every_model
 def test_outputs_loss_and_totals(task: str, model: str) -> None:
     made, network = small(task), built(task, model).eval()
