@@ -23,6 +23,9 @@ class Model(nn.Module, ABC):
     parameter budget; `source` is the paper; `test_parameters` make it small enough for the contract tests.
     `carries`: on a text it goes on from the state that the window before has left, detached from the gradient, and
     reads each symbol once; a model that does not reads overlapping windows, each from the start.
+    `causal`: no feature depends on a later input. A model that reads in both directions says False, as an attribute
+    of its class or as a property that follows from its options; it cannot be streamed.
+    `width_step`: `sizing` tries only widths that are multiples of it.
     """
 
     version: ClassVar[int] = 1
@@ -31,6 +34,9 @@ class Model(nn.Module, ABC):
     source: ClassVar[str] = ""
     test_parameters: ClassVar[Mapping[str, Any]] = {}
     carries: ClassVar[bool] = False
+    width_step: ClassVar[int] = 1
+
+    causal: bool = True
 
     features: int
     """W: the width of the features."""
@@ -40,6 +46,11 @@ class Model(nn.Module, ABC):
     """Steps of input that can reach one feature; None where the memory has no fixed end."""
     macs_per_step: int
     """Multiply-adds of weights for each time step of one sequence, without the head."""
+
+    @classmethod
+    def width_step_for(cls, options: Mapping[str, Any]) -> int:
+        """The `width_step` of a model with these options (all of them); where heads divide the width, their number."""
+        return cls.width_step
 
     @abstractmethod
     def forward(self, inputs: Tensor, state: State = None) -> tuple[Tensor, State]:
