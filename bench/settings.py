@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from ..models.base import ParameterGroup
 from .errors import UsageError, nearest
 from .notation import Spec, parse
 from .options import checked, options_of
+
+FACTOR = "learning_rate_factor"
+"""Under this key an optimizer's group keeps by what the run's learning rate is multiplied there; none for 1."""
+
+OPTIMIZERS: dict[str, Any] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "rmsprop": torch.optim.RMSprop,
+    "sgd": torch.optim.SGD,
+    "adagrad": torch.optim.Adagrad,
+}
 
 
 @dataclass(frozen=True)
@@ -27,7 +39,7 @@ class Training:
 
     epochs: int = 10
     batch: int = 32
-    optimizer: Literal["adam", "rmsprop", "sgd", "adagrad"] = "adam"
+    optimizer: Literal["adam", "adamw", "rmsprop", "sgd", "adagrad"] = "adam"
     learning_rate: float = 2e-3
     momentum: float = 0.0
     weight_decay: float = 0.0
@@ -49,36 +61,50 @@ class Training:
         make_schedule(self.schedule)
 
     def make_optimizer(
-        self, parameters: Iterable[nn.Parameter], in_graph: bool = False, fused: bool | None = True
+        self,
+        parameters: Iterable[nn.Parameter] | Sequence[ParameterGroup],
+        in_graph: bool = False,
+        fused: bool | None = True,
     ) -> torch.optim.Optimizer:
         """The optimizer with PyTorch's defaults where these settings are silent (RMSprop: alpha 0.99).
 
-        fused: one loop for all of an update, where PyTorch has one; None for what PyTorch takes by itself.
+        parameters: all alike, or in groups, as `Network.parameter_groups` gives them. fused: one loop for all of an
+        update, where PyTorch has one; None for what PyTorch takes by itself.
 
         in_graph: in the form that can be captured, with a learning rate that is a tensor beside the parameters.
         Adagrad has none: its rate is a number, which a graph takes in, and its count of steps is not used.
         """
-        rate, decay, parameters = self.learning_rate, self.weight_decay, [*parameters]
-        if in_graph:
-            tensor = torch.tensor(rate, device=parameters[0].device)
-            match self.optimizer:
-                case "adam":
-                    return torch.optim.Adam(parameters, lr=tensor, weight_decay=decay, fused=True, capturable=True)
-                case "rmsprop":  # foreach: one by one it would ask the tensor for its number
-                    return torch.optim.RMSprop(
-                        parameters, tensor, weight_decay=decay, momentum=self.momentum, foreach=True, capturable=True
-                    )
-                case "sgd":
-                    return torch.optim.SGD(parameters, tensor, weight_decay=decay, momentum=self.momentum, fused=True)
-        match self.optimizer:
-            case "adam":
-                return torch.optim.Adam(parameters, lr=rate, weight_decay=decay, fused=fused)
-            case "rmsprop":
-                return torch.optim.RMSprop(parameters, lr=rate, weight_decay=decay, momentum=self.momentum)
-            case "sgd":
-                return torch.optim.SGD(parameters, lr=rate, weight_decay=decay, momentum=self.momentum, fused=fused)
-            case "adagrad":
-                return torch.optim.Adagrad(parameters, lr=rate, weight_decay=decay)
+        given = [*parameters]
+        groups = [part for part in given if isinstance(part, ParameterGroup)]
+        alike = [part for part in given if not isinstance(part, ParameterGroup)]
+        if len(groups) == 1 and groups[0][1:] == ParameterGroup([])[1:]:  # in one group, all are trained as usual
+            alike, groups = [*groups[0].parameters], []
+        device = (alike or groups[0].parameters)[0].device
+        in_tensor = in_graph and self.optimizer != "adagrad"
+        options: dict[str, Any] = {"weight_decay": self.weight_decay}
+
+        def rate(factor: float) -> float | Tensor:
+            number = self.learning_rate * factor
+            return torch.tensor(number, device=device) if in_tensor else number
+
+        trained: Any = alike or [
+            {
+                "params": [*group.parameters],
+                "lr": rate(group.learning_rate_factor),
+                "weight_decay": self.weight_decay if group.decays else 0.0,
+                FACTOR: group.learning_rate_factor,
+            }
+            for group in groups
+        ]
+        if self.optimizer in ("sgd", "rmsprop"):
+            options["momentum"] = self.momentum
+        if self.optimizer == "rmsprop":  # foreach: one by one it would ask the tensor for its number
+            options |= {"foreach": True, "capturable": True} if in_graph else {}
+        elif self.optimizer != "adagrad":
+            options["fused"] = True if in_graph else fused
+        if self.optimizer in ("adam", "adamw") and in_graph:
+            options["capturable"] = True
+        return OPTIMIZERS[self.optimizer](trained, lr=rate(1.0), **options)
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,7 @@ class Loop:
         self.network = run.make_network(self.task).to(device)
         self.dropout = seeding.generator("dropout", run.seed, device=device)
         self.network.seed_dropout(self.dropout)
-        self.optimizer = run.training.make_optimizer(self.network.parameters(), in_graph=lane.captures)
+        self.optimizer = run.training.make_optimizer(self.network.parameter_groups(), in_graph=lane.captures)
         self.schedule = make_schedule(run.training.schedule)
         self.progress = Progress()
         self.epoch_steps = math.ceil(len(self.splits.train) / run.training.batch)

@@ -6,14 +6,25 @@ Shape letters, here and everywhere: B batch, T time, C channels, W width of the 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 State = Any
 """What a model remembers between two pieces of a sequence: a nest of lists and tuples of tensors (B, …)."""
+
+
+class ParameterGroup(NamedTuple):
+    """Parameters that are trained alike.
+
+    learning_rate_factor: their learning rate is that of the run times this. decays: whether weight decay acts on them.
+    """
+
+    parameters: Sequence[nn.Parameter]
+    learning_rate_factor: float = 1.0
+    decays: bool = True
 
 
 class Model(nn.Module, ABC):
@@ -74,6 +85,14 @@ class Model(nn.Module, ABC):
                 "which the part would be hidden by; give the part another name"
             )
         super().__setattr__(name, value)
+
+    def parameter_groups(self) -> Sequence[ParameterGroup]:
+        """Those of its parameters that are to be trained otherwise than usual; all others are trained as usual.
+
+        An example: a state-space model exempts its eigenvalues from weight decay and trains them more slowly, with
+        `[ParameterGroup([self.eigenvalues], learning_rate_factor=0.1, decays=False)]`.
+        """
+        return []
 
     def read(self, inputs: Tensor, reads: int | None = None) -> Tensor:
         """Features (B, R, W) of the last R = `reads` steps (None: of all) of whole sequences (B, T, C).

@@ -19,6 +19,7 @@ from ...models.network import Network
 from ...tasks.base import Batch, Split, Task
 from ..repeatable import products_in
 from ..runs import Run
+from ..settings import FACTOR
 from .buckets import Buckets
 from .lanes import Lane, Uncapturable, device_of
 
@@ -181,12 +182,13 @@ class TrainingStep(_Step):
         self._extents: list[int | None] = []
 
     def set_rate(self, rate: float) -> None:
-        """The learning rate of all steps from now on."""
+        """The learning rate of all steps from now on; a group of parameters may have its own factor of it."""
         for group in self.optimizer.param_groups:
+            own = rate * group.get(FACTOR, 1.0)
             if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate)
-            elif group["lr"] != rate:  # a graph has the rate in it
-                group["lr"] = rate
+                group["lr"].fill_(own)
+            elif group["lr"] != own:  # a graph has the rate in it
+                group["lr"] = own
                 self._graphs.clear()
 
     def begin(self, order: Tensor, fresh: bool = True) -> None:
