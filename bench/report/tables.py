@@ -75,11 +75,11 @@ def compare(entries_here: Iterable[Entry], entries_committed: Iterable[Entry]) -
 
 
 def blocks(entries: Sequence[Entry], question: str = "") -> list[Block]:
-    """The table for people as paragraphs and tables: the question, where the rows come from, the scores, what is said
-    of them, the numbers over all tasks, sizes and time, and what tells early whether a rerun goes as these runs did.
-    The first table is that of the scores.
+    """The table for people as paragraphs and tables: the question, what its answer decides, where the rows come from,
+    the scores, what is said of them, the numbers over all tasks, sizes and time, and what tells early whether a rerun
+    goes as these runs did. The first table is that of the scores.
     """
-    heading = [question] if question else []
+    heading = [*([question] if question else []), *notes.plan(entries)]
     if not entries:
         return [*heading, "The experiment has no cells."]
     lines = standings(entries)
