@@ -2,6 +2,14 @@
 
 Shape letters, here and everywhere: B batch, T time, C channels, V vocabulary, R steps that are read (scored),
 O outputs.
+
+Examples of different lengths go into one batch like this. Each begins at step 0. Shorter ones are padded behind their
+end, to the length T of the longest or longer; the values there do not matter, because a causal model's features do not
+depend on later inputs. The split tells the lengths (`Split.lengths`, `Split.laid_out`), and the batch says which steps
+count: where every step is answered, by a `mask` that is false behind the end; where each example is answered at its own
+last steps, by `reads=last_steps(lengths)`. Training and evaluation then see what each example alone would give. A model
+that is not causal sees the padding. The state after a padded batch is of no use: only texts (`Split.streams`) are
+streamed, and their windows are all of one length.
 """
 
 from __future__ import annotations
@@ -46,6 +54,17 @@ class Batch(NamedTuple):
     mask: Tensor | None = None
     reads: int | Tensor | None = None
     group: Tensor | None = None
+
+
+def last_steps(lengths: Tensor, count: int = 1) -> Tensor:
+    """`Batch.reads` of examples that are read at their own last steps: (B, R = count) int64, from lengths (B,).
+
+    Lengths must be at least `count`.
+
+    >>> last_steps(torch.tensor([3, 5]), 2).tolist()
+    [[1, 2], [3, 4]]
+    """
+    return lengths.unsqueeze(1) + torch.arange(-count, 0, device=lengths.device)
 
 
 class Distribution(Protocol):
