@@ -6,7 +6,8 @@ what was 1e-7 at first. How much, was measured: the 40 runs of `results/quick` (
 80 pairs of runs the largest differences were: mean loss of the first 1 to 6 steps 2e-7; any later point of a training
 loss 94 % of itself (a plateau is left some steps sooner or later); at the end accuracy 3.0 points, recall 0.005, nats a
 frame 0.7 %, bits a character 0.3 %, mean squared error 25 %, cross-entropy of a task that is being solved just then
-54 %. Hence `BEGINNING` and `TOLERANCE`, with some room, and hence only the end of a curve is compared elsewhere.
+54 %. Hence `BEGINNING` and the tolerances of metrics
+(`Metric.largest_difference`), with some room, and hence only the end of a curve is compared elsewhere.
 
 What this finds: other data, other sizes, other settings, a number of another order. What it cannot find: a number that
 was bettered by less than rounding alone may change it; only the same machine and versions can tell.
@@ -55,14 +56,8 @@ class Tolerance(NamedTuple):
         return abs(here - there) <= self.value * scale
 
 
-TOLERANCE = {
-    "%": Tolerance("absolute", 5.0),
-    "nats/frame": Tolerance("relative", 0.02),
-    "bits/character": Tolerance("relative", 0.02),
-    "per word": Tolerance("relative", 0.05),  # the exponential of some 5 nats, which differ by 1 %
-}
-"""By unit; see above for what it stands on. Shares and errors without one are below."""
-SHARE, ERROR = Tolerance("absolute", 0.05), Tolerance("relative", 0.75)  # an error: a factor of four
+UNKNOWN = Tolerance("relative", 0.75)
+"""For a score in a metric that the task does not have any more: as of an error, a factor of four."""
 COUNTED = Tolerance("relative", 1e-6)
 """Yardsticks come from counts: no training multiplies their rounding."""
 
@@ -86,7 +81,7 @@ def _shown(value: Any) -> str:
 
 def tolerance_of(metric: Metric) -> Tolerance:
     """How far a score in this metric may lie from the row's on another machine."""
-    return TOLERANCE.get(metric.unit, ERROR if metric.direction == "lower" else SHARE)
+    return Tolerance("absolute" if metric.kind == "share" else "relative", metric.largest_difference)
 
 
 def maker(origin: Mapping[str, Any]) -> str:
@@ -192,7 +187,7 @@ def large_differences(here: Row, there: Row, run: Run) -> list[Difference]:
         for name in sorted({*ours, *theirs}):
             value, other = ours.get(name), theirs.get(name)
             close = value == other or (
-                value is not None and other is not None and metrics.get(name, ERROR).allows(value, other)
+                value is not None and other is not None and metrics.get(name, UNKNOWN).allows(value, other)
             )
             if not close:
                 found.append(Difference(f"{path}.{name}", value, other))

@@ -4,6 +4,8 @@ An experiment is a folder with an `experiment.yaml`:
 
     question: Which architecture remembers?     # what the experiment asks, printed above its table
     preset: suite                               # suite | published: which test value is the number
+    decides: If the TCN leads, X; else Y.       # what is concluded from which outcome, printed beneath the question
+    reference: lstm                             # the model of each row that planned contrasts compare the others with
     seeds: 2                                    # a count, or a list of seeds
     precision: float32                          # or, on a GPU only, tf32 or bfloat16 (mixed precision)
     training: {optimizer: adam}                 # settings for all rows; a row's and a model's own go before them
@@ -12,6 +14,7 @@ An experiment is a folder with an `experiment.yaml`:
       parameters: 6000                          # the budget that widths are fitted to
       tolerance: 0.025                          # how far a count may lie from it (default 0.01)
       head: linear(std=0.01)                    # the read-out, else the task's
+      reference: tcn                            # goes before the experiment's
       training: {epochs: 2, learning_rate: 2.0e-3}      # a list of values is an axis
       models:
       - tcn(kernel=8, levels=4)
@@ -41,6 +44,8 @@ Preset = Literal["suite", "published"]
 
 EXPERIMENT_KEYS = {
     "question": Option("question", str, "", True),
+    "decides": Option("decides", str, "", False),
+    "reference": Option("reference", str | None, None, False),
     "preset": Option("preset", Preset, "suite", False),
     "seeds": Option("seeds", int | list[int], 1, False),
     "precision": Option("precision", Literal[PRECISIONS], "float32", False),
@@ -54,6 +59,7 @@ ROW_KEYS = {
     "tolerance": Option("tolerance", float, 0.01, False),
     "head": Option("head", str | None, None, False),
     "embedding": Option("embedding", str | None, None, False),
+    "reference": Option("reference", str | None, None, False),
     "training": Option("training", dict, {}, False),
     "models": Option("models", list[Any], [], False),
 }
@@ -70,23 +76,29 @@ MODEL_KEYS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One place of the table: a task, a model, its settings, and one Run a seed."""
+    """One place of the table: a task, a model, its settings, and one Run a seed.
+
+    reference: the first run of the cell of this row and task that planned contrasts compare this one with; None where
+    the experiment names none.
+    """
 
     task: str
     model: str
     runs: tuple[Run, ...]
     budget: int | None
     assumed: tuple[str, ...]
+    reference: Run | None = None
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A question, and the grid of cells that answers it."""
+    """A question, and the grid of cells that answers it. decides: what is concluded from which outcome."""
 
     folder: Path
     question: str
     preset: Preset
     cells: tuple[Cell, ...]
+    decides: str = ""
 
     @property
     def name(self) -> str:
@@ -114,6 +126,7 @@ def load(folder: Path, seeds: list[int] | None = None) -> Experiment:
     if not top["rows"]:
         raise marked.error(("rows",), "at least one row is needed")
     cells: list[Cell] = []
+    contrasts: list[tuple[Path_, str | None, range]] = []
     seen: dict[str, Path_] = {}
     for number, content in enumerate(top["rows"]):
         path: Path_ = ("rows", number)
@@ -122,6 +135,7 @@ def load(folder: Path, seeds: list[int] | None = None) -> Experiment:
         models, where = (row["models"], (*path, "models")) if own else (top["models"], ("models",))
         if not models:
             raise marked.error(path, "the row has no models, and the experiment names none for all rows")
+        first = len(cells)
         for task in _tasks(marked, folder, (*path, "task"), row["task"]):
             for place, entry in enumerate(models):
                 model = _checked(
@@ -136,7 +150,14 @@ def load(folder: Path, seeds: list[int] | None = None) -> Experiment:
                 for cell in made:
                     _refuse_twin(marked, at, cell, seen)
                 cells.extend(made)
-    return Experiment(folder, top["question"].strip(), top["preset"], tuple(_told_apart(cells)))
+        named = path if row["reference"] is not None else ()
+        wanted = row["reference"] if named else top["reference"]
+        contrasts.append(((*named, "reference"), wanted, range(first, len(cells))))
+    told = list(_told_apart(cells))
+    for path, wanted, places in contrasts:
+        if wanted is not None:
+            told[places.start : places.stop] = _referring(marked, path, wanted, told[places.start : places.stop])
+    return Experiment(folder, top["question"].strip(), top["preset"], tuple(told), top["decides"].strip())
 
 
 def _checked(marked: Marked, path: Path_, content: Any, known: Mapping[str, Option]) -> dict[str, Any]:
@@ -217,6 +238,21 @@ def _told_apart(cells: list[Cell]) -> Iterator[Cell]:
         alike = [_distinguished(other) for other in cells if (other.task, other.model) == (cell.task, cell.model)]
         differing = [text for text in _distinguished(cell) if any(text not in other for other in alike)]
         yield replace(cell, model=", ".join([cell.model, *differing]))
+
+
+def _referring(marked: Marked, path: Path_, wanted: str, cells: list[Cell]) -> Iterator[Cell]:
+    """The cells of a row with their reference, which `wanted` names by its label or by its model's name."""
+    for cell in cells:
+        others = [other for other in cells if other.task == cell.task]
+        found = [other for other in others if other.model == wanted]
+        found = found or [other for other in others if registry.short(other.runs[0].model.name) == wanted]
+        if not found:
+            known = {name for one in others for name in (one.model, registry.short(one.runs[0].model.name))}
+            raise marked.error(path, f"reference: {cell.task} has no model {wanted!r}: {nearest(wanted, known)}")
+        if len(found) > 1:
+            labels = "; ".join(other.model for other in found)
+            raise marked.error(path, f"reference: {wanted!r} names several models of {cell.task}: {labels}")
+        yield replace(cell, reference=found[0].runs[0])
 
 
 def _distinguished(cell: Cell) -> list[str]:

@@ -147,7 +147,8 @@ def fit(
 ) -> Size:
     """The width whose parameter count, all parts together, is nearest to `budget`; of two equally near the smaller.
 
-    Where another option gives all sizes (a TCN's `widths`), the width stays as it is, and so does the count.
+    Only multiples of the model's width step are tried (see `Model.width_step_for`). Where another option gives all
+    sizes (a TCN's `widths`), the width stays as it is, and so does the count.
     Raises UsageError beyond the tolerance (a fraction of the budget), with the nearest counts on both sides.
     """
     if tolerance < 0:
@@ -159,13 +160,15 @@ def fit(
         network = on_paper(task, model, {**options, model.sized_by: width}, head, embedding)
         return Size(width, network.parameter_count)
 
-    if size(1).parameters == size(2).parameters:
+    step = model.width_step_for(options)
+    if size(step).parameters == size(2 * step).parameters:
         return size(options.get(model.sized_by, options_of(model)[model.sized_by].default))
-    below, above = _around(size, budget)
+    below, above = _around(size, budget, step)
     best = min((below, above), key=lambda found: (abs(found.parameters - budget), found.width))
     if abs(best.parameters - budget) > tolerance * budget:
+        which = model.sized_by if step == 1 else f"{model.sized_by} that is a multiple of {step}"
         raise UsageError(
-            f"no {model.sized_by} comes within {tolerance:.1%} of {budget:,} parameters: {below.width} gives "
+            f"no {which} comes within {tolerance:.1%} of {budget:,} parameters: {below.width} gives "
             f"{below.parameters:,} ({below.parameters / budget - 1:+.1%}), {above.width} gives {above.parameters:,} "
             f"({above.parameters / budget - 1:+.1%}); another budget or a wider tolerance is needed"
         )
@@ -194,16 +197,18 @@ def sized(
     return Spec(spec.name, options)
 
 
-def _around(size: Callable[[int], Size], budget: int) -> tuple[Size, Size]:
+def _around(size: Callable[[int], Size], budget: int, step: int) -> tuple[Size, Size]:
     """The widest size not above the budget and the narrowest not below it, because counts grow with the width.
+
+    Widths are multiples of `step`.
 
     Where a width equals the embedding's a projection falls away, and the count dips there; a search by halves may then
     miss a size that is nearer, which the tolerance bounds.
     """
-    low = high = size(1)
+    low = high = size(step)
     while high.parameters < budget and high.width < LARGEST_WIDTH:
         low, high = high, size(2 * high.width)
-    while high.width - low.width > 1:
-        middle = size((low.width + high.width) // 2)
+    while high.width - low.width > step:
+        middle = size((low.width + high.width) // (2 * step) * step)
         low, high = (middle, high) if middle.parameters <= budget else (low, middle)
     return low, high

@@ -20,7 +20,7 @@ from .engine.steps import TrainingStep
 from .evaluation import Evaluation, Scores, best_of, evaluate, select
 from .repeatable import check_precision, repeatable
 from .runs import Run
-from .settings import make_schedule
+from .settings import check_warmup, make_schedule
 
 TRACE_POINTS = 200
 """How finely the training loss is recorded over a whole run."""
@@ -132,11 +132,13 @@ class Loop:
         self.network = run.make_network(self.task).to(device)
         self.dropout = seeding.generator("dropout", run.seed, device=device)
         self.network.seed_dropout(self.dropout)
-        self.optimizer = run.training.make_optimizer(self.network.parameters(), in_graph=lane.captures)
+        self.optimizer = run.training.make_optimizer(self.network.parameter_groups(), in_graph=lane.captures)
         self.schedule = make_schedule(run.training.schedule)
         self.progress = Progress()
         self.epoch_steps = math.ceil(len(self.splits.train) / run.training.batch)
         self.all_steps = self.epoch_steps * run.training.epochs
+        self.optimizer_steps = run.training.optimizer_steps(self.epoch_steps)
+        check_warmup(run.training, self.optimizer_steps * run.training.epochs)
         self.trace_every = max(1, self.all_steps // TRACE_POINTS)
         self.step = TrainingStep(run, self.task, self.splits.train, self.network, self.optimizer, device, lane)
         self.evaluations = [
@@ -163,15 +165,17 @@ class Loop:
         """The steps of this epoch that are still to do; False as soon as the loss is not finite."""
         progress = self.progress
         self._check_threads()
-        self.rate = self.run.training.learning_rate * self.schedule.factor(self._history())
-        self.step.set_rate(self.rate)
+        self._set_rate(progress.step)
         self.step.begin(self._order(), fresh=progress.step == 0)
         self.network.train()
         for step in range(progress.step, self.epoch_steps):
-            if self.should_stop():
+            whole = step % self.run.training.accumulate == 0  # a gradient that waits for more batches is not saved
+            if whole and self.should_stop():
                 self._lap("training_seconds")
                 self._save()
                 raise Stopped(str(self.run))
+            if whole and self.run.training.rate_follows_steps:
+                self._set_rate(step)
             count = self.step.take(step)
             progress.step, progress.total_steps = step + 1, progress.total_steps + 1
             progress.untraced += count
@@ -179,12 +183,20 @@ class Loop:
                 if not (yield from self._trace()):
                     return False
                 self.report(progress, self.all_steps)
-            if self.checkpoint is not None and self.checkpoint.due:
+            if self.checkpoint is not None and self.step.updated and self.checkpoint.due:
                 self._lap("training_seconds")
                 self._save()
             yield None
         self._lap("training_seconds")
         return True
+
+    def _set_rate(self, step: int) -> None:
+        """The learning rate of the optimizer step that batch `step` of this epoch belongs to."""
+        training = self.run.training
+        number = self.progress.epoch * self.optimizer_steps + step // training.accumulate
+        all_steps = self.optimizer_steps * training.epochs
+        self.rate = training.rate(self.schedule, self._history(), number, all_steps)
+        self.step.set_rate(self.rate)
 
     def _order(self) -> Tensor:
         """In which order this epoch shows the examples (N,): a text as it stands, everything else shuffled."""

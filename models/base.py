@@ -6,14 +6,25 @@ Shape letters, here and everywhere: B batch, T time, C channels, W width of the 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 State = Any
 """What a model remembers between two pieces of a sequence: a nest of lists and tuples of tensors (B, …)."""
+
+
+class ParameterGroup(NamedTuple):
+    """Parameters that are trained alike.
+
+    learning_rate_factor: their learning rate is that of the run times this. decays: whether weight decay acts on them.
+    """
+
+    parameters: Sequence[nn.Parameter]
+    learning_rate_factor: float = 1.0
+    decays: bool = True
 
 
 class Model(nn.Module, ABC):
@@ -23,6 +34,9 @@ class Model(nn.Module, ABC):
     parameter budget; `source` is the paper; `test_parameters` make it small enough for the contract tests.
     `carries`: on a text it goes on from the state that the window before has left, detached from the gradient, and
     reads each symbol once; a model that does not reads overlapping windows, each from the start.
+    `causal`: no feature depends on a later input. A model that reads in both directions says False, as an attribute
+    of its class or as a property that follows from its options; it cannot be streamed.
+    `width_step`: `sizing` tries only widths that are multiples of it.
     """
 
     version: ClassVar[int] = 1
@@ -31,6 +45,9 @@ class Model(nn.Module, ABC):
     source: ClassVar[str] = ""
     test_parameters: ClassVar[Mapping[str, Any]] = {}
     carries: ClassVar[bool] = False
+    width_step: ClassVar[int] = 1
+
+    causal: bool = True
 
     features: int
     """W: the width of the features."""
@@ -40,6 +57,11 @@ class Model(nn.Module, ABC):
     """Steps of input that can reach one feature; None where the memory has no fixed end."""
     macs_per_step: int
     """Multiply-adds of weights for each time step of one sequence, without the head."""
+
+    @classmethod
+    def width_step_for(cls, options: Mapping[str, Any]) -> int:
+        """The `width_step` of a model with these options (all of them); where heads divide the width, their number."""
+        return cls.width_step
 
     @abstractmethod
     def forward(self, inputs: Tensor, state: State = None) -> tuple[Tensor, State]:
@@ -63,6 +85,14 @@ class Model(nn.Module, ABC):
                 "which the part would be hidden by; give the part another name"
             )
         super().__setattr__(name, value)
+
+    def parameter_groups(self) -> Sequence[ParameterGroup]:
+        """Those of its parameters that are to be trained otherwise than usual; all others are trained as usual.
+
+        An example: a state-space model exempts its eigenvalues from weight decay and trains them more slowly, with
+        `[ParameterGroup([self.eigenvalues], learning_rate_factor=0.1, decays=False)]`.
+        """
+        return []
 
     def read(self, inputs: Tensor, reads: int | None = None) -> Tensor:
         """Features (B, R, W) of the last R = `reads` steps (None: of all) of whole sequences (B, T, C).

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .base import Model, State, seed_dropout
+from .base import Model, ParameterGroup, State, seed_dropout
 from .embeddings import Embedding
 from .heads import Head
 
@@ -48,6 +48,27 @@ class Network(nn.Module):
     def seed_dropout(self, generator: torch.Generator) -> None:
         """Gives all dropout inside the stream from which it draws (a generator on the network's device)."""
         seed_dropout(self, generator)
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """All parameters, each once: first the group of those that are trained as usual, then those of the body's own.
+
+        Raises ValueError where the body names a parameter twice, or one that is not its own, or a factor below 0.
+        """
+        name = type(self.body).__module__
+        own = {id(parameter) for parameter in self.body.parameters()}
+        special = [group._replace(parameters=list(group.parameters)) for group in self.body.parameter_groups()]
+        taken: set[int] = set()
+        for group in special:
+            if group.learning_rate_factor < 0:
+                raise ValueError(f"{name}: learning_rate_factor={group.learning_rate_factor}: at least 0 is needed")
+            for parameter in group.parameters:
+                if id(parameter) not in own or id(parameter) in taken:
+                    fault = "stands in two groups" if id(parameter) in taken else "is not one of the model's"
+                    shape = tuple(parameter.shape)
+                    raise ValueError(f"{name}: parameter_groups: a parameter of shape {shape} {fault}")
+                taken.add(id(parameter))
+        usual = ParameterGroup([parameter for parameter in self.parameters() if id(parameter) not in taken])
+        return [usual, *special] if usual.parameters else special
 
     @property
     def parameter_count(self) -> int:

@@ -184,8 +184,8 @@ class Words(Language):
     def metrics(self) -> tuple[base.Metric, ...]:
         scored, all_tokens = self.floors
         return (
-            base.Metric("perplexity", "per word", "lower", floor=scored, scale="exp"),
-            base.Metric("perplexity_all", "per word", "lower", floor=all_tokens, scale="exp"),
+            base.Metric("perplexity", "per word", "lower", floor=scored, scale="exp", kind="likelihood"),
+            base.Metric("perplexity_all", "per word", "lower", floor=all_tokens, scale="exp", kind="likelihood"),
         )
 
     def encode(self, text: str) -> list[int]:
@@ -211,8 +211,8 @@ class Characters(Language):
     def metrics(self) -> tuple[base.Metric, ...]:
         scored, all_tokens = self.floors
         return (
-            base.Metric("bpc", "bits/character", "lower", floor=scored, scale="bits"),
-            base.Metric("bpc_all", "bits/character", "lower", floor=all_tokens, scale="bits"),
+            base.Metric("bpc", "bits/character", "lower", floor=scored, scale="bits", kind="likelihood"),
+            base.Metric("bpc_all", "bits/character", "lower", floor=all_tokens, scale="bits", kind="likelihood"),
         )
 
     def encode(self, text: str) -> list[int]:

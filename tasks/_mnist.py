@@ -71,8 +71,9 @@ class Mnist(base.Task):
         shares = [count / TEST for count in TEST_COUNTS]
         entropy = -sum(share * math.log(share) for share in shares)
         return (
-            base.Metric("accuracy", "%", "higher", floor=100 * max(shares)),
-            base.Metric("loss", "nats", "lower", floor=entropy),
+            base.Metric("accuracy", "%", "higher", floor=100 * max(shares), kind="share"),
+            # It nears 0 as accuracy nears 100 %: there two machines differ by factors, as of an error.
+            base.Metric("loss", "nats", "lower", floor=entropy, kind="likelihood", tolerance=0.75),
         )
 
     def _load(self, order: Sequence[int] | None, step: int) -> base.Splits:

@@ -115,7 +115,7 @@ class Music(base.Task):
 
     @property
     def metrics(self) -> tuple[base.Metric, ...]:
-        return (base.Metric("nats", "nats/frame", "lower", floor=self.marginal),)
+        return (base.Metric("nats", "nats/frame", "lower", floor=self.marginal, kind="likelihood"),)
 
     def load(self, seed: int) -> base.Splits:
         return read_rolls(self.remotes[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -46,6 +46,7 @@ class Task(base.Task):
 
     version: ClassVar[int] = 1
     variant: ClassVar[tuple[str, ...]] = ("length",)
+    length_option: ClassVar[str | None] = "length"
     variants: ClassVar[tuple[str, ...]] = (
         "adding(length=200)",
         "adding(length=400)",
@@ -86,7 +87,7 @@ class Task(base.Task):
 
     @property
     def metrics(self) -> tuple[base.Metric, ...]:
-        return (base.Metric("mse", "", "lower", floor=1 / 6, solved_at=1e-3),)
+        return (base.Metric("mse", "", "lower", floor=1 / 6, solved_at=1e-3, kind="error"),)
 
     def examples(
         self, seed: int, split: str, start: int, count: int, threads: int = 1
@@ -127,7 +128,3 @@ class Task(base.Task):
 
     def totals(self, outputs: Tensor, batch: base.Batch) -> base.Totals:
         return {"mse": (F.mse_loss(outputs.flatten(), batch.targets, reduction="sum"), len(batch.targets))}
-
-    def at_length(self, length: int) -> Task:
-        """The same task with sequences of `length` steps. Raises ValueError below 2."""
-        return replace(self, length=length)

@@ -2,19 +2,27 @@
 
 Shape letters, here and everywhere: B batch, T time, C channels, V vocabulary, R steps that are read (scored),
 O outputs.
+
+Examples of different lengths go into one batch like this. Each begins at step 0. Shorter ones are padded behind their
+end, to the length T of the longest or longer; the values there do not matter, because a causal model's features do not
+depend on later inputs. The split tells the lengths (`Split.lengths`, `Split.laid_out`), and the batch says which steps
+count: where every step is answered, by a `mask` that is false behind the end; where each example is answered at its own
+last steps, by `reads=last_steps(lengths)`. Training and evaluation then see what each example alone would give. A model
+that is not causal sees the padding. The state after a padded batch is of no use: only texts (`Split.streams`) are
+streamed, and their windows are all of one length.
 """
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from ._metric import Metric as Metric
 from .datasets import Remote
 
 
@@ -32,42 +40,6 @@ class Tokens:
     vocabulary: int
 
 
-@dataclass(frozen=True)
-class Metric:
-    """One number by which answers are judged.
-
-    `floor` is the score of the best answer that ignores the input, NaN where no one has the data to compute it from
-    but the run itself (see `Task.yardsticks`); `solved_at` is the score from which on a
-    solvable task counts as solved; `scale` turns the mean over scored positions into what is printed.
-    """
-
-    name: str
-    unit: str
-    direction: Literal["lower", "higher"]
-    floor: float
-    solved_at: float | None = None
-    scale: Literal["mean", "exp", "bits"] = "mean"
-
-    def value(self, total: float, count: float) -> float:
-        """The metric from a sum over scored positions and their number; NaN where nothing was scored."""
-        if count == 0:
-            return math.nan
-        mean = total / count
-        if self.scale == "exp":
-            return math.exp(mean) if mean < 700 else math.inf
-        return mean / math.log(2) if self.scale == "bits" else mean
-
-    def better(self, score: float, than: float) -> bool:
-        """Whether `score` is strictly better than `than`; NaN is never better and always worse."""
-        if math.isnan(score) or math.isnan(than):
-            return math.isnan(than) and not math.isnan(score)
-        return score < than if self.direction == "lower" else score > than
-
-    def solved(self, score: float) -> bool:
-        """Whether `score` reaches `solved_at` (False where the task is not of the solvable kind)."""
-        return self.solved_at is not None and not self.better(self.solved_at, score) and not math.isnan(score)
-
-
 class Batch(NamedTuple):
     """What one step of training sees.
 
@@ -82,6 +54,17 @@ class Batch(NamedTuple):
     mask: Tensor | None = None
     reads: int | Tensor | None = None
     group: Tensor | None = None
+
+
+def last_steps(lengths: Tensor, count: int = 1) -> Tensor:
+    """`Batch.reads` of examples that are read at their own last steps: (B, R = count) int64, from lengths (B,).
+
+    Lengths must be at least `count`.
+
+    >>> last_steps(torch.tensor([3, 5]), 2).tolist()
+    [[1, 2], [3, 4]]
+    """
+    return lengths.unsqueeze(1) + torch.arange(-count, 0, device=lengths.device)
 
 
 class Distribution(Protocol):
@@ -197,6 +180,7 @@ class Task(ABC):
 
     `version` counts changes that alter results. `variant` names the options that always stand in its id, because
     in the literature one name covers several tasks. `variants` lists the ids worth listing. `source` is the paper.
+    `length_option` names the option that says how long sequences are, an integer; None where the data say it.
     `published_validation` says whether the reference protocol (Bai et al. 2018) had a validation set.
     `test_parameters` make the task small enough for the contract tests.
     `distribution`: `loss` and `totals` receive the head's `Distribution` over symbols in place of numbers (B, R, O).
@@ -211,6 +195,7 @@ class Task(ABC):
     sizes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     variant: ClassVar[tuple[str, ...]] = ()
     variants: ClassVar[tuple[str, ...]] = ()
+    length_option: ClassVar[str | None] = None
     source: ClassVar[str] = ""
     published_validation: ClassVar[bool] = False
     test_parameters: ClassVar[Mapping[str, Any]] = {}
@@ -284,11 +269,13 @@ class Task(ABC):
         raise NotImplementedError("the input of this task is not a text")
 
     def at_length(self, length: int) -> Task:
-        """The same task at another length, to evaluate where a network was not trained.
+        """The same task with `length` as its `length_option`, to evaluate where a network was not trained.
 
-        Raises ValueError where lengths are given by the data.
+        Raises ValueError where lengths are given by the data, and for a length that the task does not allow.
         """
-        raise ValueError(f"{type(self).__module__.rsplit('.', 1)[-1]}: the length is given by the data")
+        if self.length_option is None:
+            raise ValueError(f"{type(self).__module__.rsplit('.', 1)[-1]}: the length is given by the data")
+        return replace(self, **{self.length_option: length})
 
     def options(self) -> dict[str, Any]:
         """Every option with its value, in the order of the fields."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -57,6 +57,7 @@ class Task(base.Task):
 
     version: ClassVar[int] = 1
     variant: ClassVar[tuple[str, ...]] = ("delay",)
+    length_option: ClassVar[str | None] = "delay"  # a sequence has `delay` + 20 steps
     variants: ClassVar[tuple[str, ...]] = (
         "copy-memory(delay=500)",
         "copy-memory(delay=1000)",
@@ -97,9 +98,11 @@ class Task(base.Task):
 
     @property
     def metrics(self) -> tuple[base.Metric, ...]:
+        chance = MEMORY * math.log(SYMBOLS) / self.steps
         return (
-            base.Metric("loss", "nats", "lower", floor=MEMORY * math.log(SYMBOLS) / self.steps),
-            base.Metric("recall", "", "higher", floor=1 / SYMBOLS, solved_at=0.99),
+            # It falls to 0 when the task is solved, a few steps sooner or later: two machines differ by factors.
+            base.Metric("loss", "nats", "lower", floor=chance, kind="likelihood", tolerance=0.75),
+            base.Metric("recall", "", "higher", floor=1 / SYMBOLS, solved_at=0.99, kind="share"),
         )
 
     def examples(self, seed: int, split: str, start: int, count: int, threads: int = 1) -> tuple[NDArray[np.uint8]]:
@@ -142,7 +145,3 @@ class Task(base.Task):
         answer = batch.targets[:, -MEMORY:]
         recalled = (outputs[:, -MEMORY:].argmax(2) == answer).sum()
         return {"loss": (loss, batch.targets.numel()), "recall": (recalled, answer.numel())}
-
-    def at_length(self, length: int) -> Task:
-        """The same task with a delay of `length` (so `length` + 20 steps). Raises ValueError below 1."""
-        return replace(self, delay=length)

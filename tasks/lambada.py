@@ -102,8 +102,8 @@ class Task(_language.Words):
             metric
             for name in ("", "control_")
             for metric in (
-                base.Metric(f"{name}perplexity", "per word", "lower", floor=math.nan, scale="exp"),
-                base.Metric(f"{name}accuracy", "%", "higher", floor=math.nan),
+                base.Metric(f"{name}perplexity", "per word", "lower", floor=math.nan, scale="exp", kind="likelihood"),
+                base.Metric(f"{name}accuracy", "%", "higher", floor=math.nan, kind="share"),
             )
         )
 

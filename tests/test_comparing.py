@@ -199,14 +199,15 @@ def test_first_losses_that_cover_many_steps_are_not_compared_elsewhere() -> None
     [
         (Metric("accuracy", "%", "higher", 10.0), (97.0, 93.0), (97.0, 91.0)),
         (Metric("recall", "", "higher", 0.1), (0.99, 0.95), (0.99, 0.93)),
-        (Metric("nats", "nats/frame", "lower", 11.0), (8.50, 8.60), (8.50, 8.70)),
-        (Metric("bpc", "bits/character", "lower", 4.0), (1.35, 1.37), (1.35, 1.39)),
-        (Metric("perplexity", "per word", "lower", 600.0), (90.0, 94.0), (90.0, 96.0)),
+        (Metric("nats", "nats/frame", "lower", 11.0, kind="likelihood"), (8.50, 8.60), (8.50, 8.70)),
+        (Metric("bpc", "bits/character", "lower", 4.0, kind="likelihood"), (1.35, 1.37), (1.35, 1.39)),
+        (Metric("perplexity", "per word", "lower", 600.0, scale="exp", kind="likelihood"), (90.0, 94.0), (90.0, 96.0)),
         (Metric("mse", "", "lower", 0.167), (1e-4, 3.5e-4), (1e-4, 5e-4)),
-        (Metric("loss", "nats", "lower", 2.3), (0.1, 0.35), (0.1, 0.5)),
+        (Metric("reward", "points", "higher", 0.0), (200.0, 205.0), (200.0, 220.0)),
+        (Metric("loss", "nats", "lower", 2.3, kind="likelihood", tolerance=0.75), (0.1, 0.35), (0.1, 0.5)),
     ],
 )
-def test_tolerances_by_unit(metric: Metric, close: tuple[float, float], far: tuple[float, float]) -> None:
+def test_tolerances_of_metrics(metric: Metric, close: tuple[float, float], far: tuple[float, float]) -> None:
     for one, other in (close, close[::-1]):
         assert tolerance_of(metric).allows(one, other)
     for one, other in (far, far[::-1]):

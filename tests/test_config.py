@@ -152,7 +152,7 @@ def test_a_users_model_beside_the_experiment(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "1: a mapping with the keys question, preset, seeds, precision, training, models, rows is needed"),
+        ("", "1: a mapping with the keys question, decides, reference, preset, seeds, precision, training, models, "),
         ("- a\n", "1: a mapping with the keys"),
         ("question: Q\n", "1: the key 'rows' is missing"),
         ("question: Q\nrows: []\n", "2: at least one row is needed"),

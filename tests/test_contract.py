@@ -92,6 +92,18 @@ def test_batches_have_the_declared_shapes(task: str) -> None:
 
 
 @every_task
+def test_the_length_option_is_the_only_one_that_another_length_changes(task: str) -> None:
+    made = small(task)
+    if made.length_option is None:
+        with pytest.raises(ValueError, match="the length is given by the data"):
+            made.at_length(9)
+        return
+    own, longer = made.options(), made.at_length(made.options()[made.length_option] + 3)
+    assert [name for name, value in longer.options().items() if value != own[name]] == [made.length_option]
+    assert longer.steps > made.steps
+
+
+@every_task
 @every_model
 def test_outputs_loss_and_totals(task: str, model: str) -> None:
     made, network = small(task), built(task, model).eval()
@@ -139,6 +151,8 @@ def test_totals_are_sums_over_examples(task: str, model: str) -> None:
 @every_model
 def test_no_answer_depends_on_a_later_input(task: str, model: str) -> None:
     inputs = some(splits(task).train, 2).inputs
+    if not built(task, model).body.causal:
+        pytest.skip("the model says that it is not causal")
     shown, features, outputs = answers(task, model, inputs)
     steps = inputs.shape[1]
     for t in sorted({0, steps // 3, steps - 2}):
@@ -154,6 +168,8 @@ def test_no_answer_depends_on_a_later_input(task: str, model: str) -> None:
 @every_model
 def test_pieces_give_what_the_whole_gives(task: str, model: str) -> None:
     network, inputs = built(task, model).eval(), some(splits(task).valid).inputs
+    if not network.body.causal:
+        pytest.skip("the model says that it is not causal")
     steps, draw = inputs.shape[1], random.Random(f"{task} {model}")
     with torch.no_grad():
         whole = numbers(network(inputs, None, steps)[0])

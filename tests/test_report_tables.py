@@ -224,22 +224,22 @@ def test_latex_compiles_as_it_is(experiment: Experiment, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("value", "unit", "text"),
+    ("value", "decimals", "text"),
     [
-        (0.0, "", "0"),
-        (0.0009999, "", "0.00100"),
-        (0.00043918, "", "4.39e-4"),
-        (0.16666, "", "0.167"),
-        (99.96, "", "100"),
-        (12345.6, "", "12346"),
-        (1234567.0, "", "1.23e6"),
-        (97.604, "%", "97.60"),
-        (None, "", "–"),
-        (float("nan"), "", "–"),
+        (0.0, None, "0"),
+        (0.0009999, None, "0.00100"),
+        (0.00043918, None, "4.39e-4"),
+        (0.16666, None, "0.167"),
+        (99.96, None, "100"),
+        (12345.6, None, "12346"),
+        (1234567.0, None, "1.23e6"),
+        (97.604, 2, "97.60"),
+        (None, None, "–"),
+        (float("nan"), None, "–"),
     ],
 )
-def test_numbers_have_sensible_digits(value: float | None, unit: str, text: str) -> None:
-    assert cells.number(value, unit) == text
+def test_numbers_have_sensible_digits(value: float | None, decimals: int | None, text: str) -> None:
+    assert cells.number(value, decimals) == text
 
 
 def test_a_metric_tells_unit_direction_and_threshold() -> None:

@@ -8,7 +8,7 @@ graph, made when the layout is first met, which is replayed from then on. On a C
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -19,6 +19,7 @@ from ...models.network import Network
 from ...tasks.base import Batch, Split, Task
 from ..repeatable import products_in
 from ..runs import Run
+from ..settings import FACTOR
 from .buckets import Buckets
 from .lanes import Lane, Uncapturable, device_of
 
@@ -153,7 +154,8 @@ class TrainingStep(_Step):
 
     split: on `device`, in as many streams as a batch has examples. optimizer: made with `in_graph` where the lane
     captures. lane: where steps are launched; without one a lane of its own. Dropout must have its stream before.
-    loss_sum: float64 on the device, the sum over examples of the losses so far.
+    loss_sum: float64 on the device, the sum over examples of the losses so far. updated: False while a gradient waits
+    for further batches (`accumulate`).
     """
 
     def __init__(
@@ -168,9 +170,12 @@ class TrainingStep(_Step):
     ) -> None:
         super().__init__(task, split, network, lane or device_of(torch.device(device)).lane())
         self.optimizer, self.precision, self.clip = optimizer, run.precision, run.training.clip
-        self.batch = run.training.batch
+        self.batch, self.training = run.training.batch, run.training
+        self.updated = True
+        self._place = 0, 1  # of a batch among those whose gradients are averaged, and how many they are
         if self.lane.captures:  # the steps before a capture run without one, of which torch would warn
             vars(optimizer)["_warned_capturable_if_run_uncaptured"] = True
+            self.uncaptured = self.uncaptured or run.training.uncapturable
         self.parameters = list(network.parameters())
         drawing = (part.generator for part in network.modules() if isinstance(part, Dropout))
         self.generator = next((generator for generator in drawing if generator is not None), None)
@@ -181,12 +186,13 @@ class TrainingStep(_Step):
         self._extents: list[int | None] = []
 
     def set_rate(self, rate: float) -> None:
-        """The learning rate of all steps from now on."""
+        """The learning rate of all steps from now on; a group of parameters may have its own factor of it."""
         for group in self.optimizer.param_groups:
+            own = rate * group.get(FACTOR, 1.0)
             if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate)
-            elif group["lr"] != rate:  # a graph has the rate in it
-                group["lr"] = rate
+                group["lr"].fill_(own)
+            elif group["lr"] != own:  # a graph has the rate in it
+                group["lr"] = own
                 self._graphs.clear()
 
     def begin(self, order: Tensor, fresh: bool = True) -> None:
@@ -205,6 +211,7 @@ class TrainingStep(_Step):
     def take(self, number: int) -> int:
         """The step `number` of the epoch, counted from 0; returns how many examples it has shown."""
         index = self._order[number * self.batch : (number + 1) * self.batch]
+        self._place = self.training.place(number, -(-len(self._order) // self.batch))
         self.run(index, self._extents[number] if self._extents else None)
         return len(index)
 
@@ -227,23 +234,21 @@ class TrainingStep(_Step):
     def _do(self, batch: Batch) -> None:
         if not self.network.training:
             self.network.train()
-        if self.precision == "tf32":
-            with products_in("tf32"):
-                self._train(batch)
-        else:
+        with products_in("tf32") if self.precision == "tf32" else nullcontext():
             self._train(batch)
 
     def _train(self, batch: Batch) -> None:
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.precision == "bfloat16":
-            with torch.autocast(self.device.type, torch.bfloat16):
-                loss, state = self._loss(batch)
-        else:
+        place, together = self._place
+        self.updated = place == together - 1
+        if place == 0:
+            self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bfloat16" else nullcontext():
             loss, state = self._loss(batch)
-        loss.backward()
-        if self.clip is not None:
-            nn.utils.clip_grad_norm_(self.parameters, self.clip)
-        self.optimizer.step()
+        (loss if together == 1 else loss / together).backward()
+        if self.updated:
+            if self.clip is not None:
+                nn.utils.clip_grad_norm_(self.parameters, self.clip)
+            self.optimizer.step()
         self.loss_sum += loss.detach().double() * len(batch.inputs)
         self._remember(state)  # last: the backward pass has needed what is overwritten now
 

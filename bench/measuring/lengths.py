@@ -88,10 +88,7 @@ def exponent(points: Sequence[dict[str, Any]], model: str, against: str, fixed: 
 def _offset(run: Run) -> int | None:
     """By how many steps the task's sequences are longer than its length; None where it has no length."""
     task = run.make_task()
-    try:
-        return task.at_length(1000).steps - 1000
-    except ValueError:
-        return None
+    return None if task.length_option is None else task.at_length(1000).steps - 1000
 
 
 def _of_model(case: Case, device: str, threads: int, repeat: int) -> Iterator[dict[str, Any]]:

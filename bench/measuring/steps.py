@@ -74,7 +74,7 @@ class Ours(Steps):
     def __init__(self, run: Run, device: torch.device) -> None:
         super().__init__(run, device)
         captured = device.type == "cuda"
-        self.optimizer = still(run.training.make_optimizer(self.network.parameters(), in_graph=captured))
+        self.optimizer = still(run.training.make_optimizer(self.network.parameter_groups(), in_graph=captured))
         self.step = TrainingStep(run, self.task, self.split, self.network, self.optimizer, device)
         self.part = Part(self.held, self.task)
         self.extents: list[int | None] = [None] * len(self.indices)

@@ -27,10 +27,12 @@ NOTHING: Text = ("–",)
 """The text of a place that the experiment does not ask for, or of a number that does not exist."""
 
 
-def number(value: float | None, unit: str = "") -> str:
-    """A score: two decimals of a percentage, else three significant digits, with an exponent where it is small.
+def number(value: float | None, decimals: int | None = None) -> str:
+    """A score with so many decimals, or with three significant digits, and an exponent where it is small.
 
-    >>> number(97.6, "%"), number(0.0036123), number(0.00043918), number(8.1), number(183.4)
+    decimals: of the metric, see `Metric.decimals`.
+
+    >>> number(97.6, 2), number(0.0036123), number(0.00043918), number(8.1), number(183.4)
     ('97.60', '0.00361', '4.39e-4', '8.10', '183')
     """
     if value is None or math.isnan(value):
@@ -38,9 +40,9 @@ def number(value: float | None, unit: str = "") -> str:
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     if value < 0:
-        return f"−{number(-value, unit)}"
-    if unit == "%":
-        return f"{value:.2f}"
+        return f"−{number(-value, decimals)}"
+    if decimals is not None:
+        return f"{value:.{decimals}f}"
     if value == 0:
         return "0"
     mantissa, _, exponent = f"{value:.2e}".partition("e")  # rounds first, so that 0.0009999 is 0.00100
@@ -86,10 +88,10 @@ def _solved(entry: Entry) -> list[str]:
     """A run that diverged is a run that did not solve the task."""
     if not entry.finished:
         return []
-    share, unit = entry.solved_share, entry.metric.unit
+    share = entry.solved_share
     parts = [f"{entry.solved}/{entry.finished} solved" + (f" {share_text(share)}" if share else "")]
     if entry.done:
-        middle = number(median(entry.values.values()), unit)
+        middle = number(median(entry.values.values()), entry.metric.decimals)
         parts.append(f"median {middle}" if entry.done > 1 else middle)
     solving = entry.summary_of_solved
     if solving is not None and solving.interval is not None:
@@ -111,7 +113,7 @@ def length_text(entry: Entry, length: int) -> Text:
     if entry.metric.solved_at is not None:
         solved, ended = sum(map(entry.metric.solved, values)), len(everything)
         parts.append(f"{solved}/{ended} solved" + (f" {share_text(wilson(solved, ended))}" if ended > 1 else ""))
-        parts += [f"median {number(median(values), entry.metric.unit)}"] if values else []
+        parts += [f"median {number(median(values), entry.metric.decimals)}"] if values else []
     elif (found := samples.summary(entry.metric, values)) is not None:
         parts.append(summary_text(found, entry.metric))
     broken = len(everything) - len(values)
@@ -130,14 +132,14 @@ def summary_text(summary: Summary, metric: Metric) -> str:
     >>> summary_text(Summary(8.1, Interval(8.0, 8.2, ""), True), Metric("loss", "nats", "lower", 11.1))
     '8.10 [8.00–8.20]'
     """
-    mean = number(summary.mean, metric.unit)
-    return f"{mean} {interval_text(summary.interval, metric.unit)}" if summary.interval else mean
+    mean = number(summary.mean, metric.decimals)
+    return f"{mean} {interval_text(summary.interval, metric.decimals)}" if summary.interval else mean
 
 
-def interval_text(interval: Interval, unit: str = "") -> str:
+def interval_text(interval: Interval, decimals: int | None = None) -> str:
     """The bounds in brackets, with "to" between them where a minus sign could be taken for a dash."""
     dash = " to " if interval.low < 0 else "–"
-    return f"[{number(interval.low, unit)}{dash}{number(interval.high, unit)}]"
+    return f"[{number(interval.low, decimals)}{dash}{number(interval.high, decimals)}]"
 
 
 def share_text(share: Interval) -> str:
@@ -182,7 +184,7 @@ def yardsticks(entries: Iterable[Entry]) -> list[str]:
     texts = {}
     for entry in entries:
         if entry.yardsticks:
-            scores = (f"{name} {number(value, entry.metric.unit)}" for name, value in entry.yardsticks.items())
+            scores = (f"{name} {number(value, entry.metric.decimals)}" for name, value in entry.yardsticks.items())
             texts[f"{entry.task} {entry.metric.name}"] = ", ".join(scores)
     listed = "; ".join(f"{what}: {scores}" for what, scores in texts.items())
     return [f"Yardsticks, computed from the training split. {listed}."] if listed else []

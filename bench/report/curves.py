@@ -121,7 +121,7 @@ def _draw_panel(axes: Axes, panel: Panel, curves: Sequence[Curves], evidence: Ev
     everything = [point for one in curves for points in (*one.done, *one.diverged) for point in points]
     draw_thresholds(axes, panel.thresholds)
     scores = [point.score for point in everything]
-    scale_scores(axes, [*scores, *panel.thresholds.values()], metric.direction == "lower")
+    scale_scores(axes, [*scores, *panel.thresholds.values()], metric.logarithmic)
     on_logs = logarithmic(metric, scores)
     unit, seconds = _unit(point.seconds for point in everything)
     for label, one in zip(panel.labels, curves, strict=True):

@@ -242,9 +242,10 @@ def _said(
     done = [curve.points for curve in runs if not curve.diverged]
     for place, point in enumerate(mean):
         scores = [points[place].score for points in done]
-        text = number(point.score, metric.unit)
+        text = number(point.score, metric.decimals)
         if len(scores) > 1:
-            text += f" ({number(min(scores), metric.unit)} to {number(max(scores), metric.unit)}, n={len(scores)})"
+            least, most = (number(score, metric.decimals) for score in (min(scores), max(scores)))
+            text += f" ({least} to {most}, n={len(scores)})"
         across = [round(axis.place(value), 1) for axis, value in zip(x, point.at, strict=True)]
         count, *times = point.at
         yield [across, round(y.place(point.score), 1), text, count, *(f"{seconds_text(time)} s" for time in times)]
@@ -252,7 +253,7 @@ def _said(
 
 def _scores(values: Sequence[float], metric: Metric) -> Scale:
     """The scale of scores, upwards; logarithmic where errors are decades apart, as in the figures."""
-    on_logs = metric.direction == "lower" and spans_decades(values)
+    on_logs = metric.logarithmic and spans_decades(values)
     seen = [math.log10(value) if on_logs else value for value in values]
     room = ROOM * (max(seen) - min(seen)) or 0.5 * abs(max(seen)) or 0.5
     low, high = min(seen) - room, max(seen) + room

@@ -150,7 +150,8 @@ def pooled(experiments: Sequence[Experiment]) -> Experiment:
             )
     cells = {tuple(run.id for run in cell.runs): cell for experiment in experiments for cell in experiment.cells}
     questions = dict.fromkeys(experiment.question for experiment in experiments)
-    return Experiment(first.folder, " ".join(questions), first.preset, tuple(cells.values()))
+    decides = dict.fromkeys(experiment.decides for experiment in experiments if experiment.decides)
+    return Experiment(first.folder, " ".join(questions), first.preset, tuple(cells.values()), " ".join(decides))
 
 
 def warning_marks(entry: Entry) -> str:

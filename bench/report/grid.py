@@ -43,7 +43,8 @@ class Entry:
     length (NaN: not finite), of the runs that were tested at others than they were trained at. early: seed -> test
     score after the first of several epochs, of the runs that are done. epoch_seconds: for an epoch with its evaluation,
     of the processor on a CPU and of the clock on a GPU, median of runs. remarks: what a table of these rows has to say
-    of them, one line each.
+    of them, one line each. decides: what the experiment concludes from which outcome. reference: the model of the same
+    task that planned contrasts compare this one with; None without one.
     """
 
     task: str
@@ -74,6 +75,8 @@ class Entry:
     edited: int = 0
     changed: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    decides: str = ""
+    reference: str | None = None
 
     @property
     def floor(self) -> float:
@@ -145,10 +148,14 @@ def collect(experiment: Experiment, rows: Iterable[Row], device: str | None = No
     tasks: dict[str, Task] = {}
     entries: list[Entry] = []
     said = remarks(experiment, rows, sound)
-    for cell, label in zip(experiment.cells, _labels(experiment.cells), strict=True):
+    labels = _labels(experiment.cells)
+    label_of = {cell.runs[0].id: label for cell, label in zip(experiment.cells, labels, strict=True)}
+    for cell, label in zip(experiment.cells, labels, strict=True):
         if cell.task not in tasks:
             tasks[cell.task] = cell.runs[0].make_task()
         common = _common(cell, experiment.preset, sound) | {"model": label, "device": device, "remarks": said}
+        reference = label_of.get(cell.reference.id) if cell.reference is not None else None
+        common |= {"decides": experiment.decides, "reference": reference}
         common |= {"edited": sum(run.id in edited for run in cell.runs)}
         entries.extend(
             Entry(metric=metric, **common, **_counted(cell, metric, common["rule"], sound, edited))

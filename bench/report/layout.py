@@ -140,10 +140,10 @@ def spans_decades(values: Sequence[float]) -> bool:
     return bool(values) and min(values) > 0 and math.log10(max(values) / min(values)) > LOG_FROM
 
 
-def scale_scores(axes: Axes, values: Sequence[float], lower_is_better: bool) -> bool:
-    """A logarithmic axis for errors that are decades apart, else a linear one; whether it is logarithmic."""
+def scale_scores(axes: Axes, values: Sequence[float], by_factors: bool) -> bool:
+    """Makes the axis logarithmic for scores that differ by factors and are decades apart; says whether it did."""
     axes.grid(axis="y", color=GRID_COLOUR, linewidth=0.5)
-    if lower_is_better and spans_decades(values):
+    if by_factors and spans_decades(values):
         logarithmic(axes)
         return True
     if values:

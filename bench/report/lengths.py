@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -22,8 +21,6 @@ from .style import GRID_COLOUR
 
 HEIGHT = 1.9
 """Inches: a panel with its title."""
-PROBES = (2, 3)
-"""Lengths at which a task is looked at, to find out which of its options is its length."""
 SPREAD = 0.16
 """How far the models of one length are set apart, of the smallest distance between two lengths."""
 CAPTION = (
@@ -71,20 +68,6 @@ def draw(evidence: Evidence) -> Figure:
     )
 
 
-def length_option(task: Task) -> str | None:
-    """The option that says how long the task's sequences are; None where the data say it.
-
-    >>> from seqbench.bench.api import make_task
-    >>> length_option(make_task("adding")), length_option(make_task("jsb"))
-    ('length', None)
-    """
-    with suppress(ValueError):
-        one, other = (task.at_length(length).options() for length in PROBES)
-        different = [name for name in one if one[name] != other[name]]
-        return different[0] if len(different) == 1 else None
-    return None
-
-
 def _that_solves(entries: Sequence[Entry]) -> Entry:
     """The entry whose metric says whether the task is solved, if there is one."""
     return next((entry for entry in reversed(entries) if entry.metric.solved_at is not None), entries[0])
@@ -94,20 +77,18 @@ def _solvable(evidence: Evidence) -> Iterator[tuple[Panel, Task, str]]:
     """Panels of solvable tasks that have a length, with the task and the option that is its length."""
     for panel in evidence.panels(_that_solves):
         task = panel.cells[0].runs[0].make_task()
-        option = length_option(task)
+        option = task.length_option
         if option is not None and panel.entries[0].metric.solved_at is not None:
             yield panel, task, option
 
 
 def _trained(evidence: Evidence) -> Iterator[Series]:
     """Tasks that are trained at several lengths and are otherwise the same."""
-    families: dict[Task, list[tuple[int, Panel]]] = {}
-    options = {}
+    families: dict[tuple[Any, ...], list[tuple[int, Panel]]] = {}
     for panel, task, option in _solvable(evidence):
-        family = task.at_length(PROBES[0])
-        options[family] = option
-        families.setdefault(family, []).append((task.options()[option], panel))
-    for family, members in families.items():
+        others = tuple((name, value) for name, value in task.options().items() if name != option)
+        families.setdefault((type(task), option, others), []).append((task.options()[option], panel))
+    for (_, option, _), members in families.items():
         if len(members) < 2:
             continue
         shares: dict[str, list[Share]] = {}
@@ -118,7 +99,7 @@ def _trained(evidence: Evidence) -> Iterator[Series]:
                     shares.setdefault(label, []).append(Share(length, entry.solved or 0, ended))
         run = members[0][1].cells[0].runs[0]
         entries = [entry for _, panel in members for entry in panel.entries]
-        yield Series(_without(run, options[family]), options[family], shares, entries)
+        yield Series(_without(run, option), option, shares, entries)
 
 
 def _tested(evidence: Evidence) -> Iterator[Series]:

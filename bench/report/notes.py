@@ -12,6 +12,20 @@ Lines = Mapping[tuple[str, str], Standing]
 """(task, metric) -> the standing of that line of the table."""
 
 
+def plan(entries: Sequence[Entry]) -> list[str]:
+    """What the experiment said before its runs: what each outcome decides, and which model others are compared with."""
+    texts = [f"What the outcome decides: {text}" for text in dict.fromkeys(one.decides for one in entries) if text]
+    tasks_of: dict[str, dict[str, None]] = {}
+    for entry in entries:
+        if entry.reference is not None:
+            tasks_of.setdefault(entry.reference, {})[entry.task] = None
+    if tasks_of:
+        everywhere = len(tasks_of) == 1 and {one.task for one in entries} == set(*tasks_of.values())
+        named = [model if everywhere else f"{model} on {', '.join(tasks)}" for model, tasks in tasks_of.items()]
+        texts.append(f"Planned contrasts compare each model with: {'; '.join(named)}.")
+    return texts
+
+
 def methods(entries: Sequence[Entry]) -> list[str]:
     """How the numbers of the cells are made, of those kinds that the table has."""
     shown = [entry for entry in entries if entry.done]

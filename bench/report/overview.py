@@ -123,7 +123,7 @@ def _draw_scores(axes: Axes, panel: Panel, looks: Mapping[str, Look], width: flo
     needed = label_models(axes, panel, width)
     axes.set_ylabel(wrapped(f"test {metric_title(metric)}", 20))
     values = [value for entry in panel.entries for value in entry.values.values()]
-    scale_scores(axes, [*values, *panel.thresholds.values()], metric.direction == "lower")
+    scale_scores(axes, [*values, *panel.thresholds.values()], metric.logarithmic)
     return needed
 
 

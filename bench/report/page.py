@@ -236,7 +236,7 @@ def _seeds(entry: Entry, cell: Cell, evidence: Evidence) -> list[tuple[int, str]
     for run in cell.runs:
         score = entry.values.get(run.seed)
         if score is not None:
-            text = number(score, entry.metric.unit)
+            text = number(score, entry.metric.decimals)
             text += f", solved after {entry.steps[run.seed]} steps" if run.seed in entry.steps else ""
         elif run.id in evidence.sound:
             status = evidence.sound[run.id]["status"]

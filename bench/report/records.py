@@ -113,6 +113,8 @@ def _record(entry: Entry, line: Standing) -> dict[str, Any]:
         "edited": entry.edited,
         "commits": ", ".join(entry.commits),
         "remarks": " ".join(entry.remarks),
+        **({"decides": entry.decides} if entry.decides else {}),
+        **({"reference": entry.reference} if entry.reference else {}),
     }
 
 

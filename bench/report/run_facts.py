@@ -159,7 +159,7 @@ def _run(run: Run, entries: Sequence[Entry], row: Row | None, published: frozens
 
 def _score(entry: Entry, scores: Mapping[str, Any]) -> str:
     score = scores.get("best" if entry.rule == BEST else "last", {}).get("test", {}).get(entry.metric.name)
-    return number(score, entry.metric.unit)
+    return number(score, entry.metric.decimals)
 
 
 def _error(row: Row) -> str:

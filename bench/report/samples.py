@@ -30,8 +30,8 @@ class Summary(NamedTuple):
 
 
 def logarithmic(metric: Metric, values: Iterable[float]) -> bool:
-    """Whether scores of this metric are averaged on the log scale: errors are, unless one of them is not positive."""
-    return metric.direction == "lower" and min(values, default=0.0) > 0
+    """Whether scores are averaged on the log scale: those of errors and likelihoods, if all of them are positive."""
+    return metric.logarithmic and min(values, default=0.0) > 0
 
 
 def summary(metric: Metric, values: Sequence[float]) -> Summary | None:
@@ -65,15 +65,10 @@ def cut(interval: Interval, lowest: float, highest: float) -> Interval:
 
 
 def bounds(metric: Metric, values: Sequence[float]) -> tuple[float, float]:
-    """What scores of this metric cannot pass: shares lie in 0 … 1, or 0 … 100 %, and errors that are nowhere negative
-    not below 0. A share is a score without a unit of which more is better, with its floor and all values in 0 … 1.
-    """
-    lowest, highest = min(values), max(values)
-    if metric.unit == "%" and lowest >= 0 and highest <= 100:
-        return 0.0, 100.0
-    if metric.direction == "higher" and not metric.unit and 0 <= metric.floor <= 1 and lowest >= 0 and highest <= 1:
-        return 0.0, 1.0
-    return (0.0 if metric.direction == "lower" and lowest >= 0 else -float("inf")), float("inf")
+    """What scores of this metric cannot pass; no bounds where the scores pass them already."""
+    lowest, highest = metric.bounds
+    kept = lowest <= min(values) and max(values) <= highest
+    return (lowest, highest) if kept else (-math.inf, math.inf)
 
 
 def steps_to_solve(metric: Metric, row: Mapping[str, Any]) -> int | None:

@@ -136,7 +136,7 @@ def _draw_panel(
     shown = [score for entry in panel.entries for score in entry.values.values()]
     if not by_size:
         shown += [number for entry in panel.entries if (number := evidence.published_for(entry)) is not None]
-    is_logarithmic = scale_scores(axes, [*shown, *panel.thresholds.values()], metric.direction == "lower")
+    is_logarithmic = scale_scores(axes, [*shown, *panel.thresholds.values()], metric.logarithmic)
     near = _near(panel.thresholds, shown, is_logarithmic)
     bounds = [one.interval[:2] for one in estimates if one and one.interval]
     axes.set_ylim(_limits([*shown, *near.values()], bounds, is_logarithmic))

@@ -75,11 +75,11 @@ def compare(entries_here: Iterable[Entry], entries_committed: Iterable[Entry]) -
 
 
 def blocks(entries: Sequence[Entry], question: str = "") -> list[Block]:
-    """The table for people as paragraphs and tables: the question, where the rows come from, the scores, what is said
-    of them, the numbers over all tasks, sizes and time, and what tells early whether a rerun goes as these runs did.
-    The first table is that of the scores.
+    """The table for people as paragraphs and tables: the question, what its answer decides, where the rows come from,
+    the scores, what is said of them, the numbers over all tasks, sizes and time, and what tells early whether a rerun
+    goes as these runs did. The first table is that of the scores.
     """
-    heading = [question] if question else []
+    heading = [*([question] if question else []), *notes.plan(entries)]
     if not entries:
         return [*heading, "The experiment has no cells."]
     lines = standings(entries)
@@ -141,7 +141,7 @@ def _scores(entries: Sequence[Entry], standing_of: Mapping[tuple[str, str], Stan
     for place, ((task, name), of_model) in enumerate(lines.items()):
         metric = next(iter(of_model.values())).metric
         scores = [cell_text(of_model[model]) if model in of_model else NOTHING for model in models]
-        first = [_task_text(task), metric_text(metric), (number(floor_of(of_model.values()), metric.unit),)]
+        first = [_task_text(task), metric_text(metric), (number(floor_of(of_model.values()), metric.decimals),)]
         texts.append([*first, *scores])
         best = standing_of[task, name].bold
         bold |= {

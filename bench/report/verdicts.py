@@ -137,7 +137,7 @@ def _of_its_kind(number: Number, entry: Entry | None, solving: Entry | None) -> 
     """Our scores of the runs that solved the task if the published run did, or did not if it did not; all elsewhere."""
     if entry is None:
         return (), False
-    logarithmic = entry.metric.direction == "lower"
+    logarithmic = entry.metric.logarithmic
     if solving is None or number.solved is None:
         return tuple(entry.values.values()), logarithmic
     alike = (
@@ -210,5 +210,5 @@ def _judge(number: Number, entry: Entry, compared: tuple[float, ...], logarithmi
         verdict = Verdict.BETTER if ours_is_lower == (number.direction == "lower") else Verdict.WORSE
     lowest, highest = bounds(entry.metric, compared)
     expected = expected._replace(low=max(expected.low, lowest), high=min(expected.high, highest))
-    low, high = (score_text(bound, entry.metric.unit) for bound in (expected.low, expected.high))
+    low, high = (score_text(bound, entry.metric.decimals) for bound in (expected.low, expected.high))
     return Judgement(verdict, f"{found}one more run: {low} to {high}", compared, logarithmic, expected)
