@@ -59,7 +59,7 @@ def launch() -> Iterator[Launch]:
 
     yield start_one
     for process in started:
-        for one in descendants(process.pid) if process.poll() is None else []:
+        for one in in_session(process.pid):
             one.kill()
         process.kill()
         process.communicate()

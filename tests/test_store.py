@@ -7,6 +7,7 @@ import errno
 import json
 import math
 import os
+import re
 import resource
 import signal
 from collections.abc import Iterator

@@ -281,7 +281,9 @@ def test_a_mistake_in_the_name_of_a_file(folder: Path) -> None:
 def long(tmp_path: Path, trained: list[Row]) -> Path:
     """A row of an endless run, of which only the configuration is true; `begun` is there as soon as it trains."""
     body = f"Path({str(tmp_path / 'begun')!r}).touch()"
-    text = LONG.replace("gru(width=4, input_dropout=0.2)", "my_model.py(width=4)").replace("epochs: 20", "epochs: 1000000")
+    text = LONG.replace("gru(width=4, input_dropout=0.2)", "my_model.py(width=4)").replace(
+        "epochs: 20", "epochs: 1000000"
+    )
     folder = write(tmp_path / "results" / "long", text, my_model=OWN_MODEL.replace("BODY", body))
     (run,) = config.load(folder).runs
     return published_in(folder, [clean(trained[0], id=run.id, label=str(run), config=run.config)])
