@@ -19,6 +19,8 @@ from seqbench.bench import provenance, publishing
 from seqbench.bench.store import Workplace
 
 ROOT = Path(__file__).resolve().parent.parent
+AREA = Workplace._area
+"""As the suite has it, before tests patch it."""
 MIRROR = "SEQBENCH_MIRROR"
 GIT = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX")
 """What git sets for its hooks. A test that runs git in a repository of its own would change the checkout instead."""
@@ -59,14 +61,13 @@ def keep_out_of_the_checkout(patch: pytest.MonkeyPatch, tmp_path_factory: pytest
 
     The folder is made when it is first needed, because most tests need none.
     """
-    area = Workplace._area
 
     @functools.cache
     def new_folder() -> Path:
         return tmp_path_factory.mktemp("runs-of-the-checkout")
 
     def area_elsewhere(self: Workplace) -> Path:
-        place = area(self)
+        place = AREA(self)
         runs = ROOT / "runs"
         return new_folder() / place.relative_to(runs) if place.is_relative_to(runs) else place
 
