@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import subprocess
 import threading
@@ -114,7 +115,7 @@ def test_ctrl_c(folder: Path, launch: Launch, whole: dict[str, Any]) -> None:
     code, output = finish(process)
     assert code == 130, output
     assert "stopping: the runs save their checkpoints" in output
-    assert f"not done yet; go on with: seqbench run {folder}" in " ".join(output.split())
+    assert f"not done yet; go on with: seqbench run {shlex.quote(str(folder))}" in " ".join(output.split())
     assert "Traceback" not in output
     assert rows_of(folder) == []
     check_uninterrupted(folder, whole)
