@@ -307,7 +307,7 @@ def in_session(session_id: int) -> list[psutil.Process]:
     """The running processes of a session, those too whose parent has ended; for a process of `start` its own id."""
     found = []
     for process in psutil.process_iter():
-        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+        with suppress(psutil.Error, OSError):  # it has ended, or is another user's
             if os.getsid(process.pid) == session_id and runs(process):
                 found.append(process)
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shlex
 import signal
@@ -15,8 +16,10 @@ from typing import Any
 import odd_workers
 import psutil
 import pytest
+from command import seqbench
 from experiments import (
     PATIENCE,
+    Clock,
     Recorder,
     alive,
     checkpoints,
@@ -32,7 +35,7 @@ from experiments import (
     wait_for,
     write_held,
 )
-from seqbench.bench import config, worker
+from seqbench.bench import config, sweep, worker
 from seqbench.bench.store import Workplace
 
 Launch = Callable[..., "subprocess.Popen[str]"]
@@ -121,10 +124,10 @@ def test_ctrl_c(folder: Path, launch: Launch, whole: dict[str, Any]) -> None:
     check_uninterrupted(folder, whole)
 
 
-def listens_for_sigterm(process_id: int) -> bool:
-    """Whether a process has a handler for it."""
-    caught = Path(f"/proc/{process_id}/status").read_text(encoding="utf-8").split("SigCgt:")[1].split()[0]
-    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+def has_sigterm(process_id: int, kind: str) -> bool:
+    """Whether a process does that with it: `SigCgt`, it has a handler; `SigBlk`, it holds it back."""
+    signals = Path(f"/proc/{process_id}/status").read_text(encoding="utf-8").split(f"{kind}:")[1].split()[0]
+    return bool(int(signals, 16) >> (signal.SIGTERM - 1) & 1)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="only Linux says what a process listens for")
@@ -133,7 +136,8 @@ def test_sigterm_to_all_before_anything_has_begun(folder: Path, launch: Launch) 
     process = launch(folder)
     server = fork_server(process.pid)
     server.terminate()
-    wait_for(lambda: listens_for_sigterm(process.pid), "the sweep")
+    wait_for(lambda: has_sigterm(process.pid, "SigCgt"), "the sweep")
+    wait_for(lambda: has_sigterm(process.pid, "SigBlk") or server.children(), "the start of the worker")
     assert alive([server])
     os.killpg(process.pid, signal.SIGTERM)
     code, output = finish(process)
@@ -157,11 +161,13 @@ def test_a_killed_parent_leaves_nothing_behind(folder: Path, launch: Launch, who
     check_uninterrupted(folder, whole)
 
 
-def test_out_of_time(folder: Path, launch: Launch) -> None:
-    """After 1.2 seconds, wherever the run is then. It is not done, because it is held."""
-    code, output = finish(launch(folder, "--for", "0.02"))
-    assert code == 75, output
-    assert "go on with" in output
+def test_out_of_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The half minute that it has passes once there is a checkpoint. The run is not done by then, as it is held."""
+    monkeypatch.setattr(sweep, "time", Clock(lambda: bool(checkpoints(folder))))
+    monkeypatch.setattr(sweep, "GRACE", math.inf)
+    answer = seqbench("run", folder, "--device", "cpu", "--for", "0.5")
+    assert answer.code == 75, answer.err
+    assert "go on with" in answer.out
     assert rows_of(folder) == []
     assert reasons(folder) == ["resumes"]
 
