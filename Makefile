@@ -36,7 +36,7 @@ check: $(INSTALLED)
 		-p seqbench.bench -p seqbench.tasks -p seqbench.models
 
 speed: $(INSTALLED) .cache/asv-machine-$(MACHINE)
-	$(BIN)/asv run --environment existing:$(CURDIR)/$(BIN)/python --set-commit-hash $$(git rev-parse HEAD) $(ASV_RUN)
+	$(BIN)/asv run --environment "existing:$(CURDIR)/$(BIN)/python" --set-commit-hash $$(git rev-parse HEAD) $(ASV_RUN)
 
 speed-compare: $(INSTALLED) .cache/asv-machine-$(MACHINE)
 	@test -n "$(BASE)" || { echo "make speed-compare: BASE=COMMIT is needed, what to compare with"; exit 2; }

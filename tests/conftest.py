@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Iterator
@@ -17,12 +18,70 @@ import fingerprints
 import miniature
 from file_server import Server, running
 from seqbench.bench import publishing, sources
+from seqbench.bench.store import Workplace
+
+ROOT = Path(__file__).resolve().parent.parent
+AREA = Workplace._area
+"""As the suite has it, before tests patch it."""
+MIRROR = "SEQBENCH_MIRROR"
+GIT = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX")
+"""What git sets for its hooks. A test that runs git in a repository of its own would change the checkout instead."""
+SHOWN = ("COLUMNS", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
+"""What changes how text is laid out."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Of test processes that run side by side each computes with one thread: more of them only wake each other."""
     if hasattr(config, "workerinput"):
         torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_traces_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str | None]:
+    """Tests see neither the user's variables, nor the data in the user's cache, nor what the checkout's `runs/` holds.
+
+    The value is the user's mirror of the data. Only tests that ask for `real_data` or `users_mirror` see it.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        mirror = os.environ.get(MIRROR)
+        for name in [*os.environ]:
+            if name.startswith("SEQBENCH_") or name in (*GIT, *SHOWN):
+                patch.delenv(name)
+        patch.setenv("SEQBENCH_DATA", str(tmp_path_factory.mktemp("no-data")))
+        keep_out_of_the_checkout(patch, tmp_path_factory)
+        yield mirror
+
+
+@pytest.fixture(autouse=True)
+def own_working_area(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test begins with empty working areas for the experiments of the checkout."""
+    keep_out_of_the_checkout(monkeypatch, tmp_path_factory)
+
+
+def keep_out_of_the_checkout(patch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Working areas that would be in the checkout's `runs/` are in a new folder. Those of all other folders stay.
+
+    The folder is made when it is first needed, because most tests need none.
+    """
+
+    @functools.cache
+    def new_folder() -> Path:
+        return tmp_path_factory.mktemp("runs-of-the-checkout")
+
+    def area_elsewhere(self: Workplace) -> Path:
+        place = AREA(self)
+        runs = ROOT / "runs"
+        return new_folder() / place.relative_to(runs) if place.is_relative_to(runs) else place
+
+    patch.setattr(Workplace, "_area", area_elsewhere)
+
+
+@pytest.fixture
+def users_mirror(no_traces_of_the_user: str | None, monkeypatch: pytest.MonkeyPatch) -> str | None:
+    """The user's mirror of the data, which this test sees in its environment; None where the user names none."""
+    if no_traces_of_the_user:
+        monkeypatch.setenv(MIRROR, no_traces_of_the_user)
+    return no_traces_of_the_user or None
 
 
 @pytest.fixture(scope="session")
@@ -39,9 +98,11 @@ def miniature_data(miniature_folder: Path, monkeypatch: pytest.MonkeyPatch) -> P
 
 
 @pytest.fixture
-def real_data(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def real_data(
+    users_mirror: str | None, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Skips where no mirror is named; with one, a file that it lacks is a failure. The user's cache is not touched."""
-    if not os.environ.get("SEQBENCH_MIRROR"):
+    if not users_mirror:
         pytest.skip("SEQBENCH_MIRROR names no mirror of the real files")
     monkeypatch.setenv("SEQBENCH_DATA", str(tmp_path_factory.getbasetemp() / "real-data"))
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -61,6 +62,31 @@ class Model(gru.Model):
 '''
 """The text of `my_model.py`; BODY stands for a line of its own."""
 
+HELD = LONG.replace("gru(width=4", "held.py(width=4")
+"""LONG with a model that can be held, so that the run cannot end before a test has interrupted it."""
+
+HELD_MODEL = '''\
+"""A GRU that a file can hold up."""
+
+import itertools
+import time
+from pathlib import Path
+
+from seqbench.models import gru
+
+calls = itertools.count()
+
+
+class Model(gru.Model):
+    """A GRU. While there is a file `hold` beside this one, it is slow after the first epoch, which has 40 steps."""
+
+    def forward(self, inputs, state=None):
+        if next(calls) >= 60 and Path(__file__).with_name("hold").exists():
+            time.sleep(0.5)
+        return super().forward(inputs, state)
+'''
+"""The text of `held.py`. Held up, the 19 other epochs of HELD take longer than any test waits."""
+
 OWN = SMALL.replace('"tcn(', 'my_model.py(width=3), "tcn(').replace('"gru(width=4)", ', "")
 """SMALL with the user's own model in place of the GRU, and before the TCN."""
 
@@ -100,6 +126,12 @@ def write(folder: Path, text: str = SMALL, **files: str) -> Path:
     (folder / "experiment.yaml").write_text(text, encoding="utf-8")
     for name, content in files.items():
         (folder / f"{name}.py").write_text(content, encoding="utf-8")
+    return folder
+
+
+def write_held(folder: Path) -> Path:
+    """The experiment HELD in this folder, and held."""
+    (write(folder, HELD, held=HELD_MODEL) / "hold").touch()
     return folder
 
 
@@ -213,22 +245,39 @@ def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """The exit code and all output; whatever hangs is killed after a minute."""
+    """The exit code and all output; whatever hangs is killed after `PATIENCE`."""
     try:
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=PATIENCE)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         raise
     return process.returncode, output
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 30.0, what: str = "it") -> float:
-    """Waits until the condition holds, and returns for how long; AssertionError after `seconds`."""
+PATIENCE = 300.0
+"""Seconds after which a test gives up waiting. It is there only so that a hang ends, and far more than is needed."""
+
+
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    """Waits until the condition holds; AssertionError after `PATIENCE`, which says what did not come."""
     begin = time.monotonic()
     while not condition():
-        assert time.monotonic() - begin < seconds, f"{what} did not come within {seconds} s"
+        assert time.monotonic() - begin < PATIENCE, f"{what} did not come within {PATIENCE:.0f} s"
         time.sleep(0.02)
-    return time.monotonic() - begin
+
+
+class Clock:
+    """A clock for `time.monotonic` that stands still until an event; then each look at it finds a second more.
+
+    What is to happen some seconds after the event happens after so many looks, however fast the machine is.
+    """
+
+    def __init__(self, event: Callable[[], bool]) -> None:
+        self.event, self.now = event, time.monotonic()
+
+    def monotonic(self) -> float:
+        self.now += self.event()
+        return self.now
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -243,4 +292,22 @@ def descendants(process_id: int) -> list[psutil.Process]:
 
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     """Those that still run."""
-    return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    return [one for one in processes if runs(one)]
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether a process still runs. One that has ended but that nobody has waited for does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it has ended between the two questions
+        return False
+
+
+def in_session(session_id: int) -> list[psutil.Process]:
+    """The running processes of a session, those too whose parent has ended; for a process of `start` its own id."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):  # it has ended, or is another user's
+            if os.getsid(process.pid) == session_id and runs(process):
+                found.append(process)
+    return found

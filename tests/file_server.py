@@ -63,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
             if how == "hang":
                 self.wfile.flush()
                 self.server.hung.set()
-                self.server.over.wait(30)
+                self.server.over.wait()
         except OSError:  # the client is gone
             pass
         return None

@@ -48,7 +48,7 @@ def compiled(latex: str, folder: Path, geometry: str = "") -> str:
     (folder / "table.tex").write_text(document, encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "table.tex"]
     for _ in range(2):  # the second knows the widths of tables that go over pages
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, errors="replace")
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, errors="replace")
         assert done.returncode == 0, done.stdout[-2000:]
     return (folder / "table.log").read_text(encoding="utf-8", errors="replace")
 

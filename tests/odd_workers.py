@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 
@@ -17,7 +18,7 @@ def look_around(pipe: Any, job: Any) -> None:
 
 def hang(pipe: Any, job: Any) -> None:
     """Never says that it has started, as a worker of a broken fork server."""
-    time.sleep(60)
+    time.sleep(600)
 
 
 def leave(pipe: Any, job: Any) -> None:
@@ -27,9 +28,10 @@ def leave(pipe: Any, job: Any) -> None:
 
 
 def not_listen(pipe: Any, job: Any) -> None:
-    """Does not stop when it is asked to."""
+    """Does not stop when it is asked to; a file `deaf-ID` in the experiment's folder says that the process is there."""
     pipe.send("started")
-    time.sleep(60)
+    Path(job.folder, f"deaf-{os.getpid()}").touch()
+    time.sleep(600)
 
 
 def tell(pipe: Any, job: Any) -> None:

@@ -153,7 +153,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     arguments: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    answer = seqbench(*arguments.format(here=tmp_path).split())
+    answer = seqbench(*(word.format(here=tmp_path) for word in arguments.split()))
     assert answer.code == 2
     assert answer.out == ""
     assert answer.err.startswith("seqbench: ")

@@ -248,7 +248,7 @@ def test_global_random_states_change_nothing(task: str, model: str) -> None:
 def test_the_same_bits_in_another_process(miniature_folder: Path) -> None:
     script = Path(fingerprints.__file__)
     command = [sys.executable, str(script), str(miniature_folder)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert ended.returncode == 0, ended.stderr
     theirs, ours = json.loads(ended.stdout), fingerprints.of_all()
     assert len(ours) == len(TASKS) * (1 + len(MODELS))

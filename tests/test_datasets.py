@@ -9,12 +9,13 @@ import shutil
 import socket
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
+from experiments import PATIENCE
 from seqbench.tasks import _downloads, datasets
 from seqbench.tasks.datasets import DataError, Remote, fetch
 
@@ -36,7 +37,7 @@ class Handler(BaseHTTPRequestHandler):
         if how == "missing":
             return self.send_error(404)
         if how == "hang":
-            self.over.wait(10)
+            self.over.wait()
             return None
         if how == "corrupt":
             content = content[:500] + b"\xff" + content[501:]
@@ -56,7 +57,7 @@ class Handler(BaseHTTPRequestHandler):
                     self.wfile.write(b"\0")
                 except OSError:
                     return None
-            self.over.wait(10)
+            self.over.wait()
         elif how != "moved":
             self.wfile.write(content)
         return None
@@ -91,8 +92,16 @@ def server(running: str, monkeypatch: pytest.MonkeyPatch) -> str:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SEQBENCH_DATA", str(tmp_path / "cache"))
     monkeypatch.delenv("SEQBENCH_MIRROR", raising=False)
-    monkeypatch.setattr(_downloads, "CONNECT_TIMEOUT", 0.3)
-    monkeypatch.setattr(_downloads, "STALL_TIMEOUT", 0.3)
+    get = _downloads._get
+
+    def impatient(url: str, headers: dict[str, str]) -> Any:
+        """Gives up soon on a server that will never answer, and never on one that only has to wait for the machine."""
+        silent = any(how in url for how in ("/hang/", "/stall/", "/drip/"))
+        monkeypatch.setattr(_downloads, "STALL_TIMEOUT", 0.3 if silent else PATIENCE)
+        return get(url, headers)
+
+    monkeypatch.setattr(_downloads, "_get", impatient)
+    monkeypatch.setattr(_downloads, "CONNECT_TIMEOUT", PATIENCE)
     return tmp_path / "cache"
 
 
@@ -142,7 +151,6 @@ def test_a_file_comes_from_the_network_once(server: str, cache: Path, filename: 
     ],
 )
 def test_a_bad_source_is_passed_over(server: str, cache: Path, how: str, reason: str) -> None:
-    start = time.monotonic()
     bad, good = f"{server}/{how}/plain.mat", f"{server}/good/plain.mat"
     with pytest.raises(DataError, match=f"(?i){reason}") as caught:
         fetch(remote(bad))
@@ -150,7 +158,6 @@ def test_a_bad_source_is_passed_over(server: str, cache: Path, how: str, reason:
     assert everything_in(cache) == []
     assert fetch(remote(bad, good)).read_bytes() == CONTENT
     assert everything_in(cache) == ["plain.mat"]
-    assert time.monotonic() - start < 5
 
 
 def test_a_damaged_gzip_is_passed_over(server: str, cache: Path) -> None:

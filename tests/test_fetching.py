@@ -6,12 +6,11 @@ import gzip
 import hashlib
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from command import seqbench
-from experiments import SMALL, Recorder, sweep_in, write
+from experiments import PATIENCE, SMALL, Recorder, sweep_in, wait_for, write
 from file_server import CONTENT, OTHER, PART, SHA256, Server, everything_in
 from seqbench.tasks import _archives
 from seqbench.tasks.datasets import DataError, Remote, fetch, payload
@@ -21,7 +20,10 @@ BIG = bytes(range(256)) * (36 << 10)  # 9 MiB
 
 PROGRAM = """
 import sys
+from seqbench.tasks import _downloads
 from seqbench.tasks.datasets import Remote, fetch
+
+_downloads.STALL_TIMEOUT = 600  # a server that hangs is not given up before the test lets it go
 remote = Remote("set/large.zip", sys.argv[1], (sys.argv[2],), int(sys.argv[3]))
 print(fetch(remote, say=lambda line: print(line, flush=True)))
 """
@@ -57,9 +59,8 @@ def test_a_killed_download_goes_on_in_the_next_process(server: Server, cache: Pa
     part = cache / "set" / PART
     with process(url) as killed:
         try:
-            assert server.hung.wait(30)
-            while not part.exists() or not part.stat().st_size:
-                time.sleep(0.01)
+            assert server.hung.wait(PATIENCE)
+            wait_for(lambda: part.exists() and part.stat().st_size, "what the server has sent")
         finally:
             killed.kill()
     had = part.stat().st_size
@@ -88,7 +89,7 @@ def test_who_waits_says_so_and_goes_on_when_the_first_is_killed(server: Server, 
     url = server.url("a", "hang 50000", "whole")
     with process(url) as first:
         try:
-            assert server.hung.wait(30)
+            assert server.hung.wait(PATIENCE)
             with process(url) as second:
                 assert second.stdout is not None
                 assert second.stdout.readline() == "large.zip is being downloaded by another process: waiting for it\n"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import doctest
 import importlib
-import os
 import re
 import shlex
 import subprocess
@@ -143,7 +142,9 @@ def test_the_readmes_python_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert facts_of("adding", "my_model.py", parameters=400, tolerance=0.1, head_text="linear")["width"] == 100
 
 
-def test_the_readmes_commands_are_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_readmes_commands_are_true(
+    tmp_path: Path, users_mirror: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every `seqbench` line of the README answers; long ones as a dry run, those that write in another place."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     lines = [line.split("#")[0].strip() for line in readme.splitlines() if line.startswith("seqbench ")]
@@ -151,7 +152,7 @@ def test_the_readmes_commands_are_true(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("SEQBENCH_RUNS", str(tmp_path))
     for line in lines:
-        if line.startswith("seqbench fetch") and "SEQBENCH_MIRROR" not in os.environ:
+        if line.startswith("seqbench fetch") and users_mirror is None:
             continue
         answer = seqbench(*shorter(line, tmp_path))
         if line.startswith("seqbench sample"):  # what a run has learned is not in a checkout

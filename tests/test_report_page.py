@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+import shlex
 from pathlib import Path
 
 import ledgers
@@ -124,8 +125,9 @@ def test_the_runs_of_a_cell_say_how_they_ended_where_they_come_from_and_how_to_m
     assert facts["sum of the uncommitted changes"] == f"{'d1' * 32} (seed 0)"  # the others have none
     assert facts["training"].startswith("epochs=1, batch=32, optimizer=adam, learning_rate=0.01")
     run = experiment.cells[0].runs[0]
-    assert f"seqbench run {experiment.folder} --only {run.id} --device cpu --afresh" in rnn.line
-    assert f"seqbench reproduce {experiment.folder} {run.id} --device cpu" in rnn.line
+    folder = shlex.quote(str(experiment.folder))
+    assert f"seqbench run {folder} --only {run.id} --device cpu --afresh" in rnn.line
+    assert f"seqbench reproduce {folder} {run.id} --device cpu" in rnn.line
 
 
 def test_the_commands_of_a_page_do_what_it_says(experiment: Experiment) -> None:
@@ -133,11 +135,11 @@ def test_the_commands_of_a_page_do_what_it_says(experiment: Experiment) -> None:
     again, elsewhere, *_ = [
         command for command, _ in commands(experiment, experiment.cells[0], {row["id"]: row}) if row["id"] in command
     ]
-    planned = seqbench(*again.split()[1:], "--dry-run")
+    planned = seqbench(*shlex.split(again)[1:], "--dry-run")
     assert planned.code == 0
     assert planned.out.split()[0] == row["id"]
     assert len(planned.out.splitlines()) == 1
-    asked = seqbench(*elsewhere.split()[1:])
+    asked = seqbench(*shlex.split(elsewhere)[1:])
     assert f"--only {row['id']}" in asked.out, asked.err
 
 

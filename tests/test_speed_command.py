@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 import torch
+from experiments import PATIENCE, alive, in_session, wait_for
 from seqbench.bench import cli
 from seqbench.bench.errors import UsageError
 from seqbench.bench.measuring import lengths, machine, record, shapes, sweeps
@@ -32,21 +33,32 @@ def test_ctrl_c_ends_all_helpers() -> None:
     words = command("--task", "adding(length=600)", "--model", "lstm", "--repeat", "1000")
     # A shell lets what it starts in the background ignore Ctrl-C, and so would all that comes of this test.
     heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, preexec_fn=heeding) as process:
-        me, deadline = psutil.Process(process.pid), time.monotonic() + 60
-        while (
-            len(found := me.children(recursive=True)) < 4 and time.monotonic() < deadline
-        ):  # with the resource tracker
-            time.sleep(0.1)
-        time.sleep(1)
-        process.send_signal(signal.SIGINT)
-        assert process.stderr is not None
-        said = process.stderr.read()
-        assert process.wait(30) == 130, said
-    assert len(found) >= 4
+    with subprocess.Popen(
+        words, stderr=subprocess.PIPE, text=True, preexec_fn=heeding, start_new_session=True
+    ) as process:
+        try:
+            wait_for(lambda: at_work(process.pid), "a helper for each of the three variants")
+            found = at_work(process.pid)
+            process.send_signal(signal.SIGINT)
+            code, left = process.wait(PATIENCE), alive(found)
+            said = process.communicate(timeout=PATIENCE)[1]
+        finally:
+            for one in in_session(process.pid):
+                one.kill()
+    assert code == 130, said
+    assert not left, "they are waited for before the command ends"
     assert "stopped" in said
     assert "Traceback" not in said
-    assert not psutil.wait_procs(found, timeout=5)[1]
+
+
+def at_work(process_id: int) -> list[psutil.Process]:
+    """The three helpers of a process; none before each of them has read what it was sent, and imports torch."""
+    helpers = []
+    for child in psutil.Process(process_id).children():
+        with suppress(psutil.NoSuchProcess):
+            if "spawn_main" in " ".join(child.cmdline()) and child.cpu_times().user > 0.5:
+                helpers.append(child)
+    return helpers if len(helpers) == 3 else []
 
 
 def test_mistakes_are_one_line(

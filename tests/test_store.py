@@ -7,6 +7,7 @@ import errno
 import json
 import math
 import os
+import re
 import resource
 import signal
 from collections.abc import Iterator
@@ -280,7 +281,7 @@ def test_a_working_area_that_cannot_be_written(runs: str, tmp_path: Path, monkey
         (tmp_path / runs).touch()
         runs = str(tmp_path / runs)
     monkeypatch.setenv("SEQBENCH_RUNS", runs)
-    expected = rf"cannot write to {runs}.quick: .+; SEQBENCH_RUNS names another place"
+    expected = rf"cannot write to {re.escape(runs)}.quick: .+; SEQBENCH_RUNS names another place"
     with pytest.raises(UsageError, match=expected), Workplace(tmp_path / "results" / "quick").held():
         pass
 

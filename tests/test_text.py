@@ -13,6 +13,7 @@ from pathlib import Path
 import miniature
 import numpy as np
 import pytest
+from experiments import PATIENCE
 from seqbench.tasks import _encoded, _text, ptb_char, ptb_word
 from seqbench.tasks.datasets import DataError, cache_folder
 
@@ -254,20 +255,32 @@ def test_a_damaged_cache_is_named(folder: Path, damage: str) -> None:
 
 
 def test_two_processes_at_once_encode_once(tmp_path: Path) -> None:
-    log = tmp_path / "log"
+    """The first waits within its encoding until the second has come to the lock."""
+    log, arrived = tmp_path / "log", tmp_path / "arrived"
+    arrived.mkdir()
     code = (
-        f"import sys, time, pathlib; sys.path.insert(0, {str(Path(miniature.__file__).parent)!r}); import miniature\n"
+        "import sys, time, pathlib, filelock\n"
+        f"sys.path.insert(0, {str(Path(miniature.__file__).parent)!r}); import miniature\n"
         f"miniature.install(pathlib.Path({str(tmp_path)!r}))\n"
         "from seqbench.tasks import _text, ptb_word\n"
-        "encode = _text.encode_words\n"
-        "def slowly(*args):\n"
-        f"    open({str(log)!r}, 'a').write('encoded\\n'); time.sleep(1); return encode(*args)\n"
-        "_text.encode_words = slowly\n"
+        f"log, arrived = pathlib.Path({str(log)!r}), pathlib.Path({str(arrived)!r})\n"
+        "encode, lock = _text.encode_words, filelock.FileLock\n"
+        "def together(*args):\n"
+        "    log.open('a').write('encoded\\n')\n"
+        "    while len([*arrived.iterdir()]) < 2: time.sleep(0.02)\n"
+        "    return encode(*args)\n"
+        "def locked(*args, **options):\n"
+        "    (arrived / sys.argv[1]).touch()\n"
+        "    return lock(*args, **options)\n"
+        "_text.encode_words, filelock.FileLock = together, locked\n"
         "print(len(ptb_word.Task().text('train')))\n"
     )
-    command = [sys.executable, "-c", code]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    printed = {process.communicate(timeout=120)[0] for process in both}
+    both = [subprocess.Popen([sys.executable, "-c", code, name], stdout=subprocess.PIPE, text=True) for name in "ab"]
+    try:
+        printed = {process.communicate(timeout=PATIENCE)[0] for process in both}
+    finally:
+        for process in both:
+            process.kill()
     assert [process.returncode for process in both] == [0, 0]
     assert len(printed) == 1
     assert log.read_text() == "encoded\n"

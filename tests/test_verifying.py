@@ -22,6 +22,7 @@ from experiments import (
     clean,
     descendants,
     finish,
+    in_session,
     published_in,
     rows_of,
     sweep_in,
@@ -278,9 +279,11 @@ def test_a_mistake_in_the_name_of_a_file(folder: Path) -> None:
 
 @pytest.fixture
 def long(tmp_path: Path, trained: list[Row]) -> Path:
-    """A row of a minute's run, of which only the configuration is true; `begun` is there as soon as it trains."""
+    """A row of an endless run, of which only the configuration is true; `begun` is there as soon as it trains."""
     body = f"Path({str(tmp_path / 'begun')!r}).touch()"
-    text = LONG.replace("gru(width=4, input_dropout=0.2)", "my_model.py(width=4)").replace("epochs: 20", "epochs: 900")
+    text = LONG.replace("gru(width=4, input_dropout=0.2)", "my_model.py(width=4)").replace(
+        "epochs: 20", "epochs: 1000000"
+    )
     folder = write(tmp_path / "results" / "long", text, my_model=OWN_MODEL.replace("BODY", body))
     (run,) = config.load(folder).runs
     return published_in(folder, [clean(trained[0], id=run.id, label=str(run), config=run.config)])
@@ -296,14 +299,15 @@ def test_a_verification_cut_short_leaves_nothing(sent: signal.Signals, code: int
         env={name: value for name, value in os.environ.items() if name != "SEQBENCH_RUNS"},
     ) as process:  # fmt: skip
         try:
-            wait_for((tmp_path / "begun").exists, 60, "the first step of the training")
+            wait_for((tmp_path / "begun").exists, "the first step of the training")
             family = descendants(process.pid)
             os.kill(process.pid, sent)
             ended, output = finish(process)
         finally:
             process.kill()
     assert ended == code, output
-    wait_for(lambda: not alive(family), 3, "the end of all its processes")
+    wait_for(lambda: not in_session(process.pid), "the end of all its processes")
+    assert not alive(family)
     (tmp_path / "begun").unlink()
     assert everything(tmp_path) == before
     if sent == signal.SIGINT:
