@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import shlex
 import signal
@@ -164,7 +163,6 @@ def test_a_killed_parent_leaves_nothing_behind(folder: Path, launch: Launch, who
 def test_out_of_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The half minute that it has passes once there is a checkpoint. The run is not done by then, as it is held."""
     monkeypatch.setattr(sweep, "time", Clock(lambda: bool(checkpoints(folder))))
-    monkeypatch.setattr(sweep, "GRACE", math.inf)
     answer = seqbench("run", folder, "--device", "cpu", "--for", "0.5")
     assert answer.code == 75, answer.err
     assert "go on with" in answer.out
