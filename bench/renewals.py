@@ -69,7 +69,7 @@ def line_of(row: Row, made: Row) -> Line:
             "label": row["label"],
             "was": row["provenance"]["source"],
             "source": origin["source"],
-            "epochs": len(made["curve"]),
+            "epochs": made["curve"][-1]["epoch"],
             "steps": made["curve"][-1]["steps"],
             "whole": made["id"] == row["id"],
             **{key: origin[key] for key in ORIGIN},

@@ -19,6 +19,7 @@ from pathlib import Path
 from . import comparing, provenance, registry, renewals, sweep, verifying
 from .comparing import Cannot
 from .errors import UsageError
+from .evaluation import trained
 from .runs import Run
 from .store import FINISHED, Row, Workplace, untouched
 from .verifying import Verdict, Verification
@@ -69,7 +70,7 @@ def beginning(row: Row, folder: Path) -> Run:
     run = verifying.trainable(row, folder)
     if not untouched(row):
         raise Cannot("its content has not the sum that it was written with")
-    if not row["curve"]:
+    if not trained(row["curve"]):
         raise Cannot("it diverged before its first epoch was over; train it again")
     commit = row["provenance"]["commit"]
     if commit is None or row["provenance"]["dirty"]:

@@ -24,9 +24,10 @@ from . import provenance, runs
 from .checkpoint import Checkpoint
 from .engine.lanes import Lane, Turns, device_of
 from .engine.packing import Packing, Shelf
+from .outcome import Outcome, Progress
 from .repeatable import check_precision, repeatable
 from .runs import Run
-from .training import Loop, Outcome, Progress, Stopped, loaded, never
+from .training import Loop, Stopped, loaded, never
 
 LOADED = provenance.loop_hash()
 """Of the loop as this process has it: from the fork server, which may have imported it long before a run is known."""

@@ -86,7 +86,7 @@ def test_a_change_that_changes_something_is_not(folder: Path) -> None:
     answer = renewed(with_body(folder, HARMFUL))
     assert (answer.code, answer.out.splitlines()[-1]) == (1, "1 stale rows, 0 renewed")
     assert answer.out.startswith("still stale: ")
-    assert "curve[0]." in answer.out
+    assert "curve[epoch 0]." in answer.out
     assert not (folder / renewals.FILE).exists()
     assert stale(folder) > 0
 
