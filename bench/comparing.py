@@ -24,6 +24,7 @@ from typing import Any, Literal, NamedTuple
 from ..tasks.base import Metric
 from . import runs
 from .errors import UsageError
+from .evaluation import trained
 from .provenance import COMPUTE
 from .runs import LOOP_VERSION, Run
 from .store import Row, untouched
@@ -128,9 +129,14 @@ def differences(here: Row, there: Row) -> list[Difference]:
 
     A part that the row there has not at all, because rows had it later, is not compared.
     """
-    parts = [key for key in MEASURED if key in there]
-    ours, theirs = ({key: _untimed(key, row.get(key)) for key in parts} for row in (here, there))
-    return [*_walk("", ours, theirs), *_other_data(here, there)]
+    found = list[Difference]()
+    for key in (key for key in MEASURED if key in there):
+        ours, theirs = here.get(key), there[key]
+        if key == "curve" and isinstance(ours, list) and isinstance(theirs, list):
+            found += _of_curves(ours, theirs)
+        else:
+            found += _walk(key, ours, theirs)
+    return [*found, *_other_data(here, there)]
 
 
 class Cannot(Exception):
@@ -224,10 +230,19 @@ def _other_data(here: Row, there: Row) -> Iterator[Difference]:
     yield from _walk("provenance.data", here["provenance"]["data"], there["provenance"]["data"])
 
 
-def _untimed(key: str, part: Any) -> Any:
-    if key != "curve" or not isinstance(part, list):
-        return part
-    return [{name: value for name, value in point.items() if name != "seconds"} for point in part]
+def _of_curves(here: list[dict[str, Any]], there: list[dict[str, Any]]) -> Iterator[Difference]:
+    """The places in which two curves differ, epoch by epoch; when they were measured does not count.
+
+    Rows made before curves had an epoch 0 begin with epoch 1: that one of two curves lacks epoch 0 is no difference.
+    """
+    ours, theirs = (
+        {point["epoch"]: {key: value for key, value in point.items() if key != "seconds"} for point in curve}
+        for curve in (here, there)
+    )
+    if len(trained(here)) != len(trained(there)):
+        yield Difference("curve (number of epochs)", len(trained(here)), len(trained(there)))
+    for epoch in sorted(ours.keys() & theirs.keys()):
+        yield from _walk(f"curve[epoch {epoch}]", ours[epoch], theirs[epoch])
 
 
 def _walk(path: str, here: Any, there: Any) -> Iterator[Difference]:

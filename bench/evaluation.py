@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -72,16 +73,24 @@ def evaluate(network: Network, task: Task, split: Split, device: torch.device | 
     return scores
 
 
-def select(task: Task, curve: list[dict[str, Any]]) -> dict[str, Any]:
-    """The test values of both reporting rules.
+def trained(curve: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The points of a curve after an epoch of training: without epoch 0, the evaluation of the untrained network.
+
+    Rows made before curves had an epoch 0 have these points alone.
+    """
+    return [point for point in curve if point["epoch"] > 0]
+
+
+def select(task: Task, curve: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The test values of both reporting rules; epoch 0 counts in neither.
 
     `best`: at the epoch that is best on validation (the first of equals). `last`: the mean over the last three
     epochs, as in the paper where it had no validation set (its authors' word; protocol of Bai et al. 2018).
     """
-    if not curve:
+    last = trained(curve)[-3:]
+    if not last:
         return {}
     best = best_of(task, curve)
-    last = curve[-3:]
     means = {name: math.fsum(point["test"][name] for point in last) / len(last) for name in best["test"]}
     return {
         "best": {"epoch": best["epoch"], "valid": best["valid"], "test": best["test"]},
@@ -89,11 +98,27 @@ def select(task: Task, curve: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def best_of(task: Task, curve: list[dict[str, Any]]) -> dict[str, Any]:
-    """The point of a curve that is best on validation, the first of equals."""
+def best_of(task: Task, curve: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The point of a curve that is best on validation, the first of equals. Epoch 0 is never the best.
+
+    The curve must have an epoch after epoch 0.
+    """
     selecting = task.metrics[0]
-    best = curve[0]
-    for point in curve[1:]:
+    best, *others = trained(curve)
+    for point in others:
         if selecting.better(point["valid"][selecting.name], best["valid"][selecting.name]):
             best = point
     return best
+
+
+def history(task: Task, curve: Sequence[dict[str, Any]]) -> list[float]:
+    """The selecting metric on validation after each epoch from the first on, signed so that lower is better."""
+    metric = task.metrics[0]
+    sign = 1 if metric.direction == "lower" else -1
+    return [sign * point["valid"][metric.name] for point in trained(curve)]
+
+
+def epochs_since_best(task: Task, curve: Sequence[dict[str, Any]]) -> int:
+    """How many epochs have gone by since the one that is best on validation; 0 before the first."""
+    points = trained(curve)
+    return int(points[-1]["epoch"] - best_of(task, points)["epoch"]) if points else 0

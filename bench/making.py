@@ -9,8 +9,8 @@ import torch
 
 from ..tasks.datasets import sums
 from . import provenance
+from .outcome import Outcome
 from .runs import Run
-from .training import Outcome
 
 
 def now() -> str:

@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 from . import beginning, comparing, processes, provenance, registry, renewals, sources
 from .comparing import Cannot
 from .errors import UsageError
-from .evaluation import select
+from .evaluation import select, trained
 from .runs import Run
 from .settings import make_schedule
 from .store import FINISHED, Row, Workplace, place_of, untouched
@@ -172,15 +172,16 @@ def _stale(row: Row, folder: Path, found: list[Renewal]) -> _Stale | None:
 
 def _other_decisions(row: Row, run: Run) -> str:
     """Where the present code would decide otherwise from the row's own curve; empty where nowhere."""
-    curve = [point for point in row["curve"] if point["epoch"] > 0]
+    curve = trained(row["curve"])
     task, schedule = run.make_task(), make_schedule(run.training.schedule)
     if row["status"] == "done" and select(task, curve) != row["scores"]:
         return "the best epoch or the mean of the last three would be another by the present code"
     metric = task.metrics[0]
     sign = 1 if metric.direction == "lower" else -1
     history = [sign * point["valid"][metric.name] for point in curve]
+    all_steps = curve[0]["steps"] * run.training.epochs if curve else 0
     for number, point in enumerate(curve):
-        rate = run.training.learning_rate * schedule.factor(history[:number])
+        rate = run.training.rate(schedule, history[:number], point["steps"] - 1, all_steps)
         if point.get("learning_rate") not in (None, rate):
             return f"the rate of epoch {point['epoch']} would be {rate}, not {point['learning_rate']}"
     return ""
@@ -190,7 +191,7 @@ def _witness(stale: Sequence[_Stale]) -> _Stale:
     """The row that is trained whole: one whose rate changes where there is such, and of these the quickest."""
 
     def order(one: _Stale) -> tuple[bool, float]:
-        rates = {point.get("learning_rate") for point in one.row["curve"] if point["epoch"] > 0}
+        rates = {point.get("learning_rate") for point in trained(one.row["curve"])}
         return len(rates) < 2, one.row["seconds"]["cpu"]
 
     return min(stale, key=order)

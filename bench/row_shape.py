@@ -52,7 +52,20 @@ SCORE = (float, None)
 """Of a metric; null where it was not finite."""
 SCORES = Each(SCORE)
 SPEC = Known({"name": str, "options?": Each(object), "version": int})
-POINT = Known({"epoch": int, "steps": int, "seconds": float, "valid": SCORES, "test": SCORES, "learning_rate?": SCORE})
+POINT = Known(
+    {
+        "epoch": int,
+        "steps": int,
+        "seconds": float,
+        "valid": SCORES,
+        "test": SCORES,
+        "learning_rate?": SCORE,
+        "train_loss?": SCORE,
+        "lengths?": Each(SCORES),
+    }
+)
+"""Of a curve. At epoch 0 no step has been taken: it has neither learning rate nor training loss, and may have lengths.
+Rows made before curves had an epoch 0 begin with epoch 1."""
 RULES = Known({"best": Known({"epoch": int, "valid": SCORES, "test": SCORES}), "last": Known({"test": SCORES})})
 ORIGIN = Known(
     {

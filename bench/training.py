@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import asdict
 
 import torch
 from torch import Tensor
 
-from ..models.network import Network
 from ..tasks.base import Splits
 from . import seeding
 from .checkpoint import Checkpoint
 from .engine.lanes import Lane, Moment, Turns, device_of, finished
 from .engine.steps import TrainingStep
-from .evaluation import Evaluation, Scores, best_of, evaluate, select
+from .evaluation import Evaluation, Scores, best_of, epochs_since_best, history, select
+from .outcome import Outcome, Progress
 from .repeatable import check_precision, repeatable
 from .runs import Run
 from .settings import check_warmup, make_schedule
@@ -28,45 +27,6 @@ TRACE_POINTS = 200
 
 class Stopped(Exception):
     """The run was asked to stop and has saved its checkpoint."""
-
-
-@dataclass
-class Progress:
-    """How far a run has come, and what it has measured so far; all of it goes into the checkpoint.
-
-    curve: one entry an epoch: `epoch`, `steps`, `learning_rate`, `train_loss`, `valid` and `test` (metric -> value),
-    `seconds` so far. trace: [steps, mean training loss since the entry before]. seconds: of training and evaluation.
-    """
-
-    epoch: int = 0
-    step: int = 0
-    total_steps: int = 0
-    epoch_loss: float = 0.0
-    untraced: int = 0
-    training_seconds: float = 0.0
-    evaluation_seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    resumed: int = 0
-    curve: list[dict[str, Any]] = field(default_factory=list)
-    trace: list[list[float]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a training gave: `status` is `done`, or `diverged` where the loss was not finite any more.
-
-    `network` has the parameters of the epoch that is best on validation; `lengths` are its scores at other lengths,
-    `yardsticks` those of simple answers (see `Task.yardsticks`). uncaptured: why its steps were not captured, on a
-    GPU; empty where they were.
-    """
-
-    status: str
-    progress: Progress
-    scores: dict[str, Any]
-    lengths: dict[str, Scores]
-    yardsticks: dict[str, Scores]
-    network: Network
-    uncaptured: str = ""
 
 
 def never() -> bool:
@@ -86,7 +46,7 @@ def train(
     report: Callable[[Progress, int], None] = say_nothing,
     threads: int = 1,
 ) -> Outcome:
-    """Trains a run and evaluates it after every epoch.
+    """Trains a run, and evaluates it before the first epoch (epoch 0 of its curve) and after every epoch.
 
     checkpoint: saved as it falls due and after every epoch, and read at the start where there is one. should_stop is
     asked before every step. report: called now and then with the progress and the number of steps in all. threads:
@@ -129,6 +89,8 @@ class Loop:
         self.task = run.make_task()
         self.splits = (load or loaded)(run, device)
         self.yardsticks = self.task.yardsticks()  # first: a failure after the last epoch would lose the run
+        stretched = {length: self.task.at_length(length) for length in run.training.test_lengths}
+        others = {length: task.load(run.seed).test.to(device) for length, task in stretched.items()}
         self.network = run.make_network(self.task).to(device)
         self.dropout = seeding.generator("dropout", run.seed, device=device)
         self.network.seed_dropout(self.dropout)
@@ -144,6 +106,7 @@ class Loop:
         self.evaluations = [
             Evaluation(self.network, self.task, split, lane) for split in (self.splits.valid, self.splits.test)
         ]
+        self.at_lengths = {length: Evaluation(self.network, task, others[length]) for length, task in stretched.items()}
         self.rate = run.training.learning_rate
         self.best: dict[str, Tensor] = {}  # the parameters of the epoch that is best on validation
         self._restore()
@@ -154,12 +117,15 @@ class Loop:
     def turns(self) -> Turns:
         """The training, one step a turn; it returns the Outcome. Raises Stopped as `train` does."""
         self.wall, self.cpu = time.perf_counter(), self.lane.cpu_seconds()
+        if not self.progress.curve:
+            yield from self._evaluate_untrained()
+            self.report(self.progress, self.all_steps)
         while self.progress.epoch < self.run.training.epochs and not self._out_of_patience():
             if not ((yield from self._epoch()) and (yield from self._finish_epoch())):
-                return self._outcome("diverged")
+                return (yield from self._outcome("diverged"))
             self.report(self.progress, self.all_steps)
             self._save()
-        return self._outcome("done")
+        return (yield from self._outcome("done"))
 
     def _epoch(self) -> Generator[Moment | None, None, bool]:
         """The steps of this epoch that are still to do; False as soon as the loss is not finite."""
@@ -217,33 +183,51 @@ class Loop:
         progress.untraced = 0
         return math.isfinite(loss)
 
+    def _evaluate_untrained(self) -> Generator[Moment | None, None, None]:
+        """Begins the curve with epoch 0. Scores that are not finite say nothing of the training that follows."""
+        valid, test = yield from self._evaluated(self.evaluations)
+        lengths = yield from self._evaluated_at_lengths()
+        self._lap("evaluation_seconds")
+        self._add_point(None, None, valid, test)
+        if lengths:
+            self.progress.curve[-1]["lengths"] = lengths
+
     def _finish_epoch(self) -> Generator[Moment | None, None, bool]:
         """Evaluates and adds a point to the curve; False where the answers are not finite any more."""
         progress = self.progress
-        valid, test = yield from self._evaluated()
+        valid, test = yield from self._evaluated(self.evaluations)
         self._lap("evaluation_seconds")
         progress.epoch, progress.step = progress.epoch + 1, 0
-        progress.curve.append(
-            {
-                "epoch": progress.epoch,
-                "steps": progress.total_steps,
-                "learning_rate": self.rate,
-                "train_loss": progress.epoch_loss / len(self.splits.train),
-                "valid": valid,
-                "test": test,
-                "seconds": progress.training_seconds + progress.evaluation_seconds,
-            }
-        )
+        self._add_point(self.rate, progress.epoch_loss / len(self.splits.train), valid, test)
         progress.epoch_loss = 0.0
         if best_of(self.task, progress.curve)["epoch"] == progress.epoch:
             self._keep_as_best()
         return all(math.isfinite(score) for score in (*valid.values(), *test.values()))
 
-    def _evaluated(self) -> Generator[Moment | None, None, list[Scores]]:
+    def _add_point(self, rate: float | None, train_loss: float | None, valid: Scores, test: Scores) -> None:
+        progress = self.progress
+        progress.curve.append(
+            {
+                "epoch": progress.epoch,
+                "steps": progress.total_steps,
+                "learning_rate": rate,
+                "train_loss": train_loss,
+                "valid": valid,
+                "test": test,
+                "seconds": progress.training_seconds + progress.evaluation_seconds,
+            }
+        )
+
+    def _evaluated(self, evaluations: Iterable[Evaluation]) -> Generator[Moment | None, None, list[Scores]]:
         scores = []
-        for evaluation in self.evaluations:
+        for evaluation in evaluations:
             scores.append((yield from evaluation.turns()))
         return scores
+
+    def _evaluated_at_lengths(self) -> Generator[Moment | None, None, dict[str, Scores]]:
+        """The scores of the network as it stands, by length."""
+        scores = yield from self._evaluated(self.at_lengths.values())
+        return {str(length): found for length, found in zip(self.at_lengths, scores, strict=True)}
 
     def _keep_as_best(self) -> None:
         """Copies the parameters; a matrix that two parts share is copied once."""
@@ -255,23 +239,19 @@ class Loop:
 
     def _history(self) -> list[float]:
         """The selecting metric on validation after each epoch, signed so that lower is better."""
-        metric = self.task.metrics[0]
-        sign = 1 if metric.direction == "lower" else -1
-        return [sign * point["valid"][metric.name] for point in self.progress.curve]
+        return history(self.task, self.progress.curve)
 
     def _out_of_patience(self) -> bool:
-        patience, curve = self.run.training.patience, self.progress.curve
-        return patience is not None and bool(curve) and len(curve) - best_of(self.task, curve)["epoch"] >= patience
+        patience = self.run.training.patience
+        return patience is not None and epochs_since_best(self.task, self.progress.curve) >= patience
 
-    def _outcome(self, status: str) -> Outcome:
+    def _outcome(self, status: str) -> Generator[Moment | None, None, Outcome]:
         if self.best:
             self.network.load_state_dict(self.best)
         lengths = {}
         if status == "done":
-            for length in self.run.training.test_lengths:
-                task = self.task.at_length(length)
-                split = task.load(self.run.seed).test.to(self.device)
-                lengths[str(length)] = evaluate(self.network, task, split, self.device)
+            lengths = yield from self._evaluated_at_lengths()
+            self._lap("evaluation_seconds")
         scores = select(self.task, self.progress.curve)
         steps = (self.step, *(evaluation.step for evaluation in self.evaluations))
         uncaptured = next((step.uncaptured for step in steps if step.uncaptured), "")

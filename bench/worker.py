@@ -21,9 +21,10 @@ from .checkpoint import Checkpoint
 from .engine.lanes import Lane, Turns, device_of
 from .engine.packing import Packing, Shelf
 from .making import make_row, now, origin_of
+from .outcome import Outcome, Progress
 from .repeatable import check_precision, repeatable
 from .runs import Run
-from .training import Loop, Outcome, Progress, loaded, never
+from .training import Loop, loaded, never
 
 LOADED = sources.loop_hash()
 """Of the loop as this process has it: from the fork server, which may have imported it long before a run is known."""

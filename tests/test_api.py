@@ -36,7 +36,7 @@ def test_a_run_from_the_first_line_to_its_scores() -> None:
     assert outcome.status == "done"
     assert outcome.network.parameter_count == pytest.approx(500, rel=0.1)
     assert outcome.scores["best"]["test"]["mse"] < 1.0
-    assert [point["epoch"] for point in outcome.progress.curve] == [1, 2, 3]
+    assert [point["epoch"] for point in outcome.progress.curve] == [0, 1, 2, 3]
     again = train(run)
     assert again.scores == outcome.scores
     for one, other in zip(again.network.parameters(), outcome.network.parameters(), strict=True):

@@ -87,8 +87,8 @@ def test_a_row_is_like_itself_whenever_and_however_long_it_was_made() -> None:
             "scores.last.test.recall: 0.25000000000000006 here, 0.25 in the row",
         ),
         ("lengths.30.loss", 0.5000000000000001, "lengths.30.loss: 0.5000000000000001 here, 0.5 in the row"),
-        ("curve.1.valid.loss", 0.51, "curve[1].valid.loss: 0.51 here, 0.5 in the row"),
-        ("curve.0.learning_rate", 0.002, "curve[0].learning_rate: 0.002 here, 0.001 in the row"),
+        ("curve.1.valid.loss", 0.51, "curve[epoch 2].valid.loss: 0.51 here, 0.5 in the row"),
+        ("curve.0.learning_rate", 0.002, "curve[epoch 1].learning_rate: 0.002 here, 0.001 in the row"),
         ("trace.1.1", None, "trace[1][1]: nothing here, 0.8 in the row"),
         ("yardsticks.0.scores.loss", 0.71, "yardsticks[0].scores.loss: 0.71 here, 0.7 in the row"),
         ("trace", [[4, 0.9]], "trace (number of entries): 1 here, 2 in the row"),
@@ -120,7 +120,7 @@ def test_a_metric_that_only_one_of_them_has() -> None:
     del here["curve"][0]["valid"]["loss"]
     assert differences(here, made_up()) == [
         Difference("scores.best.test.extra", 0.1, None),
-        Difference("curve[0].valid.loss", None, 0.5),
+        Difference("curve[epoch 1].valid.loss", None, 0.5),
     ]
     assert large_differences(here, made_up(), run()) == [Difference("scores.best.test.extra", 0.1, None)]
 

@@ -213,7 +213,8 @@ def test_a_training_run_ends_with_finite_scores(task: str, model: str) -> None:
     run = replace(run_of(task, model), training=Training(epochs=1, batch=8))
     outcome = train(run)
     assert outcome.status == "done"
-    (point,) = outcome.progress.curve
+    untrained, point = outcome.progress.curve
+    assert (untrained["epoch"], point["epoch"]) == (0, 1)
     metrics = small(task).metrics
     assert set(point["test"]) == {metric.name for metric in metrics}
     assert metrics[0].name in point["valid"]

@@ -80,7 +80,7 @@ def test_captured_is_executed(model: str, settings: dict[str, Any]) -> None:
     outcome = train_in(lane, run)
     assert outcome.uncaptured == ""
     assert lane.graphs == 2 + 1 + 1, "two sizes to train, one each to evaluate"
-    assert lane.replays == 3 * (6 + 1 + 1)
+    assert lane.replays == 3 * (6 + 1 + 1) + 2, "and the untrained network, on validation and test"
     check_same(outcome, train_in(HostLane(), run))
 
 

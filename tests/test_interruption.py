@@ -106,7 +106,7 @@ def check_uninterrupted(folder: Path, whole: dict[str, Any]) -> None:
     row = rows_of(folder)[-1]
     assert row["resumed"] == 1
     assert measured(row) == whole
-    assert len({point["learning_rate"] for point in row["curve"]}) > 1, "the schedule has something to forget"
+    assert len({point["learning_rate"] for point in row["curve"][1:]}) > 1, "the schedule has something to forget"
 
 
 def test_ctrl_c(folder: Path, launch: Launch, whole: dict[str, Any]) -> None:

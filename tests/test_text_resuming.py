@@ -11,7 +11,7 @@ from experiments import after, in_pieces, measured_of
 from seqbench.bench import api
 from seqbench.bench.checkpoint import Checkpoint
 from seqbench.bench.engine.lanes import Turns
-from seqbench.bench.evaluation import Evaluation, evaluate
+from seqbench.bench.evaluation import Evaluation, evaluate, trained
 from seqbench.bench.runs import Run
 from seqbench.bench.training import Outcome, Stopped, train
 
@@ -42,7 +42,7 @@ def file(tmp_path: Path) -> Path:
 
 def is_best(run: Run, outcome: Outcome) -> None:
     """Asserts that the network is that of the best epoch, to the bit, neither the first nor the last."""
-    best, curve = outcome.scores["best"], outcome.progress.curve
+    best, curve = outcome.scores["best"], trained(outcome.progress.curve)
     bits = [point["valid"]["bpc"] for point in curve]
     assert 1 < best["epoch"] == 1 + bits.index(min(bits)) < len(curve)
     task, network = run.make_task(), outcome.network
@@ -70,7 +70,7 @@ def test_patience_ends_a_run_early_and_survives_a_stop(file: Path) -> None:
     best = whole.scores["best"]["epoch"]
     run = make_run(**OVERFITTING, patience=2)
     outcome = train(run)
-    assert len(outcome.progress.curve) == best + 2 < len(whole.progress.curve)
+    assert outcome.progress.curve[-1]["epoch"] == best + 2 < whole.progress.curve[-1]["epoch"]
     assert (outcome.status, outcome.scores["best"]) == ("done", whole.scores["best"])
     for short, full in zip(outcome.progress.curve, whole.progress.curve, strict=False):
         assert {**short, "seconds": 0} == {**full, "seconds": 0}
@@ -82,7 +82,7 @@ def test_patience_ends_a_run_early_and_survives_a_stop(file: Path) -> None:
 
 
 def test_patience_counts_from_the_best_on_validation(monkeypatch: pytest.MonkeyPatch) -> None:
-    scores = iter([5.0, 4.0, 4.0, 3.0, 3.5, 3.0, 3.1, 1.0])
+    scores = iter([0.5, 5.0, 4.0, 4.0, 3.0, 3.5, 3.0, 3.1, 1.0])  # at epoch 0 the best, which does not count
     both = (score for score in scores for _ in range(2))
 
     def turns(self: Evaluation) -> Turns:
@@ -91,7 +91,7 @@ def test_patience_counts_from_the_best_on_validation(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(Evaluation, "turns", turns)
     outcome = train(make_run(epochs=8, patience=3))
-    assert [point["valid"]["bpc"] for point in outcome.progress.curve] == [5.0, 4.0, 4.0, 3.0, 3.5, 3.0, 3.1]
+    assert [point["valid"]["bpc"] for point in outcome.progress.curve] == [0.5, 5.0, 4.0, 4.0, 3.0, 3.5, 3.0, 3.1]
     assert outcome.scores["best"]["epoch"] == 4, "the first of equals"
 
 

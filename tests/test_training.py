@@ -13,8 +13,9 @@ import pytest
 import torch
 from command import seqbench
 from experiments import bits, measured_of, write
-from seqbench.bench import api, config, training
+from seqbench.bench import api, config
 from seqbench.bench.errors import UsageError
+from seqbench.bench.evaluation import evaluate
 from seqbench.bench.repeatable import repeatable
 from seqbench.bench.runs import Run
 from seqbench.bench.training import Progress, train
@@ -176,8 +177,10 @@ def test_curve_and_trace() -> None:
     outcome = train(
         make_run(task="adding(length=12, train=122, valid=32, test=32)", epochs=3, schedule="step(every=2)")
     )
-    curve, trace = outcome.progress.curve, outcome.progress.trace
+    (untrained, *curve), trace = outcome.progress.curve, outcome.progress.trace
     assert outcome.status == "done"
+    assert [untrained[key] for key in ("epoch", "steps", "learning_rate", "train_loss")] == [0, 0, None, None]
+    assert 0 < untrained["seconds"] < curve[0]["seconds"]
     assert [(point["epoch"], point["steps"]) for point in curve] == [(1, 8), (2, 16), (3, 24)]
     assert [point["learning_rate"] for point in curve] == pytest.approx([2e-3, 2e-3, 2e-4])
     assert [steps for steps, _ in trace] == list(range(1, 25))
@@ -195,7 +198,7 @@ def test_trace_of_a_long_run_is_thinned_and_loses_nothing() -> None:
     outcome = train(run)
     trace, curve = outcome.progress.trace, outcome.progress.curve
     assert [steps for steps, _ in trace] == list(range(2, 501, 2))
-    assert np.mean([loss for _, loss in trace[:125]]) == pytest.approx(curve[0]["train_loss"], rel=1e-12)
+    assert np.mean([loss for _, loss in trace[:125]]) == pytest.approx(curve[1]["train_loss"], rel=1e-12)
 
 
 @pytest.mark.parametrize("model", ["gru(width=4)", MODEL])
@@ -219,7 +222,7 @@ def test_scores_that_are_not_finite_end_the_run(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Network, "read", break_down)
     outcome = train(make_run(epochs=3))
     assert outcome.status == "diverged"
-    assert [point["epoch"] for point in outcome.progress.curve] == [1]
+    assert [point["epoch"] for point in outcome.progress.curve] == [0, 1], "epoch 0 ends no run"
 
 
 def norms_of_gradients(run: Run, monkeypatch: pytest.MonkeyPatch) -> list[float]:
@@ -255,7 +258,7 @@ def test_test_lengths() -> None:
     assert set(outcome.lengths) == {"3", "9"}
     assert outcome.lengths["3"] == outcome.scores["best"]["test"], "the best network at its own length"
     longer = run.make_task().at_length(9)
-    assert outcome.lengths["9"] == training.evaluate(outcome.network, longer, longer.load(0).test)
+    assert outcome.lengths["9"] == evaluate(outcome.network, longer, longer.load(0).test)
     assert outcome.lengths["9"] != outcome.lengths["3"]
 
 

@@ -81,7 +81,7 @@ def changed(row: Row, change: Callable[[Row], object]) -> Row:
 
 
 def nudged(row: Row) -> None:
-    row["curve"][1]["valid"]["mse"] *= 1 + 1e-12
+    row["curve"][2]["valid"]["mse"] *= 1 + 1e-12
     row["trace"][7][1] *= 1 - 1e-12
 
 
@@ -91,12 +91,12 @@ def test_a_changed_row_is_found_out(folder: Path, trained: list[Row]) -> None:
     answer = seqbench("verify", folder, "gru")
     name, lines = f"{trained[0]['id']} {trained[0]['label']} (cpu)", answer.out.splitlines()
     here, there = trained[0], Workplace(folder).published.read()[0]
-    valid = [row["curve"][1]["valid"]["mse"] for row in (here, there)]
+    valid = [row["curve"][2]["valid"]["mse"] for row in (here, there)]
     trace = [row["trace"][7][1] for row in (here, there)]
     assert answer.code == 1
     assert lines == [
         f"{name}: differs",
-        f"{here['id']} curve[1].valid.mse: {valid[0]!r} here, {valid[1]!r} in the row",
+        f"{here['id']} curve[epoch 2].valid.mse: {valid[0]!r} here, {valid[1]!r} in the row",
         f"{here['id']} trace[7][1]: {trace[0]!r} here, {trace[1]!r} in the row",
         "1 rows: 1 differs",
     ]

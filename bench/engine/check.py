@@ -16,9 +16,10 @@ import torch
 
 from ...tasks.datasets import DataError
 from .. import api
+from ..outcome import Outcome
 from ..repeatable import repeatable
 from ..runs import Run
-from ..training import Loop, Outcome, never
+from ..training import Loop, never
 from .cuda import Cuda, CudaLane
 from .lanes import Lane, Turns, finished
 from .packing import Packing

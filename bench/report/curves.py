@@ -42,10 +42,11 @@ APART = "Thin line with a cross: a run that diverged."
 AT_ONCE = "Diverged before there was a score: {count}."
 ALONE = "Other thin lines: runs that went on for longer than the shortest."
 CLOCK = "Time: training and evaluation, as the rows have it."
+UNTRAINED = "Epoch 0: before training."
 
 
 class Point(NamedTuple):
-    """A validation score after an epoch, and the seconds of training and evaluation until then."""
+    """A validation score after an epoch (of the untrained network: epoch 0), and the seconds until then."""
 
     epoch: int
     seconds: float
@@ -59,9 +60,10 @@ class Curves(NamedTuple):
     diverged: list[list[Point]]
 
     @property
-    def common(self) -> int:
-        """The number of epochs that all runs that ended well have in common."""
-        return min((len(points) for points in self.done), default=0)
+    def common(self) -> list[int]:
+        """The epochs that all runs that ended well have in common. Rows made before curves had an epoch 0 lack it."""
+        shared = [{point.epoch for point in points} for points in self.done]
+        return sorted(set.intersection(*shared)) if shared else []
 
 
 @in_house_style
@@ -81,7 +83,10 @@ def draw(evidence: Evidence, against: Against) -> Figure:
         axes.set_title(panel.cells[0].task)
         _draw_panel(axes, panel, curves, evidence, against)
     labels = dict.fromkeys(label for panel, _ in shown for label in panel.labels)
-    caption = [CAPTION, *_remarks([one for _, curves in shown for one in curves])]
+    drawn = [one for _, curves in shown for one in curves]
+    caption = [CAPTION, *_remarks(drawn)]
+    if any(point.epoch == 0 for one in drawn for points in (*one.done, *one.diverged) for point in points):
+        caption.append(UNTRAINED)
     if against == "time":
         caption.append(CLOCK)
     left_out = [panel.cells[0].task for panel, curves in panels if max(map(_longest, curves)) == 1]
@@ -102,18 +107,23 @@ def _curves(evidence: Evidence, panel: Panel, place: int) -> Curves:
 
 
 def points_of(row: Row, metric: str) -> list[Point]:
-    """The validation scores of a row, up to where they are not finite any more."""
+    """The validation scores of a row, up to where they are not finite any more.
+
+    That of the untrained network, epoch 0, is left out where it is not finite: the others are there all the same.
+    """
     points = []
     for entry in row.get("curve", []):
         score = entry["valid"].get(metric)
-        if score is None or not math.isfinite(score):
+        if score is not None and math.isfinite(score):
+            points.append(Point(entry["epoch"], entry["seconds"], score))
+        elif entry["epoch"] > 0:
             break
-        points.append(Point(entry["epoch"], entry["seconds"], score))
     return points
 
 
 def _longest(curves: Curves) -> int:
-    return max((len(points) for points in (*curves.done, *curves.diverged)), default=0)
+    """The last epoch that any of the runs has come to."""
+    return max((points[-1].epoch for points in (*curves.done, *curves.diverged) if points), default=0)
 
 
 def _draw_panel(axes: Axes, panel: Panel, curves: Sequence[Curves], evidence: Evidence, against: Against) -> None:
@@ -140,18 +150,20 @@ def _draw_curves(axes: Axes, curves: Curves, look: Look, on_logs: bool, seconds:
 
     style, common = look.style, curves.common
     if common:
-        columns = [[points[place] for points in curves.done] for place in range(common)]  # the runs, epoch by epoch
+        by_epoch = [{point.epoch: point for point in points} for points in curves.done]
+        columns = [[of_run[epoch] for of_run in by_epoch] for epoch in common]  # the runs, epoch by epoch
         x = [math.fsum(places(column)) / len(column) for column in columns]
         scores = [[point.score for point in column] for column in columns]
         y = [centre(column, on_logs) for column in scores]
         if len(curves.done) > 1:
             low, high = [min(column) for column in scores], [max(column) for column in scores]
             axes.fill_between(x, low, high, color=style.colour, alpha=0.18, linewidth=0)
-        every = max(1, common // MARKS)
+        every = max(1, len(common) // MARKS)
         axes.plot(x, y, linestyle=style.line, markersize=3.5, markevery=every, **mark_of(look))
     for points in curves.done:
-        if len(points) > common:
-            _thin(axes, places(points[common - 1 :]), points[common - 1 :], look)
+        beyond = [point for point in points if not common or point.epoch >= common[-1]]
+        if len(beyond) > 1:
+            _thin(axes, places(beyond), beyond, look)
     for points in curves.diverged:
         if points:
             _thin(axes, places(points), points, look)
@@ -176,6 +188,6 @@ def _remarks(curves: Sequence[Curves]) -> list[str]:
         remarks.append(APART)
     if not all(diverged):
         remarks.append(AT_ONCE.format(count=sum(not points for points in diverged)))
-    if any(len(points) > one.common for one in curves for points in one.done):
+    if any(points[-1].epoch > max(one.common, default=0) for one in curves for points in one.done if points):
         remarks.append(ALONE)
     return remarks

@@ -17,7 +17,7 @@ from ...tasks.base import Metric
 from ..statistics import centre
 from ..store import Row
 from .cells import metric_title, number, seconds_text
-from .curves import MARKS, points_of
+from .curves import MARKS, UNTRAINED, points_of
 from .evidence import Evidence, Look, Panel
 from .layout import spans_decades
 from .overview import POINTS, thinned
@@ -125,7 +125,7 @@ def drawings(evidence: Evidence) -> list[Drawing]:
     found = []
     for panel in evidence.panels():
         scores, losses = _runs(evidence, panel, _scores_of), _runs(evidence, panel, _losses_of)
-        if any(len(curve.points) > 1 for of_model in scores for curve in of_model):
+        if any(curve.points[-1].at[0] > 1 for of_model in scores for curve in of_model):
             metric = panel.entries[0].metric
             found.append(_drawing(panel, scores, metric, f"validation {metric_title(metric)}", AXES))
         elif any(losses):
@@ -140,6 +140,8 @@ def _note(drawn: Sequence[Drawing], tasks: Sequence[str]) -> str:
     parts = []
     if scores:
         parts.append(f"Score on the validation split after each epoch: {'; '.join(scores)}.")
+        if any(point[3] == 0 for one in drawn if one.axes == AXES for model in one.values for point in model["points"]):
+            parts.append(UNTRAINED)
     if losses:
         parts.append(
             f"Training loss against steps (the recorded means, averaged to at most {POINTS} points), because no run "
@@ -199,15 +201,22 @@ def _drawing(
 
 
 def _mean(runs: Sequence[Sequence[Point]], on_logs: bool) -> list[Point]:
-    """The mean of the runs, point by point, as far as all go; of errors the geometric one."""
-    columns = list(zip(*runs, strict=False)) if runs else []
+    """The mean of the runs at each epoch or step that all of them have; of errors the geometric one."""
     found = []
-    for column in columns:
+    for column in _columns(runs):
         # epochs or steps are the same for all; seconds differ
         count, *times = zip(*(point.at for point in column), strict=True)
         seconds = (math.fsum(time) / len(time) for time in times)
         found.append(Point((count[0], *seconds), centre([point.score for point in column], on_logs)))
     return found
+
+
+def _columns(runs: Sequence[Sequence[Point]]) -> list[list[Point]]:
+    """The points of all runs at each epoch or step that all of them have, in order."""
+    if not runs:
+        return []
+    of_runs = [{point.at[0]: point for point in points} for points in runs]
+    return [[of_run[at] for of_run in of_runs] for at in sorted(set.intersection(*map(set, of_runs)))]
 
 
 def _model(label: str, runs: Sequence[Curve], mean: Sequence[Point], x: Sequence[Scale], y: Scale) -> Model:
@@ -240,8 +249,8 @@ def _said(
 ) -> Iterator[list[Any]]:
     """Each point of the mean: its place, and its score with the least and most of the seeds, see `Drawing.values`."""
     done = [curve.points for curve in runs if not curve.diverged]
-    for place, point in enumerate(mean):
-        scores = [points[place].score for points in done]
+    for point, column in zip(mean, _columns(done), strict=True):
+        scores = [one.score for one in column]
         text = number(point.score, metric.decimals)
         if len(scores) > 1:
             least, most = (number(score, metric.decimals) for score in (min(scores), max(scores)))

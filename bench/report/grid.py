@@ -15,6 +15,7 @@ from .. import registry
 from ..comparing import counts
 from ..config import Cell, Experiment, Preset
 from ..errors import UsageError
+from ..evaluation import trained
 from ..renewals import staleness
 from ..runs import Run
 from ..statistics import Interval, wilson
@@ -224,7 +225,7 @@ def _common(cell: Cell, preset: Preset, rows: Mapping[str, Row]) -> dict[str, An
     sizes = [row["parameters"] for _, row in present if "parameters" in row]
     done = [row for _, row in present if row["status"] == "done"]
     times = [row["seconds"] for row in done]
-    epochs = [_worked(row) / len(row["curve"]) for row in done if row.get("curve")]
+    epochs = [_worked(row) / count for row in done if (count := len(trained(row.get("curve") or [])))]
     return {
         "task": cell.task,
         "model_name": registry.short(cell.runs[0].model.name),
@@ -281,7 +282,7 @@ def _counted(cell: Cell, metric: Metric, rule: str, rows: Mapping[str, Row], edi
     }
     solving = [run for run in cell.runs if run.seed in values and metric.solved(values[run.seed])]
     steps = {run.seed: count for run in solving if (count := steps_to_solve(metric, rows[run.id])) is not None}
-    curves = {run.seed: rows[run.id].get("curve") or [] for run in cell.runs if run.seed in values}
+    curves = {run.seed: trained(rows[run.id].get("curve") or []) for run in cell.runs if run.seed in values}
     firsts = {seed: (curve[0].get("test") or {}).get(metric.name) for seed, curve in curves.items() if len(curve) > 1}
     early = {seed: score for seed, score in firsts.items() if score is not None}
     ended = {reason: without[reason] for reason in ("missing", "failed", "diverged")}

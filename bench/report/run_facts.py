@@ -12,6 +12,7 @@ from ...tasks.base import Tokens
 from .. import registry, renewals
 from ..comparing import counts
 from ..config import Cell, Experiment
+from ..evaluation import trained
 from ..notation import written
 from ..runs import LOOP_VERSION, Run
 from ..store import Row
@@ -145,7 +146,7 @@ def _run(run: Run, entries: Sequence[Entry], row: Row | None, published: frozens
         (str(run.seed),),
         (row["status"] + row_marks(run, row),),
         *[(_score(entry, scores),) for entry in entries],
-        (str(len(row["curve"])) if row.get("curve") else NOTHING[0],),
+        (str(len(trained(row.get("curve") or [])) or NOTHING[0]),),
         (str(scores.get("best", {}).get("epoch", NOTHING[0])),),
         (seconds_text(wall),),
         (seconds_text(seconds.get("cpu")),),

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from ...tasks.base import Metric
 from .. import statistics
+from ..evaluation import trained
 from ..statistics import Interval
 
 CUT = ", cut at what the score can be"
@@ -73,9 +74,9 @@ def bounds(metric: Metric, values: Sequence[float]) -> tuple[float, float]:
 
 def steps_to_solve(metric: Metric, row: Mapping[str, Any]) -> int | None:
     """Training steps after which the row's test score first reached `solved_at`, as its curve has them, an epoch
-    each; None where it never did.
+    each; None where it never did. Epoch 0 is not asked: nothing has been learned there.
     """
-    for point in row.get("curve", []):
+    for point in trained(row.get("curve", [])):
         score = point["test"].get(metric.name)
         if score is not None and metric.solved(score):
             return int(point["steps"])
