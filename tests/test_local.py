@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
 import signal
 import threading
@@ -14,7 +15,7 @@ from typing import Any
 import odd_workers
 import pytest
 from experiments import wait_for
-from seqbench.bench import local, processes, worker
+from seqbench.bench import instructions, local, processes, worker
 from seqbench.bench.backend import Assignment, Begun, Event, Job, Lost, RowMade, Said, Stopped
 from seqbench.bench.errors import UsageError
 from seqbench.bench.local import Local
@@ -52,7 +53,8 @@ def with_odd(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Local]]:
 
 def job_of(*names: str, folder: Path = Path()) -> Job:
     """A job that odd workers understand: its runs are names only."""
-    return Job(tuple(Assignment(name, {}, "", None, None) for name in names), folder, "cpu", 60.0, {})
+    runs = tuple(Assignment(name, {}, "", None, None) for name in names)
+    return Job(runs, folder, "cpu", 60.0, {}, instructions=instructions.chosen(None))
 
 
 def events_of(backend: Local, enough: Callable[[list[Event]], bool]) -> list[Event]:
@@ -63,7 +65,7 @@ def events_of(backend: Local, enough: Callable[[list[Event]], bool]) -> list[Eve
         found.extend(backend.events(0.05))
         return enough(found)
 
-    wait_for(more, 120, "the events")
+    wait_for(more, "the events")
     return found
 
 
@@ -83,8 +85,12 @@ def test_an_event_that_was_not_taken_comes_with_the_next_call(with_odd: Callable
     backend = with_odd(odd_workers.die_after_a_row)
     backend.submit(job_of("one", "two"))
     taken: list[Event] = []
-    while backend.free == 0 or len(taken) < 4:
-        taken += [event for event, _ in zip(backend.events(0.05), "1", strict=False)]
+
+    def one_more() -> bool:
+        taken.extend(itertools.islice(backend.events(0.05), 1))
+        return backend.free == 1 and len(taken) == 4
+
+    wait_for(one_more, "all four events, one a call")
     assert [type(event) for event in taken] == [Begun, Begun, RowMade, Lost]
 
 
