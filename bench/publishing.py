@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import gradient_flow, provenance, renewals
+from . import measurements, provenance, renewals
 from .comparing import is_of_its_configuration
 from .config import Experiment
 from .errors import UsageError
@@ -36,7 +36,7 @@ STALE = "stale: the source that defines it has changed since"
 class Publication:
     """What was moved, what was left, with the reason for each, and which torn lines of files were set aside.
 
-    written: the files of the folder that are new, among them the measurements of `gradient_flow` where they were moved.
+    written: the files of the folder that are new, among them the gradient norms (`measurements`) where they were moved.
     left_files: such a file where it was left.
     """
 
@@ -116,7 +116,7 @@ def _why_unclean(origin: dict[str, Any]) -> str | None:
 
 def _move_measurements(experiment: Experiment, workplace: Workplace) -> tuple[list[Path], list[tuple[Path, str]]]:
     """The file of measurements: in the folder, if it was moved there; in the working area with the reason, if not."""
-    path, target = (place / gradient_flow.FILE for place in (workplace.area, workplace.folder))
+    path, target = (place / measurements.FILE for place in (workplace.area, workplace.folder))
     if not path.is_file():
         return [], []
     reason = _why_not_measurements(experiment, workplace, path, target)
@@ -135,7 +135,7 @@ def _move_measurements(experiment: Experiment, workplace: Workplace) -> tuple[li
 
 def _why_not_measurements(experiment: Experiment, workplace: Workplace, path: Path, target: Path) -> str | None:
     try:
-        origin = gradient_flow.read(path).origin
+        origin = measurements.read(path).origin
     except UsageError as error:
         return str(error).removeprefix(f"{path}: ")
     sources = {run.id: provenance.source_hash(run) for run in experiment.runs}
@@ -155,7 +155,7 @@ def _why_not_measurements(experiment: Experiment, workplace: Workplace, path: Pa
 def _finished(path: Path) -> str:
     """When measurements were finished, as their origin has it; nothing where they cannot be read."""
     try:
-        finished: str = gradient_flow.read(path).origin["provenance"]["finished"]
+        finished: str = measurements.read(path).origin["provenance"]["finished"]
     except UsageError:
         return ""
     return finished
@@ -196,7 +196,7 @@ def write_figures(
     measured: the file of measurements of gradients, else that in the experiment's folder, where there is one.
     Raises UsageError where it is not whole.
     """
-    measured = measured or experiment.folder / gradient_flow.FILE
+    measured = measured or experiment.folder / measurements.FILE
     return figures.write(
         experiment,
         rows,
