@@ -25,7 +25,8 @@ from ..ledger import Number
 from ..places import own_folders
 from ..store import Row, Workplace
 from . import drawn_curves, ledger_table, profile
-from .cells import NOTHING, Text, cell_text, metric_title, number
+from .cells import NOTHING, Text, cell_text, metric_title
+from .digits import number
 from .drawn_curves import Curves
 from .evidence import Evidence, NothingToDraw, gather
 from .grid import Entry, collect, columns

@@ -15,7 +15,8 @@ from ..config import Cell, Experiment
 from ..notation import written
 from ..runs import LOOP_VERSION, Run
 from ..store import Row
-from .cells import ASSUMED, DIRTY, EDITED, NOTHING, STALE, Text, metric_title, number, seconds_text
+from .cells import ASSUMED, DIRTY, EDITED, NOTHING, STALE, Text, metric_title
+from .digits import number, seconds_text
 from .grid import BEST, Entry
 from .writers import Table
 
