@@ -15,7 +15,8 @@ from ..models.network import Network
 from ..tasks.base import Splits
 from . import seeding
 from .checkpoint import Checkpoint
-from .engine.lanes import Lane, Moment, Turns, device_of, finished
+from .engine.devices import device_of
+from .engine.lanes import Lane, Moment, Turns, finished
 from .engine.steps import TrainingStep
 from .evaluation import Evaluation, Scores, best_of, evaluate, select
 from .repeatable import check_precision, repeatable

@@ -22,7 +22,8 @@ from ..tasks.base import Splits
 from ..tasks.datasets import sums
 from . import provenance, runs
 from .checkpoint import Checkpoint
-from .engine.lanes import Lane, Turns, device_of
+from .engine.devices import device_of
+from .engine.lanes import Lane, Turns
 from .engine.packing import Packing, Shelf
 from .repeatable import check_precision, repeatable
 from .runs import Run
