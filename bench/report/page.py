@@ -19,9 +19,10 @@ from typing import Any, NamedTuple
 import jinja2
 from markupsafe import Markup, escape
 
-from .. import config, ledger
+from .. import config
 from ..config import Cell, Experiment
 from ..ledger import Number
+from ..ledger import read as published_numbers
 from ..places import own_folders
 from ..store import Row, Workplace
 from . import drawn_curves, ledger_table, profile
@@ -115,7 +116,7 @@ def write(
     Raises UsageError for what is wrong in an experiment, its rows or a file of speed; OSError where the file cannot be
     written.
     """
-    numbers = [*(ledger.read() if numbers is None else numbers)]
+    numbers = [*(published_numbers() if numbers is None else numbers)]
     chosen = list(dict.fromkeys(own_folders() if folders is None else folders))
     experiments = [config.load(folder) for folder in chosen]
     sections = [section for experiment in experiments for section in sections_of(experiment, source, device)]
