@@ -14,26 +14,21 @@ convolutions that later steps still see, so that the one definition holds for ev
 that flows over the cut between step T-k and the next; g_k = 0 exactly says that nothing does.
 
 Streamed one step at a time, in evaluation mode (no dropout) and float64: norms fall below what float32 can hold.
-Other steps' losses do not count: they would reach s_{T-k} from nearby. The file of the measurements is a CSV whose
-first line, a comment, is a JSON object with their origin and a sum over all the rest.
+Other steps' losses do not count: they would reach s_{T-k} from nearby. `measurements` is the file that keeps them.
 """
 
 from __future__ import annotations
 
 import copy
-import hashlib
-import io
 import itertools
-import json
 import math
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, cast
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -41,44 +36,21 @@ from ..models.base import Model, State
 from ..models.network import Network
 from ..tasks.base import Batch, Split, Task
 from ..tasks.datasets import sums
-from . import provenance, registry, sources
+from . import provenance, sources
 from .checkpoint import Checkpoint
 from .config import Cell, Experiment
 from .errors import UsageError
+from .measurements import Flow
 from .repeatable import repeatable
 from .runs import Run
 from .training import Stopped, train
 
-FILE = "gradients.csv"
-"""The name of a file of measurements, in an experiment's folder or its working area."""
 EXAMPLES = 32
 """Examples of the test split that a norm is the mean of."""
 STEPS = 1000
 """Steps of training after which a network is measured again."""
 MOST_NUMBERS = 2**25
 """Numbers of state, over all steps, that are held at a time (a quarter of a gigabyte): sets how many examples."""
-
-Moment = Literal["initialisation", "trained"]
-
-
-class Flow(NamedTuple):
-    """The measurement of one network: norms[k-1] is g_k, NaN throughout where the training diverged."""
-
-    run: Run
-    model: str
-    moment: Moment
-    steps: int
-    norms: list[float]
-
-
-class Measurements(NamedTuple):
-    """A file of measurements: where they come from, and one line for each network and k.
-
-    Columns of the table: `run` (id), `model` (label), `model_name`, `seed`, `moment`, `steps`, `lag` (k), `norm` (g_k).
-    """
-
-    origin: dict[str, Any]
-    table: pd.DataFrame
 
 
 def gradient_norms(network: Network, task: Task, split: Split, examples: int = EXAMPLES) -> Tensor:
@@ -238,42 +210,3 @@ def origin_of(experiment: Experiment, cells: Sequence[Cell], started: datetime, 
             "finished": end,
         },
     }
-
-
-def write(path: Path, origin: dict[str, Any], flows: Iterable[Flow]) -> None:
-    """Writes the measurements as a CSV whose first line is their origin; `read` gives them back."""
-    lines = [
-        {
-            "run": flow.run.id,
-            "model": flow.model,
-            "model_name": registry.short(flow.run.model.name),
-            "seed": flow.run.seed,
-            "moment": flow.moment,
-            "steps": flow.steps,
-            "lag": lag,
-            "norm": norm,
-        }
-        for flow in flows
-        for lag, norm in enumerate(flow.norms, 1)
-    ]
-    body = pd.DataFrame(lines).to_csv(index=False, lineterminator="\n", float_format="%.6g", na_rep="nan")
-    signed = {**origin, "sum": _sum(origin, body)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"# {json.dumps(signed, sort_keys=True)}\n{body}", encoding="utf-8")
-
-
-def read(path: Path) -> Measurements:
-    """The measurements of a file. Raises UsageError where it is none, or was changed after it was written."""
-    try:
-        first, _, body = path.read_text(encoding="utf-8").partition("\n")
-        origin = json.loads(first.removeprefix("# "))
-        stated = origin.pop("sum")
-    except (ValueError, AttributeError, KeyError, TypeError) as error:
-        raise UsageError(f"{path}: its first line does not say where the measurements come from") from error
-    if stated != _sum(origin, body):
-        raise UsageError(f"{path}: its content has not the sum that it was written with; measure again")
-    return Measurements({**origin, "sum": stated}, pd.read_csv(io.StringIO(body), dtype={"run": str}))
-
-
-def _sum(origin: dict[str, Any], body: str) -> str:
-    return hashlib.sha256(f"{json.dumps(origin, sort_keys=True)}\n{body}".encode()).hexdigest()[:16]

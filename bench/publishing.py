@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import gradient_flow, renewals, sources
+from . import measurements, renewals, sources
 from .comparing import is_of_its_configuration
 from .config import Experiment
 from .errors import UsageError
@@ -35,7 +35,7 @@ OLD_MEASUREMENTS = "stale: the code of their runs has changed since"
 class Publication:
     """What was moved, what was left, with the reason for each, and which torn lines of files were set aside.
 
-    written: the files of the folder that are new, among them the measurements of `gradient_flow` where they were moved.
+    written: the files of the folder that are new, among them the gradient norms (`measurements`) where they were moved.
     left_files: such a file where it was left.
     """
 
@@ -121,7 +121,7 @@ def _why_unclean(origin: dict[str, Any]) -> str | None:
 
 def _move_measurements(experiment: Experiment, workplace: Workplace) -> tuple[list[Path], list[tuple[Path, str]]]:
     """The file of measurements: in the folder, if it was moved there; in the working area with the reason, if not."""
-    path, target = (place / gradient_flow.FILE for place in (workplace.area, workplace.folder))
+    path, target = (place / measurements.FILE for place in (workplace.area, workplace.folder))
     if not path.is_file():
         return [], []
     reason = _why_not_measurements(experiment, workplace, path, target)
@@ -140,7 +140,7 @@ def _move_measurements(experiment: Experiment, workplace: Workplace) -> tuple[li
 
 def _why_not_measurements(experiment: Experiment, workplace: Workplace, path: Path, target: Path) -> str | None:
     try:
-        origin = gradient_flow.read(path).origin
+        origin = measurements.read(path).origin
     except UsageError as error:
         return str(error).removeprefix(f"{path}: ")
     hashes = {run.id: sources.source_hash(run) for run in experiment.runs}
@@ -160,7 +160,7 @@ def _why_not_measurements(experiment: Experiment, workplace: Workplace, path: Pa
 def _finished(path: Path) -> str:
     """When measurements were finished, as their origin has it; nothing where they cannot be read."""
     try:
-        finished: str = gradient_flow.read(path).origin["provenance"]["finished"]
+        finished: str = measurements.read(path).origin["provenance"]["finished"]
     except UsageError:
         return ""
     return finished
@@ -201,7 +201,7 @@ def write_figures(
     measured: the file of measurements of gradients, else that in the experiment's folder, where there is one.
     Raises UsageError where it is not whole.
     """
-    measured = measured or experiment.folder / gradient_flow.FILE
+    measured = measured or experiment.folder / measurements.FILE
     return figures.write(
         experiment,
         rows,

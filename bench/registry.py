@@ -38,6 +38,8 @@ class Entry:
     source: str
     variants: tuple[str, ...]
     path: Path
+    look: tuple[str, str, tuple[float, ...]] | None = None
+    """Of a model: colour, marker and dashes, see `models.base.Model`."""
 
 
 @lru_cache
@@ -52,7 +54,8 @@ def listing(kind: Kind) -> dict[str, Entry]:
                 name = path.stem.replace("_", "-")
                 line = (ast.get_docstring(node) or "").partition("\n")[0]
                 facts = _class_constants(node)
-                found[name] = Entry(name, line, facts.get("source", ""), tuple(facts.get("variants", ())), path)
+                variants, look = tuple(facts.get("variants", ())), facts.get("look")
+                found[name] = Entry(name, line, facts.get("source", ""), variants, path, look)
     return found
 
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from ..tasks.base import Splits
 from . import seeding
 from .checkpoint import Checkpoint
-from .engine.lanes import Lane, Moment, Turns, device_of, finished
+from .engine.devices import device_of
+from .engine.lanes import Lane, Moment, Turns, finished
 from .engine.steps import TrainingStep
 from .evaluation import Evaluation, Scores, best_of, epochs_since_best, history, select
 from .outcome import Outcome, Progress

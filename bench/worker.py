@@ -18,7 +18,8 @@ from ..tasks.base import Splits
 from . import provenance, runs, sources, training
 from .backend import Assignment, Begun, Event, Job, Progressed, RowMade, Stopped
 from .checkpoint import Checkpoint
-from .engine.lanes import Lane, Turns, device_of
+from .engine.devices import device_of
+from .engine.lanes import Lane, Turns
 from .engine.packing import Packing, Shelf
 from .making import make_row, now, origin_of
 from .outcome import Outcome, Progress

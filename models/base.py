@@ -32,6 +32,8 @@ class Model(nn.Module, ABC):
 
     `version` counts changes that alter results; `sized_by` names the option that `sizing` varies to meet a
     parameter budget; `source` is the paper; `test_parameters` make it small enough for the contract tests.
+    `look` is how figures draw it: its colour, its marker as matplotlib names it, and the dashes of its line in points,
+    drawn and left out in turn (none: a solid line); where it is None figures choose a look.
     `carries`: on a text it goes on from the state that the window before has left, detached from the gradient, and
     reads each symbol once; a model that does not reads overlapping windows, each from the start.
     `causal`: no feature depends on a later input. A model that reads in both directions says False, as an attribute
@@ -43,6 +45,7 @@ class Model(nn.Module, ABC):
     sized_by: ClassVar[str] = "width"
     variants: ClassVar[tuple[str, ...]] = ()
     source: ClassVar[str] = ""
+    look: ClassVar[tuple[str, str, tuple[float, ...]] | None] = None
     test_parameters: ClassVar[Mapping[str, Any]] = {}
     carries: ClassVar[bool] = False
     width_step: ClassVar[int] = 1

@@ -46,6 +46,7 @@ class Model(Recurrent):
     sized_by = "width"
     variants = ("gru(reset=before)", "gru(chrono=1000)", "gru(initialization=orthogonal)")
     source = "Cho et al. 2014, arXiv:1406.1078"
+    look = ("#00755A", "^", (4, 1, 1, 1))
     test_parameters: ClassVar[dict[str, Any]] = {"width": 6, "layers": 2}
 
     def __init__(

@@ -45,6 +45,7 @@ class Model(Recurrent):
     sized_by = "width"
     variants = ("lstm(forget_bias=1.0)", "lstm(chrono=1000)", "lstm(initialization=orthogonal)")
     source = "Hochreiter & Schmidhuber 1997, Long short-term memory; Gers et al. 2000 (forget gate)"
+    look = ("#D07B00", "s", (4, 1.5))
     test_parameters: ClassVar[dict[str, Any]] = {"width": 6, "layers": 2}
     memories = 2
 

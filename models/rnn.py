@@ -33,6 +33,7 @@ class Model(Recurrent):
     sized_by = "width"
     variants = ("rnn(nonlinearity=relu)", "rnn(initialization=orthogonal)")
     source = "Elman 1990, Finding structure in time"
+    look = ("#5DB7EA", "v", (1, 1))
     test_parameters: ClassVar[dict[str, Any]] = {"width": 6, "layers": 2}
 
     def __init__(

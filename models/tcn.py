@@ -51,6 +51,7 @@ class Model(base.Model):
     sized_by = "width"
     variants = ("tcn(dropout_kind=element)", "tcn(weight_norm=false)")
     source = "Bai, Kolter & Koltun 2018, arXiv:1803.01271"
+    look = ("#1B2F7F", "o", ())
     test_parameters: ClassVar[dict[str, Any]] = {"kernel": 3, "levels": 3, "width": 6}
 
     def __init__(

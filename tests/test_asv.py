@@ -7,6 +7,7 @@ import inspect
 import json
 import subprocess
 import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,19 @@ def test_what_a_commit_or_machine_lacks_is_skipped(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "seqbench.bench.api", None)
     with pytest.raises(NotImplementedError):
         history.training_step("adding(length=9)", "gru", 1000, 1)
+
+
+@pytest.mark.parametrize("place", ["seqbench.bench.older", "seqbench.bench.engine.older"])
+def test_a_module_is_found_wherever_a_commit_has_it(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from seqbench.bench.speed import history
+
+    found = types.ModuleType(place)
+    monkeypatch.setitem(sys.modules, place, found)
+    assert history.module("older") is found
+    with pytest.raises(NotImplementedError, match="has no make_tea"):
+        history.module("older", "make_tea")
+    with pytest.raises(NotImplementedError, match="no module newer"):
+        history.module("newer")
 
 
 def test_the_commits_of_the_history_begin_where_there_is_a_lock_file(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ import torch
 from experiments import TinyText
 from recording import CPU, RecordingLane
 from seqbench.bench.engine import check
-from seqbench.bench.engine.lanes import Host, HostLane, Lane
+from seqbench.bench.engine.devices import Host
+from seqbench.bench.engine.lanes import HostLane, Lane
 from seqbench.bench.runs import Run
 from seqbench.bench.training import Outcome
 from seqbench.models._compiling import plain

@@ -13,7 +13,8 @@ from experiments import after, bits, measured_of
 from recording import CPU, RecordingLane, train_in
 from seqbench.bench import api
 from seqbench.bench.checkpoint import Checkpoint
-from seqbench.bench.engine.lanes import HostLane, device_of
+from seqbench.bench.engine.devices import device_of
+from seqbench.bench.engine.lanes import HostLane
 from seqbench.bench.engine.steps import EvaluationStep, TrainingStep
 from seqbench.bench.evaluation import evaluate, finished
 from seqbench.bench.repeatable import products_in, repeatable

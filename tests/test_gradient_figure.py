@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from drawing import assert_readable, caption, points, write
 from matplotlib.axes import Axes
-from seqbench.bench import gradient_flow
+from seqbench.bench import gradient_flow, measurements
 from seqbench.bench.config import Experiment
-from seqbench.bench.gradient_flow import Flow
+from seqbench.bench.measurements import Flow
 from seqbench.bench.report import gradients
 from seqbench.bench.report.evidence import NothingToDraw, gather
 from seqbench.bench.report.style import STYLE
@@ -37,7 +37,7 @@ def measured(experiment: Experiment, *norms: list[float], **origin: Any) -> Path
     found = gradient_flow.origin_of(experiment, cells, datetime.now(UTC), 32)
     found["provenance"]["dirty"] = False
     file = experiment.folder / "gradients.csv"
-    gradient_flow.write(file, found | origin, flows)
+    measurements.write(file, found | origin, flows)
     return file
 
 

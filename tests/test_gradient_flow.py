@@ -11,9 +11,10 @@ import torch
 from command import seqbench
 from experiments import SMALL, TinyText, write
 from fingerprints import MODELS, TASKS, built, small, splits
-from seqbench.bench import config, gradient_flow, make_network, make_run, make_task, train
+from seqbench.bench import config, gradient_flow, make_network, make_run, make_task, measurements, train
 from seqbench.bench.errors import UsageError
-from seqbench.bench.gradient_flow import Flow, gradient_norms
+from seqbench.bench.gradient_flow import gradient_norms
+from seqbench.bench.measurements import Flow
 from seqbench.bench.report.saving import digest_of
 from seqbench.models.network import Network
 from seqbench.tasks.base import Batch, Split, Task
@@ -208,8 +209,8 @@ def test_measurements_come_back_from_their_file_and_a_changed_one_is_refused(tmp
     cells = gradient_flow.cells_of(experiment)
     flows = [Flow(cell.runs[0], cell.model, "initialisation", 0, [0.5, 1.25e-200, 0.0]) for cell in cells]
     file = tmp_path / "folder" / "gradients.csv"
-    gradient_flow.write(file, gradient_flow.origin_of(experiment, cells, datetime.now(UTC), 8), flows)
-    origin, table = gradient_flow.read(file)
+    measurements.write(file, gradient_flow.origin_of(experiment, cells, datetime.now(UTC), 8), flows)
+    origin, table = measurements.read(file)
     assert (origin["task"], origin["examples"]) == (cells[0].task, 8)
     assert set(origin["sources"]) == {run.id for cell in cells for run in cell.runs}
     for key in ("commit", "dirty", "versions", "processor", "threads", "started", "finished"):
@@ -223,11 +224,11 @@ def test_measurements_come_back_from_their_file_and_a_changed_one_is_refused(tmp
         assert changed != text
         file.write_text(changed, encoding="utf-8")
         with pytest.raises(UsageError, match="has not the sum that it was written with"):
-            gradient_flow.read(file)
+            measurements.read(file)
     for useless in ("run,lag\n1,2\n", "", "# 3\nrun\n"):
         file.write_text(useless, encoding="utf-8")
         with pytest.raises(UsageError, match="its first line does not say"):
-            gradient_flow.read(file)
+            measurements.read(file)
 
 
 def test_the_verb_measures_and_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,14 +239,14 @@ def test_the_verb_measures_and_draws(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert answer.code == 0, answer.err
     written = [area / f"gradients.{ending}" for ending in ("csv", "png", "svg", "pdf")]
     assert answer.out.splitlines()[-4:] == [f"wrote {path}" for path in written]
-    origin, table = gradient_flow.read(written[0])
+    origin, table = measurements.read(written[0])
     assert set(table["steps"]) == {0, 2}
     assert table.groupby(["run", "moment"]).size().tolist() == [5] * 4
     assert origin["provenance"]["command"][0] == "gradients"
     assert all(digest_of(path) for path in written[1:])
     again = seqbench("gradients", folder, "--seeds", "0", "--steps", "2", "--examples", "4", "--out", tmp_path / "b")
     assert again.code == 0, again.err
-    assert gradient_flow.read(tmp_path / "b" / "gradients.csv").table.equals(table)
+    assert measurements.read(tmp_path / "b" / "gradients.csv").table.equals(table)
     drawn = seqbench("plot", folder, "--only", "gradients", "--out", tmp_path / "c")
     assert drawn.code == 0, drawn.err
     assert (tmp_path / "c" / "gradients.png").read_bytes() == written[1].read_bytes()

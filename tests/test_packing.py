@@ -13,7 +13,8 @@ from recording import CPU, Late, RecordingLane, train_in
 from seqbench.bench import api
 from seqbench.bench.checkpoint import Checkpoint
 from seqbench.bench.engine import packing
-from seqbench.bench.engine.lanes import Host, HostLane, Lane, Moment, Turns
+from seqbench.bench.engine.devices import Host
+from seqbench.bench.engine.lanes import HostLane, Lane, Moment, Turns
 from seqbench.bench.engine.packing import SAFETY, Packing, Shelf
 from seqbench.bench.repeatable import repeatable
 from seqbench.bench.runs import Run

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from command import seqbench
 from made_rows import made, write
-from seqbench.bench import checking, config, gradient_flow
+from seqbench.bench import checking, config, gradient_flow, measurements
 from seqbench.bench.config import Experiment
 from seqbench.bench.errors import UsageError
-from seqbench.bench.gradient_flow import Flow
+from seqbench.bench.measurements import Flow
 from seqbench.bench.publishing import publish
 from seqbench.bench.store import Workplace
 
@@ -53,8 +53,8 @@ def measured(experiment: Experiment, folder: Path, norm: float = 0.5, **changes:
     ]
     found = gradient_flow.origin_of(experiment, cells, datetime.now(UTC), 32)
     found["provenance"] |= CLEAN | changes.pop("provenance", {})
-    file = folder / gradient_flow.FILE
-    gradient_flow.write(file, found | changes, flows)
+    file = folder / measurements.FILE
+    measurements.write(file, found | changes, flows)
     for name in DRAWN:
         (folder / name).write_text("of the working area", encoding="utf-8")
     return file.read_bytes()
@@ -183,6 +183,6 @@ def test_a_folder_that_is_its_own_working_area_is_refused(
 def test_a_file_in_the_folder_that_is_not_whole_is_an_error_of_the_static_check(experiment: Experiment) -> None:
     lay_out(experiment)
     publish(experiment)
-    (experiment.folder / gradient_flow.FILE).write_text("edited,by,hand\n", encoding="utf-8")
+    (experiment.folder / measurements.FILE).write_text("edited,by,hand\n", encoding="utf-8")
     errors = [finding.what for finding in checking.check(experiment.folder).findings if finding.kind == "error"]
-    assert any(gradient_flow.FILE in error for error in errors)
+    assert any(measurements.FILE in error for error in errors)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from seqbench.bench.config import Experiment
-from seqbench.bench.report import cells, grid, records, samples, standing, tables
+from seqbench.bench.report import cells, digits, grid, records, samples, standing, tables
 from seqbench.bench.store import Row, signed
 from seqbench.tasks.base import Metric
 
@@ -158,7 +158,9 @@ def test_every_format_marks_the_same_cells_and_says_the_same_intervals(five: Exp
     assert plain == [part for lead in leads for part in re.split(r" (?=\[)", lead)]
     for record in read:
         if record["mean"] is not None and record["task"] == "jsb":
-            summary = f"{cells.number(record['mean'])} [{cells.number(record['low'])}–{cells.number(record['high'])}]"
+            summary = (
+                f"{digits.number(record['mean'])} [{digits.number(record['low'])}–{digits.number(record['high'])}]"
+            )
             assert summary in markdown
             assert (record["mean_kind"], record["interval"]) == ("geometric", "Student's t on the log scale")
     assert "Bold: the best of a row and every model that is not separated from it" in markdown

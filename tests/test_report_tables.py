@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from seqbench.bench.config import Experiment
 from seqbench.bench.errors import UsageError
-from seqbench.bench.report import cells, grid, records, tables
+from seqbench.bench.report import cells, digits, grid, records, tables
 from seqbench.bench.runs import Run
 from seqbench.tasks.base import Metric
 
@@ -194,7 +194,7 @@ def test_formats_hold_the_same_numbers(experiment: Experiment) -> None:
     latex = tables.table(entries, "latex", experiment.question)
     assert numbers(markdown) == numbers(re.sub(r"\\times10\^\{(.*?)\}", r"e\1", content(latex)))
     line = next(line for line in markdown.splitlines() if "nats/frame" in line)
-    assert cells.number(frame["mean"].iloc[-1]) in line
+    assert digits.number(frame["mean"].iloc[-1]) in line
 
 
 def test_the_long_form_of_no_entries_is_empty() -> None:
@@ -239,7 +239,7 @@ def test_latex_compiles_as_it_is(experiment: Experiment, tmp_path: Path) -> None
     ],
 )
 def test_numbers_have_sensible_digits(value: float | None, decimals: int | None, text: str) -> None:
-    assert cells.number(value, decimals) == text
+    assert digits.number(value, decimals) == text
 
 
 def test_a_metric_tells_unit_direction_and_threshold() -> None:

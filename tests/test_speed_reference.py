@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from seqbench.bench import seeding
 from seqbench.bench.api import make_run
 from seqbench.bench.engine.steps import TrainingStep, answer
 from seqbench.bench.errors import UsageError
-from seqbench.bench.measuring.reference import PlainStep, Reference, pairs
+from seqbench.bench.measuring.reference import PlainStep, Reference, pairs, plain_body
 from seqbench.bench.measuring.steps import indices
 from seqbench.bench.runs import Run
 from torch import Tensor
@@ -26,6 +28,21 @@ MODELS = [
     "tcn(width=5, levels=3, kernel=3)",
     "tcn(widths=[4, 4, 6], kernel=2)",
 ]
+
+OWN_MODEL = """
+from seqbench.models.base import Model as Base
+from torch import nn
+
+
+class Model(Base):
+    def __init__(self, channels, *, width=3):
+        super().__init__()
+        self.blocks = nn.ModuleList([nn.Linear(channels, width)])
+        self.features, self.state_size, self.receptive_field, self.macs_per_step = width, 0, 1, channels * width
+
+    def forward(self, inputs, state=None):
+        return self.blocks[0](inputs), None
+"""
 
 
 def both(run: Run) -> tuple[list[Tensor], list[Tensor]]:
@@ -129,3 +146,10 @@ def test_what_has_no_reference_is_named(model: str, complaint: str) -> None:
     run = make_run(TASKS["last step"], model)
     with pytest.raises(UsageError, match=complaint):
         Reference(run, run.make_task())
+
+
+def test_a_model_of_other_layers_has_no_reference(tmp_path: Path) -> None:
+    own = tmp_path / "own.py"
+    own.write_text(OWN_MODEL, encoding="utf-8")
+    with pytest.raises(UsageError, match="plain PyTorch has no such layer"):
+        plain_body(make_run(TASKS["last step"], str(own)), 2)

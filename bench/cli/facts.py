@@ -38,7 +38,10 @@ def list_(json: Json = False) -> None:
     if json:
         show_json(
             {
-                kind: [{key: value for key, value in vars(entry).items() if key != "path"} for entry in entries]
+                kind: [
+                    {key: value for key, value in vars(entry).items() if key not in ("path", "look")}
+                    for entry in entries
+                ]
                 for kind, entries in listed.items()
             }
         )

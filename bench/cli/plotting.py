@@ -15,7 +15,7 @@ from .experiments import DeviceClass, Dir, load
 from .writing import writing
 
 if TYPE_CHECKING:
-    from ..gradient_flow import Flow
+    from ..measurements import Flow
     from ..store import Row, Workplace
 
 
@@ -83,14 +83,14 @@ def gradients(
     Example: seqbench gradients results/quick --task copy --seeds 0
     """
     from ...tasks.datasets import DataError
-    from .. import gradient_flow
+    from .. import gradient_flow, measurements
     from ..report import figures
     from ..store import Workplace
 
     experiment = load(directory, seeds)
     cells = gradient_flow.cells_of(experiment, task)
     place = Workplace(experiment.folder)
-    file = (out or place.area) / gradient_flow.FILE
+    file = (out or place.area) / measurements.FILE
     with writing(file.parent, folder=True):
         pass  # what is wrong with the place is said before the work
     started = datetime.now(UTC)
@@ -100,7 +100,7 @@ def gradients(
         raise UsageError(str(error)) from error
     rows = _rows([place], working=False)
     with writing(file.parent, folder=True):
-        gradient_flow.write(file, gradient_flow.origin_of(experiment, cells, started, examples), flows)
+        measurements.write(file, gradient_flow.origin_of(experiment, cells, started, examples), flows)
         typer.echo(f"wrote {file}")
         for path in figures.write(experiment, rows, file.parent, only=["gradients"], gradients=file).written:
             typer.echo(f"wrote {path}")
@@ -117,7 +117,7 @@ def _rows(places: Sequence[Workplace], working: bool) -> list[Row]:
 
 def _measured(places: Sequence[Workplace]) -> Path | None:
     """The newest file of measurements: what is in a working area goes before what is published."""
-    from .. import gradient_flow
+    from .. import measurements
 
-    files = [folder / gradient_flow.FILE for place in places for folder in (place.area, place.folder)]
+    files = [folder / measurements.FILE for place in places for folder in (place.area, place.folder)]
     return next((file for file in files if file.is_file()), None)

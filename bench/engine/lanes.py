@@ -1,4 +1,4 @@
-"""Where the steps of a run are launched: its lane, and the device that has the lanes.
+"""Where the steps of a run are launched: its lane. `devices` says which device has the lanes.
 
 On a CPU a lane is no more than a clock. On a GPU it is a stream and a memory pool of its own (`cuda.py`).
 """
@@ -11,7 +11,6 @@ from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import Any, Protocol
 
-import psutil
 import torch
 from torch import Tensor
 
@@ -89,22 +88,6 @@ class Lane(ABC):
         return
 
 
-class Device(Protocol):
-    """What runs that share a device need to know of it."""
-
-    def lane(self) -> Lane:
-        """A lane for one more run."""
-
-    def used(self) -> int:
-        """Bytes of its memory that are taken, by whomever."""
-
-    def free(self) -> int:
-        """Bytes of its memory that may be taken."""
-
-    def synchronise(self) -> None:
-        """Waits for all work; raises where the device has been broken by it."""
-
-
 class Arrived:
     """Numbers of a CPU, which are there at once."""
 
@@ -136,33 +119,6 @@ class HostLane(Lane):
 
     def mark(self) -> Moment:
         return NOW
-
-
-class Host:
-    """The CPU as a device whose memory runs share."""
-
-    def lane(self) -> Lane:
-        return HostLane()
-
-    def used(self) -> int:
-        return int(psutil.Process().memory_info().rss)
-
-    def free(self) -> int:
-        return int(psutil.virtual_memory().available)
-
-    def synchronise(self) -> None:
-        return
-
-
-def device_of(device: torch.device) -> Device:
-    """The device that a name means. Raises ValueError for one of a kind that is not known."""
-    if device.type == "cpu":
-        return Host()
-    if device.type == "cuda":
-        from .cuda import Cuda
-
-        return Cuda(device)
-    raise ValueError(f"device {device}: cpu or cuda is needed")
 
 
 def finished(turns: Turns) -> Any:

@@ -19,7 +19,8 @@ import torch
 
 from ...tasks.base import Split, Splits
 from ..runs import Run
-from .lanes import Device, Lane, Moment, Turns
+from .devices import Device
+from .lanes import Lane, Moment, Turns
 
 MOST = 32
 """Runs in work at the same time where no number is asked for. Not measured on a card yet."""

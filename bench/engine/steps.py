@@ -21,7 +21,8 @@ from ..repeatable import products_in
 from ..runs import Run
 from ..settings import FACTOR
 from .buckets import Buckets
-from .lanes import Lane, Uncapturable, device_of
+from .devices import device_of
+from .lanes import Lane, Uncapturable
 
 
 def answer(network: Network, split: Split, batch: Batch, state: State = None) -> tuple[Any, State]:

@@ -1,7 +1,8 @@
 """What a user would write: the same networks from `torch.nn`, and the published TCN block. The yardstick of speed.
 
 It computes the same function as the suite's own network of a run (a test compares outputs and gradients), from random
-draws of its own.
+draws of its own. No model is known by its name: the layers that a model is built of say what plain PyTorch has for it
+(`plain_body`).
 Shape letters: B batch, T time, C channels, W width of the features, R steps that are read, O outputs.
 """
 
@@ -15,15 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...models.base import State, detached
+from ...models.base import Model, State, detached
 from ...models.network import Network
 from ...tasks.base import Batch, Continuous, Task
 from ..errors import UsageError
 from ..notation import Spec
-from ..registry import short
 from ..runs import Run
-
-CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
 
 class Chomp(nn.Module):
@@ -82,18 +80,21 @@ class Convolutions(nn.Module):
 class Cells(nn.Module):
     """`nn.RNN`, `nn.LSTM` or `nn.GRU` over (B, T, C), with the dropout that the run has.
 
+    like: a one-layer cell of the suite's own network, which says of what kind the layers are.
+
     That of recurrent weights as the code that came with it does it (salesforce/awd-lstm-lm, `weight_drop.py`): the
     parameters go by another name, and before each call their places are filled with what is left of them.
     """
 
-    def __init__(self, name: str, channels: int, options: dict[str, Any]) -> None:
+    def __init__(self, like: nn.RNNBase, channels: int, options: dict[str, Any]) -> None:
         super().__init__()
         if options.get("reset", "after") != "after":
             raise UsageError("nn.GRU has its reset gate after the matrix; there is no reference for another form")
         shape: dict[str, Any] = {"batch_first": True, "dropout": options["dropout"]}
-        if name == "rnn":
-            shape["nonlinearity"] = options["nonlinearity"]
-        self.cells = CELLS[name](channels, options["width"], options["layers"], **shape)
+        if isinstance(like, nn.RNN):
+            shape["nonlinearity"] = like.nonlinearity
+        kind: Any = type(like)
+        self.cells = kind(channels, options["width"], options["layers"], **shape)
         self.weight_drop = options["recurrent_dropout"]
         self.dropped = [f"weight_hh_l{layer}" for layer in range(options["layers"])] if self.weight_drop else []
         for weight in self.dropped:
@@ -119,33 +120,30 @@ class Reference(nn.Module):
     """The network of a run in plain `torch.nn`: embedding where symbols are read, body, `nn.Linear`.
 
     written: numbers that the layers of the body write for each step of a sequence; for counting bytes.
-    Raises UsageError where there is no such network: for models other than rnn, lstm, gru and tcn, and for
-    adaptive heads.
+    Raises UsageError where there is no such network: for models that are built of other layers than `plain_body`
+    knows, and for adaptive heads.
     """
 
     def __init__(self, run: Run, task: Task) -> None:
         super().__init__()
-        name, options = short(run.model.name), dict(run.model.options)
         if run.model_class.__module__.rpartition(".")[0] != Network.__module__.rpartition(".")[0]:
             raise UsageError(f"{run.model.name} is not a model of the suite; there is no reference for it")
         self.front: nn.Module | None = None
         if isinstance(task.input, Continuous):
             channels = task.input.channels
         else:
-            width = run.embedding.options.get("width") or _features(name, options)
+            width = run.embedding.options.get("width") or _own_body(run).features
             drop = nn.Dropout(run.embedding.options.get("dropout", 0.0))
             self.front, channels = nn.Sequential(nn.Embedding(task.input.vocabulary, width), drop), width
-        if name not in (*CELLS, "tcn"):
-            raise UsageError(f"{name}: plain PyTorch has no such layer; there is no reference for it")
-        self.body = Convolutions(channels, options) if name == "tcn" else Cells(name, channels, options)
-        self.time_last = name == "tcn"
+        self.body = plain_body(run, channels)
+        self.time_last = isinstance(self.body, Convolutions)
         self.written = self.body.written
         self.head = _head(run.head, self.body.features, task.outputs, self.front)
         self.reads = task.reads
         self.distribution = task.distribution
 
     def prepare(self, batch: Batch) -> Batch:
-        """A batch as a user would keep it ready: for the TCN with time last, (B, C, T)."""
+        """A batch as a user would keep it ready: for convolutions with time last, (B, C, T)."""
         if self.time_last and self.front is None:
             return batch._replace(inputs=batch.inputs.transpose(1, 2).contiguous())
         return batch
@@ -219,8 +217,26 @@ class TiedLinear(nn.Module):
         return self.linear(features if self.projection is None else self.projection(features))
 
 
-def _features(name: str, options: dict[str, Any]) -> int:
-    return options["widths"][-1] if name == "tcn" and options["widths"] else options["width"]
+def plain_body(run: Run, channels: int) -> Cells | Convolutions:
+    """What plain PyTorch has for the model of a run: it follows from the layers that the model is built of.
+
+    A model that keeps its weights in `torch.nn` cells is a stack of such cells; one whose blocks have two causal
+    convolutions each is the published TCN. Raises UsageError for all others.
+    """
+    own: Any = _own_body(run)
+    options = dict(run.model.options)
+    cell, block = (next(iter(getattr(own, name, ())), None) for name in ("cells", "blocks"))
+    if isinstance(cell, nn.RNNBase):
+        return Cells(cell, channels, options)
+    if all(hasattr(getattr(block, name, None), "direction") for name in ("first", "second")):
+        return Convolutions(channels, options)
+    raise UsageError(f"{run.model.name}: plain PyTorch has no such layer; there is no reference for it")
+
+
+def _own_body(run: Run) -> Model:
+    """The model of a run without its numbers, for inputs of one channel."""
+    with torch.device("meta"):
+        return run.model_class(1, **run.model.options)
 
 
 def _head(head: Spec, features: int, outputs: int, front: nn.Module | None) -> nn.Module:

@@ -15,6 +15,7 @@ from ...tasks.base import Metric
 from ..renewals import Staleness
 from ..statistics import Interval, wilson
 from . import samples
+from .digits import NO_NUMBER, number
 from .grid import Entry
 from .samples import Summary
 
@@ -23,32 +24,8 @@ Text = tuple[str, ...]
 DIRTY, STALE, ASSUMED, EDITED = "*", "†", "‡", "§"
 WITHOUT = ("diverged", "failed", "edited")
 """Why a run that has a row has no score that counts, as fields of `Entry`."""
-NOTHING: Text = ("–",)
+NOTHING: Text = (NO_NUMBER,)
 """The text of a place that the experiment does not ask for, or of a number that does not exist."""
-
-
-def number(value: float | None, decimals: int | None = None) -> str:
-    """A score with so many decimals, or with three significant digits, and an exponent where it is small.
-
-    decimals: of the metric, see `Metric.decimals`.
-
-    >>> number(97.6, 2), number(0.0036123), number(0.00043918), number(8.1), number(183.4)
-    ('97.60', '0.00361', '4.39e-4', '8.10', '183')
-    """
-    if value is None or math.isnan(value):
-        return NOTHING[0]
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    if value < 0:
-        return f"−{number(-value, decimals)}"
-    if decimals is not None:
-        return f"{value:.{decimals}f}"
-    if value == 0:
-        return "0"
-    mantissa, _, exponent = f"{value:.2e}".partition("e")  # rounds first, so that 0.0009999 is 0.00100
-    if not -3 <= int(exponent) <= 4:
-        return f"{mantissa}e{int(exponent)}"
-    return f"{value:.{max(0, 2 - int(exponent))}f}"
 
 
 def metric_text(metric: Metric) -> Text:
@@ -196,8 +173,3 @@ def size_text(entry: Entry) -> Text:
         return NOTHING
     difference = 100 * (entry.parameters / entry.budget - 1)
     return (f"{difference:+.1f} %".replace("-", "−"),)
-
-
-def seconds_text(seconds: float | None) -> str:
-    """A duration: a decimal below ten seconds."""
-    return NOTHING[0] if seconds is None else f"{seconds:.{1 if seconds < 10 else 0}f}"

@@ -16,8 +16,9 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from ...tasks.base import Metric
 from ..statistics import centre
 from ..store import Row
-from .cells import metric_title, number, seconds_text
+from .cells import metric_title
 from .curves import MARKS, UNTRAINED, points_of
+from .digits import number, seconds_text
 from .evidence import Evidence, Look, Panel
 from .layout import spans_decades
 from .overview import POINTS, thinned

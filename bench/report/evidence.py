@@ -60,7 +60,7 @@ class Evidence:
 
     digest: of all rows that were given (`saving.digest`). published: (task, model) -> the published number in the
     task's first metric; `model` is a cell's label (`Entry.model`) or its architecture's name. gradients: a file of
-    `gradient_flow`, where there is one.
+    `measurements`, where there is one.
     """
 
     experiment: Experiment

@@ -54,7 +54,7 @@ def write(
 
     The same rows give the same bytes, and every file has the digest of the rows in it (`digest`, read back by
     `digest_of`). only: these figures alone; what they lack is then an error. published: (task, model) -> published
-    number, see `Evidence`. gradients: the file of `gradient_flow`.
+    number, see `Evidence`. gradients: the file of `measurements`.
     Raises UsageError for an unknown name, and where rows of several device classes are there and `device` does not
     choose; NothingToDraw, a UsageError, where a figure that was asked for by name has nothing to show.
     """

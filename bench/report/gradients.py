@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from .. import gradient_flow, sources
+from .. import measurements, sources
 from .cells import DIRTY, STALE
 from .evidence import Evidence, Look, NothingToDraw, looks_of
 from .layout import handle, in_house_style, mark_of, sheet
@@ -70,15 +70,15 @@ def draw(evidence: Evidence) -> Figure:
     return page.finish(handles, [*caption, *_warnings(evidence, origin)])
 
 
-def _measured(evidence: Evidence, path: Path) -> gradient_flow.Measurements:
+def _measured(evidence: Evidence, path: Path) -> measurements.Measurements:
     """The measurements of this experiment's runs, with the `label` that tells models apart."""
-    origin, table = gradient_flow.read(path)
+    origin, table = measurements.read(path)
     known = {run.id for run in evidence.experiment.runs}
     table = table[table["run"].isin(known)]
     if table.empty:
         raise NothingToDraw(f"{path} has no measurement of a run of this experiment; measure again")
     several = table.groupby("model_name")["model"].transform("nunique") > 1
-    return gradient_flow.Measurements(origin, table.assign(label=table["model"].where(several, table["model_name"])))
+    return measurements.Measurements(origin, table.assign(label=table["model"].where(several, table["model_name"])))
 
 
 def _scale(axes: Axes, ends: tuple[float, float]) -> None:

@@ -19,13 +19,15 @@ from typing import Any, NamedTuple
 import jinja2
 from markupsafe import Markup, escape
 
-from .. import config, ledger
+from .. import config
 from ..config import Cell, Experiment
 from ..ledger import Number
+from ..ledger import read as published_numbers
 from ..places import own_folders
 from ..store import Row, Workplace
 from . import drawn_curves, ledger_table, profile
-from .cells import NOTHING, Text, cell_text, metric_title, number
+from .cells import NOTHING, Text, cell_text, metric_title
+from .digits import number
 from .drawn_curves import Curves
 from .evidence import Evidence, NothingToDraw, gather
 from .grid import Entry, collect, columns
@@ -114,7 +116,7 @@ def write(
     Raises UsageError for what is wrong in an experiment, its rows or a file of speed; OSError where the file cannot be
     written.
     """
-    numbers = [*(ledger.read() if numbers is None else numbers)]
+    numbers = [*(published_numbers() if numbers is None else numbers)]
     chosen = list(dict.fromkeys(own_folders() if folders is None else folders))
     experiments = [config.load(folder) for folder in chosen]
     sections = [section for experiment in experiments for section in sections_of(experiment, source, device)]

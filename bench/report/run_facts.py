@@ -16,7 +16,8 @@ from ..evaluation import trained
 from ..notation import written
 from ..runs import LOOP_VERSION, Run
 from ..store import Row
-from .cells import ASSUMED, DIRTY, EDITED, NOTHING, STALE, Text, metric_title, number, seconds_text
+from .cells import ASSUMED, DIRTY, EDITED, NOTHING, STALE, Text, metric_title
+from .digits import number, seconds_text
 from .grid import BEST, Entry
 from .writers import Table
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
-from .cells import NOTHING, Text, number
+from .cells import NOTHING, Text
+from .digits import number
 from .writers import Block, Table
 
 COLUMNS = {

@@ -1,9 +1,9 @@
 """How figures look: one colour, marker and line for an architecture, everywhere.
 
 The hues are those of Okabe and Ito, which the colour-blind can tell apart (Color Universal Design, 2008), in shades
-that lie well apart in lightness too, so that a grey print keeps them; markers and dashes say it once more. Names that
-are not listed here get a further style. Several models of one architecture share its style and differ in how their
-mark is filled.
+that lie well apart in lightness too, so that a grey print keeps them; markers and dashes say it once more. A model says
+how it looks (`Model.look`); one that does not gets a further style. Several models of one architecture share its style
+and differ in how their mark is filled.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import hashlib
 from collections.abc import Iterable
 from itertools import product
 from typing import Any, Literal, NamedTuple
+
+from .. import registry
 
 Fill = Literal["full", "none", "left", "bottom", "right", "top"]
 LineStyle = Literal["solid"] | tuple[float, tuple[float, ...]]
@@ -25,13 +27,13 @@ class Style(NamedTuple):
     line: LineStyle
 
 
-STYLE = {
-    "rnn": Style("#5DB7EA", "v", (0, (1, 1))),
-    "lstm": Style("#D07B00", "s", (0, (4, 1.5))),
-    "gru": Style("#00755A", "^", (0, (4, 1, 1, 1))),
-    "tcn": Style("#1B2F7F", "o", "solid"),
-}
-"""A preference for the architectures that every figure shows; nothing depends on it."""
+def _style(look: tuple[str, str, tuple[float, ...]]) -> Style:
+    colour, marker, dashes = look
+    return Style(colour, marker, (0, dashes) if dashes else "solid")
+
+
+STYLE = {name: _style(entry.look) for name, entry in registry.listing("model").items() if entry.look}
+"""The looks that models of the suite ask for (`Model.look`); nothing else depends on it."""
 
 FURTHER_LINES: tuple[tuple[str, LineStyle], ...] = (("D", "solid"), ("P", (0, (2, 1))), ("X", (0, (6, 1, 1, 1))))
 FURTHER_COLOURS = ("#D55E00", "#CC79A7", "#000000")

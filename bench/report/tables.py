@@ -16,11 +16,10 @@ from .cells import (
     length_text,
     metric_text,
     metric_title,
-    number,
-    seconds_text,
     size_text,
     yardsticks,
 )
+from .digits import number, seconds_text
 from .grid import Entry, columns, floor_of
 from .overall import Overall, overall
 from .records import as_json, long_form, standings

@@ -36,7 +36,7 @@ from dataclasses import dataclass
 from .. import statistics
 from ..ledger import Number
 from ..statistics import Interval
-from .cells import number as score_text
+from .digits import number as score_text
 from .grid import Entry
 from .samples import bounds
 

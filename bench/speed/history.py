@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable
 from functools import lru_cache
@@ -12,6 +13,26 @@ import torch
 MODELS = ("rnn", "lstm", "gru", "tcn")
 FILES = ("sequential-mnist", "jsb", "ptb-word")
 """Tasks of this list need files, and are skipped where no mirror is named."""
+ROOMS = ("", "experiments.", "engine.", "rows.", "running.")
+"""Where a module of the project lies: beside the others in older commits, in one of these folders in newer ones."""
+
+
+def module(name: str, *needed: str) -> Any:
+    """The project's own module of this name, wherever a commit has it.
+
+    Raises NotImplementedError where a commit has no such module, or where the module lacks one of the needed names.
+    """
+    for place in (f"seqbench.bench.{room}{name}" for room in ROOMS):
+        try:
+            found = importlib.import_module(place)
+        except ImportError as error:
+            if error.name is not None and place.startswith(error.name):
+                continue  # it lies elsewhere
+            raise NotImplementedError(f"{place}: {error}") from error
+        if lacking := [one for one in needed if not hasattr(found, one)]:
+            raise NotImplementedError(f"{place} has no {', '.join(lacking)}")
+        return found
+    raise NotImplementedError(f"this commit has no module {name}")
 
 
 def one_thread() -> None:
@@ -34,15 +55,11 @@ def training_step(task: str, model: str, parameters: int, batch: int, **settings
     """
     needs_files(task)
     one_thread()
-    try:
-        from seqbench.bench import seeding
-        from seqbench.bench.api import make_run
-    except ImportError as error:
-        raise NotImplementedError(str(error)) from error
+    seeding, make_run = module("seeding"), module("api", "make_run").make_run
     run = make_run(task, model, parameters=parameters, tolerance=0.05, batch=batch, **settings)
     try:
-        from seqbench.bench.engine.steps import TrainingStep
-    except ImportError:
+        TrainingStep = module("steps", "TrainingStep").TrainingStep
+    except NotImplementedError:
         return _step_of_the_old_loop(run)
     made = run.make_task()
     split = made.load(0).train.in_streams(batch)
@@ -58,9 +75,7 @@ def training_step(task: str, model: str, parameters: int, batch: int, **settings
 
 def _step_of_the_old_loop(run: Any) -> Callable[[], None]:
     """The step of the loop before steps were objects of their own."""
-    from seqbench.bench import training
-
-    make_loop = getattr(training, "_Loop", None)
+    make_loop = getattr(module("training"), "_Loop", None)
     if make_loop is None:
         raise NotImplementedError("neither a step nor the old loop is there")
     loop: Any = make_loop(run, torch.device("cpu"), None, lambda: False, lambda progress, steps: None)
@@ -77,11 +92,7 @@ def evaluation(task: str, model: str, parameters: int) -> Callable[[], Any]:
     """A call evaluates the test examples of a task. Raises NotImplementedError as `training_step` does."""
     needs_files(task)
     one_thread()
-    try:
-        from seqbench.bench import evaluation as judged
-        from seqbench.bench.api import make_run
-    except ImportError as error:
-        raise NotImplementedError(str(error)) from error
+    judged, make_run = module("evaluation"), module("api", "make_run").make_run
     run = make_run(task, model, parameters=parameters, tolerance=0.05)
     made = run.make_task()
     network, split = run.make_network(made), made.load(0).test

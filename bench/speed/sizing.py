@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .history import MODELS
+from .history import MODELS, module
 
 
 class Sizing:
@@ -16,11 +16,7 @@ class Sizing:
     rounds, repeat, timeout = 1, (3, 8, 1.0), 60
 
     def setup(self, model: str) -> None:
-        try:
-            from seqbench.bench.api import make_run
-        except ImportError as error:
-            raise NotImplementedError(str(error)) from error
-        self.make_run = make_run
+        self.make_run = module("api", "make_run").make_run
         self.make_run("adding(length=600)", model, parameters=70369, tolerance=0.05)
 
     def time_width(self, model: str) -> None:
@@ -34,11 +30,8 @@ class Experiments:
     rounds, repeat, timeout = 1, (3, 8, 2.0), 60
 
     def setup(self) -> None:
-        try:
-            from seqbench.bench import config, registry
-        except ImportError as error:
-            raise NotImplementedError(str(error)) from error
-        self.load, self.folder = config.load, Path(registry.ROOT) / "results" / "bai2018-adding-600"
+        self.load = module("config").load
+        self.folder = Path(module("registry").ROOT) / "results" / "bai2018-adding-600"
         if not self.folder.is_dir():
             raise NotImplementedError("there is no such experiment yet")
         self.load(self.folder)

@@ -10,6 +10,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from .history import module
+
 TINY = """
 question: How long until it is done?
 rows:
@@ -62,10 +64,7 @@ class Workers:
     number, rounds, repeat, warmup_time, timeout = 1, 1, (3, 5, 4.0), 0.0, 120
 
     def setup(self) -> None:
-        try:
-            from seqbench.bench import processes
-        except ImportError as error:
-            raise NotImplementedError(str(error)) from error
+        processes = module("processes")
         self.context: Any = processes.worker_context("cpu")
         older = getattr(processes, "one_thread_in_children", nullcontext)  # the name before runs had threads
         self.children: Any = getattr(processes, "threads_in_children", older)
