@@ -88,4 +88,5 @@ def _all(folders: Sequence[Path] | None) -> Iterator[Case]:
         for task, cases_of_task in of_folder.items():
             found.setdefault(task, []).append(cases_of_task)
     for of_task in found.values():
-        yield from max(of_task, key=len)  # the first where several compare as many models
+        # The first where several compare as many models. An experiment on settings has a model more than once.
+        yield from max(of_task, key=lambda cases: len({case.model for case in cases}))
