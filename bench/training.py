@@ -49,8 +49,10 @@ def train(
     """Trains a run, and evaluates it before the first epoch (epoch 0 of its curve) and after every epoch.
 
     checkpoint: saved as it falls due and after every epoch, and read at the start where there is one. should_stop is
-    asked before every step. report: called now and then with the progress and the number of steps in all. threads:
-    of a CPU; with several the bits are others, and they are the same each time in a new process.
+    asked before every step and before every batch of an evaluation. A stop loses no step: an evaluation that was cut
+    short is made again from its start, with the same scores. report: called now and then with the progress and the
+    number of steps in all. threads: of a CPU; with several the bits are others, and they are the same each time in a
+    new process.
     Raises Stopped after saving, where it was asked to stop; `datasets.DataError` where a file cannot be had;
     UsageError where the device cannot do the run's precision.
     """
@@ -107,6 +109,7 @@ class Loop:
         self.at_lengths = {length: Evaluation(self.network, task, others[length]) for length, task in stretched.items()}
         self.rate = run.training.learning_rate
         self.best: dict[str, Tensor] = {}  # the parameters of the epoch that is best on validation
+        self.over = False  # the last epoch is, and the network need not be that of the last step any more
         self._restore()
         self.step.prepare_all()
         for evaluation in self.evaluations:
@@ -134,10 +137,7 @@ class Loop:
         self.step.begin(self._order(), fresh=progress.step == 0)
         self.network.train()
         for step in range(progress.step, self.epoch_steps):
-            if self.should_stop():
-                self._lap("training_seconds")
-                self._save()
-                raise Stopped(str(self.run))
+            self._heed("training_seconds")
             count = self.step.take(step)
             progress.step, progress.total_steps = step + 1, progress.total_steps + 1
             progress.untraced += count
@@ -145,9 +145,6 @@ class Loop:
                 if not (yield from self._trace()):
                     return False
                 self.report(progress, self.all_steps)
-            if self.checkpoint is not None and self.checkpoint.due:
-                self._lap("training_seconds")
-                self._save()
             yield None
         self._lap("training_seconds")
         return True
@@ -207,9 +204,18 @@ class Loop:
         )
 
     def _evaluated(self, evaluations: Iterable[Evaluation]) -> Generator[Moment | None, None, list[Scores]]:
+        """The scores of each evaluation. It changes nothing that a checkpoint holds, so one may be saved within."""
         scores = []
         for evaluation in evaluations:
-            scores.append((yield from evaluation.turns()))
+            turns = evaluation.turns()
+            while True:
+                self._heed("evaluation_seconds")
+                try:
+                    moment = next(turns)
+                except StopIteration as end:
+                    scores.append(end.value)
+                    break
+                yield moment
         return scores
 
     def _evaluated_at_lengths(self) -> Generator[Moment | None, None, dict[str, Scores]]:
@@ -234,6 +240,7 @@ class Loop:
         return patience is not None and epochs_since_best(self.task, self.progress.curve) >= patience
 
     def _outcome(self, status: str) -> Generator[Moment | None, None, Outcome]:
+        self.over = True
         if self.best:
             self.network.load_state_dict(self.best)
         lengths = {}
@@ -251,6 +258,18 @@ class Loop:
             wanted = "one was" if self.threads == 1 else f"{self.threads} were"
             raise RuntimeError(f"torch has {torch.get_num_threads()} threads where {wanted} set; the bits would differ")
 
+    def _heed(self, name: str) -> None:
+        """Saves a checkpoint where that is due, and stops with one where that is asked for.
+
+        name: what in the progress the time up to now belongs to.
+        """
+        stopping = self.should_stop()
+        if stopping or (self.checkpoint is not None and self.checkpoint.due):
+            self._lap(name)
+            self._save()
+        if stopping:
+            raise Stopped(str(self.run))
+
     def _lap(self, name: str) -> None:
         """Adds the time since the last lap to the progress; saving does not count."""
         wall, cpu = time.perf_counter(), self.lane.cpu_seconds()
@@ -259,7 +278,7 @@ class Loop:
         self.wall, self.cpu = wall, cpu
 
     def _save(self) -> None:
-        if self.checkpoint is None:
+        if self.checkpoint is None or self.over:  # that of the last epoch is there, and has all that is needed
             return
         self.checkpoint.save(
             {
