@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import asdict
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,12 +17,15 @@ from . import seeding
 from .checkpoint import Checkpoint
 from .engine.lanes import Lane, Moment, Turns, device_of, finished
 from .engine.steps import TrainingStep
+from .errors import UsageError
 from .evaluation import Evaluation, Scores, best_of, epochs_since_best, history, select
-from .outcome import Outcome, Progress
-from .repeatable import check_precision, repeatable
+from .outcome import Outcome, Progress, copied
+from .repeatable import check_precision, check_threads, repeatable
 from .runs import Run
 from .settings import make_schedule
 
+ALONE = threading.Lock()
+"""Held by the one training of this process that `train` has begun: global generators cannot be shared."""
 TRACE_POINTS = 200
 """How finely the training loss is recorded over a whole run."""
 
@@ -53,17 +58,27 @@ def train(
     short is made again from its start, with the same scores. report: called now and then with the progress and the
     number of steps in all. threads: of a CPU; with several the bits are others, and they are the same each time in a
     new process.
+    The global generators of Python, NumPy and torch are streams of the run's seed within, so that a model which draws
+    from them gives the same curve each time; afterwards they are as they were.
     Raises Stopped after saving, where it was asked to stop; `datasets.DataError` where a file cannot be had;
-    UsageError where the device cannot do the run's precision.
+    UsageError where the device cannot do the run's precision, and where another training goes on in this process.
     """
     device = torch.device(device)
     check_precision(run, device)
-    with repeatable(device, threads), device_of(device).lane() as lane:
-        try:
-            loop = Loop(run, device, lane, checkpoint, should_stop, report, threads=threads)
-            outcome: Outcome = finished(loop.turns())
-        finally:
-            lane.close()
+    if not ALONE.acquire(blocking=False):
+        raise UsageError(
+            "train: another training goes on in this process, and both would draw from the same global generators: "
+            "train one after the other, or by `seqbench run`, which has a process for each"
+        )
+    try:
+        with repeatable(device, threads), device_of(device).lane() as lane:
+            try:
+                loop = Loop(run, device, lane, checkpoint, should_stop, report, threads=threads)
+                outcome: Outcome = finished(loop.turns())
+            finally:
+                lane.close()
+    finally:
+        ALONE.release()
     return outcome
 
 
@@ -89,10 +104,12 @@ class Loop:
         self.run, self.device, self.lane, self.checkpoint = run, device, lane, checkpoint
         self.should_stop, self.report, self.threads = should_stop, report, threads
         self.task = run.make_task()
+        lane.generators.seed("data", run.seed)  # a stream of its own: runs that are packed share what one has loaded
         self.splits = (load or loaded)(run, device)
         self.yardsticks = self.task.yardsticks()  # first: a failure after the last epoch would lose the run
         stretched = {length: self.task.at_length(length) for length in run.training.test_lengths}
         others = {length: task.load(run.seed).test.to(device) for length, task in stretched.items()}
+        lane.generators.seed(run.seed)
         self.network = run.make_network(self.task).to(device)
         self.dropout = seeding.generator("dropout", run.seed, device=device)
         self.network.seed_dropout(self.dropout)
@@ -110,10 +127,12 @@ class Loop:
         self.rate = run.training.learning_rate
         self.best: dict[str, Tensor] = {}  # the parameters of the epoch that is best on validation
         self.over = False  # the last epoch is, and the network need not be that of the last step any more
+        self.held: dict[str, Any] = {}  # within an evaluation: what `_drawn` was before it
         self._restore()
         self.step.prepare_all()
         for evaluation in self.evaluations:
             evaluation.prepare_all()
+        lane.generators.on_host = not lane.captures or bool(self.at_lengths or self._uncaptured())
 
     def turns(self) -> Turns:
         """The training, one step a turn; it returns the Outcome. Raises Stopped as `train` does."""
@@ -131,7 +150,7 @@ class Loop:
     def _epoch(self) -> Generator[Moment | None, None, bool]:
         """The steps of this epoch that are still to do; False as soon as the loss is not finite."""
         progress = self.progress
-        self._check_threads()
+        check_threads(self.device, self.threads)
         self.rate = self.run.training.learning_rate * self.schedule.factor(self._history())
         self.step.set_rate(self.rate)
         self.step.begin(self._order(), fresh=progress.step == 0)
@@ -173,9 +192,7 @@ class Loop:
         valid, test = yield from self._evaluated(self.evaluations)
         lengths = yield from self._evaluated_at_lengths()
         self._lap("evaluation_seconds")
-        self._add_point(None, None, valid, test)
-        if lengths:
-            self.progress.curve[-1]["lengths"] = lengths
+        self.progress.add_point(valid, test, lengths=lengths)
 
     def _finish_epoch(self) -> Generator[Moment | None, None, bool]:
         """Evaluates and adds a point to the curve; False where the answers are not finite any more."""
@@ -183,29 +200,19 @@ class Loop:
         valid, test = yield from self._evaluated(self.evaluations)
         self._lap("evaluation_seconds")
         progress.epoch, progress.step = progress.epoch + 1, 0
-        self._add_point(self.rate, progress.epoch_loss / len(self.splits.train), valid, test)
+        progress.add_point(valid, test, self.rate, progress.epoch_loss / len(self.splits.train))
         progress.epoch_loss = 0.0
         if best_of(self.task, progress.curve)["epoch"] == progress.epoch:
-            self._keep_as_best()
+            self.best = copied(self.network)
         return all(math.isfinite(score) for score in (*valid.values(), *test.values()))
 
-    def _add_point(self, rate: float | None, train_loss: float | None, valid: Scores, test: Scores) -> None:
-        progress = self.progress
-        progress.curve.append(
-            {
-                "epoch": progress.epoch,
-                "steps": progress.total_steps,
-                "learning_rate": rate,
-                "train_loss": train_loss,
-                "valid": valid,
-                "test": test,
-                "seconds": progress.training_seconds + progress.evaluation_seconds,
-            }
-        )
-
     def _evaluated(self, evaluations: Iterable[Evaluation]) -> Generator[Moment | None, None, list[Scores]]:
-        """The scores of each evaluation. It changes nothing that a checkpoint holds, so one may be saved within."""
-        scores = []
+        """The scores of each evaluation. It changes nothing that a checkpoint holds, so one may be saved within.
+
+        A model may draw in evaluation, too: what it has drawn is given back, so that the training draws the same
+        whether it was evaluated or not.
+        """
+        self.held, scores = self._drawn(), []
         for evaluation in evaluations:
             turns = evaluation.turns()
             while True:
@@ -216,20 +223,14 @@ class Loop:
                     scores.append(end.value)
                     break
                 yield moment
+        self._set_drawn(self.held)
+        self.held = {}
         return scores
 
     def _evaluated_at_lengths(self) -> Generator[Moment | None, None, dict[str, Scores]]:
         """The scores of the network as it stands, by length."""
         scores = yield from self._evaluated(self.at_lengths.values())
         return {str(length): found for length, found in zip(self.at_lengths, scores, strict=True)}
-
-    def _keep_as_best(self) -> None:
-        """Copies the parameters; a matrix that two parts share is copied once."""
-        copies: dict[int, Tensor] = {}
-        for name, part in self.network.state_dict().items():
-            if part.data_ptr() not in copies:
-                copies[part.data_ptr()] = part.detach().clone()
-            self.best[name] = copies[part.data_ptr()]
 
     def _history(self) -> list[float]:
         """The selecting metric on validation after each epoch, signed so that lower is better."""
@@ -248,15 +249,20 @@ class Loop:
             lengths = yield from self._evaluated_at_lengths()
             self._lap("evaluation_seconds")
         scores = select(self.task, self.progress.curve)
-        steps = (self.step, *(evaluation.step for evaluation in self.evaluations))
-        uncaptured = next((step.uncaptured for step in steps if step.uncaptured), "")
-        return Outcome(status, self.progress, scores, lengths, self.yardsticks, self.network, uncaptured)
+        return Outcome(status, self.progress, scores, lengths, self.yardsticks, self.network, self._uncaptured())
 
-    def _check_threads(self) -> None:
-        # A parallel Numba call silently gives torch all cores back (numba issue 9387), which changes gradients' bits.
-        if self.device.type == "cpu" and torch.get_num_threads() != self.threads:
-            wanted = "one was" if self.threads == 1 else f"{self.threads} were"
-            raise RuntimeError(f"torch has {torch.get_num_threads()} threads where {wanted} set; the bits would differ")
+    def _uncaptured(self) -> str:
+        """Why a step is not captured where the lane captures; empty where all are."""
+        steps = (self.step, *(evaluation.step for evaluation in self.evaluations))
+        return next((step.uncaptured for step in steps if step.uncaptured), "")
+
+    def _drawn(self) -> dict[str, Any]:
+        """The states of the generators from which the run draws."""
+        return {"dropout": self.dropout.get_state(), "generators": self.lane.generators.states()}
+
+    def _set_drawn(self, states: dict[str, Any]) -> None:
+        self.dropout.set_state(states["dropout"].cpu())
+        self.lane.generators.set_states(states["generators"])
 
     def _heed(self, name: str) -> None:
         """Saves a checkpoint where that is due, and stops with one where that is asked for.
@@ -284,7 +290,7 @@ class Loop:
             {
                 "network": self.network.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
-                "dropout": self.dropout.get_state(),
+                **(self.held or self._drawn()),
                 "loss_sum": self.step.loss_sum,
                 "state": self.step.state,
                 "best": self.best,
@@ -299,7 +305,7 @@ class Loop:
             return
         self.network.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
-        self.dropout.set_state(saved["dropout"].cpu())
+        self._set_drawn(saved)
         self.step.loss_sum.copy_(saved["loss_sum"])
         self.step.state, self.best = saved["state"], saved["best"]
         self.progress = Progress(**saved["progress"])

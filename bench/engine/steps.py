@@ -20,7 +20,7 @@ from ...tasks.base import Batch, Split, Task
 from ..repeatable import products_in
 from ..runs import Run
 from .buckets import Buckets
-from .lanes import Lane, Uncapturable, device_of
+from .lanes import Lane, Uncapturable, device_of, rehearsing
 
 
 def answer(network: Network, split: Split, batch: Batch, state: State = None) -> tuple[Any, State]:
@@ -106,7 +106,7 @@ class _Step:
             return self._graphs.get(key)
         buffer = index.to(self.device, copy=True)
         try:
-            with self._unchanged():
+            with self._unchanged(), rehearsing(self.device):
                 replay = self.lane.capture(lambda: self._do(self.split.laid_out(buffer, extent)), self.generator)
         except Uncapturable as reason:
             self.uncaptured = str(reason)
