@@ -24,6 +24,8 @@ import psutil
 import torch
 
 from . import registry
+from .checkpoint import COMPUTE as COMPUTE
+from .checkpoint import processor_name
 from .errors import UsageError
 from .runs import Run
 
@@ -39,8 +41,6 @@ STANDS_APART = {
     "bench/options.py",
 }
 """Sources that a result does not depend on: data are known by their sums, and a checkpoint resumes to the same bits."""
-COMPUTE = ("torch", "numpy", "numba", "scipy")
-"""The packages whose versions decide about the bits."""
 VERSIONS_OF = (*COMPUTE, "seqbench")
 REQUIRED = (
     "commit", "dirty", "diff", "source", "versions", "platform", "processor", "instructions", "device", "driver",
@@ -138,14 +138,8 @@ def _version(name: str) -> str | None:
         return None
 
 
-@lru_cache
 def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return f"{line.partition(':')[2].strip()}, {os.cpu_count()} cores"
-    return f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    return f"{processor_name()}, {os.cpu_count()} cores"
 
 
 def peak_memory_mb(device: torch.device) -> float:

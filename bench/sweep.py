@@ -238,6 +238,8 @@ class _Sweep:
                     one.begun.add(run)
                 elif kind == "progress":
                     self.display.progress(one.items[run].run, *rest)
+                elif kind == "say":
+                    self.display.say(f"{one.items[run].run}: {rest[0]}")
                 else:
                     self._ended(one, run, rest[0] if kind == "row" else None)
         except (EOFError, OSError):

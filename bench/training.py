@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+import warnings
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import asdict
 from typing import Any
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from ..tasks.base import Splits
 from . import seeding
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, circumstances
 from .engine.lanes import Lane, Moment, Turns, device_of, finished
 from .engine.steps import TrainingStep
 from .errors import UsageError
@@ -50,10 +51,12 @@ def train(
     should_stop: Callable[[], bool] = never,
     report: Callable[[Progress, int], None] = say_nothing,
     threads: int = 1,
+    say: Callable[[str], None] = warnings.warn,
 ) -> Outcome:
     """Trains a run, and evaluates it before the first epoch (epoch 0 of its curve) and after every epoch.
 
-    checkpoint: saved as it falls due and after every epoch, and read at the start where there is one. should_stop is
+    checkpoint: saved as it falls due and after every epoch, and read at the start where there is one. One that was made
+    in other circumstances (see `checkpoint`) is not gone on with: `say` is told why the run begins anew. should_stop is
     asked before every step and before every batch of an evaluation. A stop loses no step: an evaluation that was cut
     short is made again from its start, with the same scores. report: called now and then with the progress and the
     number of steps in all. threads: of a CPU; with several the bits are others, and they are the same each time in a
@@ -73,7 +76,7 @@ def train(
     try:
         with repeatable(device, threads), device_of(device).lane() as lane:
             try:
-                loop = Loop(run, device, lane, checkpoint, should_stop, report, threads=threads)
+                loop = Loop(run, device, lane, checkpoint, should_stop, report, threads=threads, say=say)
                 outcome: Outcome = finished(loop.turns())
             finally:
                 lane.close()
@@ -100,9 +103,10 @@ class Loop:
         report: Callable[[Progress, int], None] = say_nothing,
         load: Callable[[Run, torch.device], Splits] | None = None,
         threads: int = 1,
+        say: Callable[[str], None] = warnings.warn,
     ) -> None:
         self.run, self.device, self.lane, self.checkpoint = run, device, lane, checkpoint
-        self.should_stop, self.report, self.threads = should_stop, report, threads
+        self.should_stop, self.report, self.threads, self.say = should_stop, report, threads, say
         self.task = run.make_task()
         lane.generators.seed("data", run.seed)  # a stream of its own: runs that are packed share what one has loaded
         self.splits = (load or loaded)(run, device)
@@ -127,6 +131,7 @@ class Loop:
         self.rate = run.training.learning_rate
         self.best: dict[str, Tensor] = {}  # the parameters of the epoch that is best on validation
         self.over = False  # the last epoch is, and the network need not be that of the last step any more
+        self.circumstances = circumstances(device, threads)
         self.held: dict[str, Any] = {}  # within an evaluation: what `_drawn` was before it
         self._restore()
         self.step.prepare_all()
@@ -295,12 +300,15 @@ class Loop:
                 "state": self.step.state,
                 "best": self.best,
                 "progress": asdict(self.progress),
+                "circumstances": self.circumstances,
             }
         )
         self.wall, self.cpu = time.perf_counter(), self.lane.cpu_seconds()
 
     def _restore(self) -> None:
-        saved = self.checkpoint.load(self.device) if self.checkpoint is not None else None
+        if self.checkpoint is None:
+            return
+        saved = self.checkpoint.resumable(self.device, self.circumstances, self.say)
         if saved is None:
             return
         self.network.load_state_dict(saved["network"])

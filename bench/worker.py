@@ -66,8 +66,8 @@ class Job:
 
 
 def main(pipe: connection.Connection, job: Job) -> None:
-    """Trains the job's runs and sends, with the run's id, `("begun", id)`, now and then `("progress", id, …)`, and
-    `("row", id, row)`, or `("stopped", id)` where it was asked to.
+    """Trains the job's runs and sends, with the run's id, `("begun", id)`, now and then `("progress", id, …)`, what a
+    person should know as `("say", id, text)`, and `("row", id, row)`, or `("stopped", id)` where it was asked to.
 
     The process ends at once when its parent is gone.
     """
@@ -112,10 +112,13 @@ class _Member:
             if self.assignment.checkpoint:
                 kept = Checkpoint(self.assignment.checkpoint, self.assignment.source, self.job.checkpoint_every)
                 checkpoint = held.enter_context(kept)
-            arguments = (checkpoint, self.should_stop, report, self.load, self.job.threads)
+            arguments = (checkpoint, self.should_stop, report, self.load, self.job.threads, self._say)
             loop = Loop(self.run, self.device, lane, *arguments)
             self.held = held.pop_all()
         return loop.turns()
+
+    def _say(self, text: str) -> None:
+        self.pipe.send(("say", self.run.id, text))
 
     def end(self, outcome: Outcome) -> None:
         self.held.close()
