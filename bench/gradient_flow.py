@@ -20,13 +20,9 @@ Other steps' losses do not count: they would reach s_{T-k} from nearby. `measure
 from __future__ import annotations
 
 import copy
-import itertools
-import math
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -37,13 +33,14 @@ from ..models.network import Network
 from ..tasks.base import Batch, Split, Task
 from ..tasks.datasets import sums
 from . import provenance, sources
-from .checkpoint import Checkpoint
 from .config import Cell, Experiment
+from .engine.lanes import HostLane, finished
 from .errors import UsageError
 from .measurements import Flow
-from .repeatable import repeatable
+from .outcome import Outcome, Stopped
+from .repeatable import check_precision, repeatable
 from .runs import Run
-from .training import Stopped, train
+from .training import Loop
 
 EXAMPLES = 32
 """Examples of the test split that a norm is the mean of."""
@@ -141,15 +138,15 @@ def trained(run: Run, steps: int = STEPS) -> tuple[Network, int]:
 
     A run that ends before gives the parameters that are best on validation, as `train` does.
     """
-    asked = itertools.count()  # before every step
-    with tempfile.TemporaryDirectory() as folder, Checkpoint(Path(folder) / "network.pt", every=math.inf) as checkpoint:
+    cpu = torch.device("cpu")
+    check_precision(run, cpu)
+    with repeatable(cpu), HostLane() as lane:
+        loop = Loop(run, cpu, lane, should_stop=lambda: steps <= loop.progress.total_steps < loop.all_steps)
         try:
-            outcome = train(run, "cpu", checkpoint, lambda: next(asked) >= steps)
+            outcome: Outcome = finished(loop.turns())
         except Stopped:
-            saved = checkpoint.load(torch.device("cpu"))
-            assert saved is not None
             network = run.make_network(run.make_task())
-            network.load_state_dict(saved["network"])
+            network.load_state_dict(loop.network.state_dict())
             return network, steps
     return outcome.network, outcome.progress.total_steps
 

@@ -1,9 +1,11 @@
-"""How far a training has come, and what it has given in the end."""
+"""How far a training has come, how it is reported and stopped, and what it has given in the end."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
+
+from torch import Tensor
 
 from ..models.network import Network
 from .evaluation import Scores
@@ -31,6 +33,39 @@ class Progress:
     curve: list[dict[str, Any]] = field(default_factory=list)
     trace: list[list[float]] = field(default_factory=list)
 
+    def add_point(
+        self,
+        valid: Scores,
+        test: Scores,
+        rate: float | None = None,
+        train_loss: float | None = None,
+        lengths: dict[str, Scores] | None = None,
+    ) -> None:
+        """Adds the present epoch's point to the curve; `lengths` where there are any."""
+        point = {
+            "epoch": self.epoch,
+            "steps": self.total_steps,
+            "learning_rate": rate,
+            "train_loss": train_loss,
+            "valid": valid,
+            "test": test,
+            "seconds": self.training_seconds + self.evaluation_seconds,
+        }
+        self.curve.append(point | ({"lengths": lengths} if lengths else {}))
+
+
+class Stopped(Exception):
+    """The run was asked to stop and has saved its checkpoint."""
+
+
+def never() -> bool:
+    """Says that a run need not stop."""
+    return False
+
+
+def say_nothing(progress: Progress, steps: int) -> None:
+    """Reports to no one."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -48,3 +83,12 @@ class Outcome:
     yardsticks: dict[str, Scores]
     network: Network
     uncaptured: str = ""
+
+
+def copied(network: Network) -> dict[str, Tensor]:
+    """A copy of the network's parameters, by name; a matrix that two parts share is copied once."""
+    copies: dict[int, Tensor] = {}
+    for part in network.state_dict().values():
+        if part.data_ptr() not in copies:
+            copies[part.data_ptr()] = part.detach().clone()
+    return {name: copies[part.data_ptr()] for name, part in network.state_dict().items()}

@@ -24,12 +24,12 @@ import psutil
 import torch
 
 from . import registry, sources
+from .checkpoint import COMPUTE as COMPUTE
+from .checkpoint import processor_name
 from .runs import Run
 
 DEFINES_RESULTS = ("bench", "tasks", "models", "pyproject.toml", "requirements.lock")
 SHOWS_RESULTS = (":(exclude)bench/report", ":(exclude)bench/cli", ":(exclude)bench/speed")
-COMPUTE = ("torch", "numpy", "numba", "scipy")
-"""The packages whose versions decide about the bits."""
 VERSIONS_OF = (*COMPUTE, "seqbench")
 REQUIRED = (
     "commit", "dirty", "diff", "source", "source_files", "versions", "platform", "processor", "cpu", "instructions",
@@ -143,8 +143,7 @@ def _version(name: str) -> str | None:
 
 
 def _processor() -> str:
-    name = _cpuinfo().get("model name") or platform.processor() or platform.machine()
-    return f"{name}, {os.cpu_count()} cores"
+    return f"{processor_name()}, {os.cpu_count()} cores"
 
 
 def _cpu() -> str:

@@ -27,6 +27,16 @@ def check_precision(run: Run, device: torch.device) -> None:
         )
 
 
+def check_threads(device: torch.device, wanted: int) -> None:
+    """Raises RuntimeError where torch has another number of threads on a CPU than was set.
+
+    A parallel Numba call silently gives torch all cores back (numba issue 9387), which changes gradients' bits.
+    """
+    if device.type == "cpu" and torch.get_num_threads() != wanted:
+        were = "one was" if wanted == 1 else f"{wanted} were"
+        raise RuntimeError(f"torch has {torch.get_num_threads()} threads where {were} set; the bits would differ")
+
+
 @functools.cache
 def keep_freed_memory() -> bool:
     """Keeps freed memory for the next step, for the rest of the process; True where the C library can do that.

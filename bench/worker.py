@@ -15,17 +15,18 @@ from multiprocessing import connection, parent_process
 import torch
 
 from ..tasks.base import Splits
-from . import provenance, runs, sources, training
-from .backend import Assignment, Begun, Event, Job, Progressed, RowMade, Stopped
+from . import outcome as outcomes
+from . import provenance, runs, sources
+from .backend import Assignment, Begun, Event, Job, Progressed, RowMade, Said, Stopped
 from .checkpoint import Checkpoint
 from .engine.devices import device_of
 from .engine.lanes import Lane, Turns
 from .engine.packing import Packing, Shelf
 from .making import make_row, now, origin_of
-from .outcome import Outcome, Progress
+from .outcome import Outcome, Progress, never
 from .repeatable import check_precision, repeatable
 from .runs import Run
-from .training import Loop, loaded, never
+from .training import Loop, loaded
 
 LOADED = sources.loop_hash()
 """Of the loop as this process has it: from the fork server, which may have imported it long before a run is known."""
@@ -96,10 +97,13 @@ class _Member:
             if self.assignment.checkpoint:
                 kept = Checkpoint(self.assignment.checkpoint, self.assignment.source, self.job.checkpoint_every)
                 checkpoint = held.enter_context(kept)
-            arguments = (checkpoint, self.should_stop, report, self.load, self.job.threads)
+            arguments = (checkpoint, self.should_stop, report, self.load, self.job.threads, self._say)
             loop = Loop(self.run, self.device, lane, *arguments)
             self.held = held.pop_all()
         return loop.turns()
+
+    def _say(self, text: str) -> None:
+        self.send(Said(self.run.id, text))
 
     def end(self, outcome: Outcome) -> None:
         self.held.close()
@@ -114,7 +118,7 @@ class _Member:
 
     def fail(self, error: Exception) -> None:
         self.held.close()
-        if isinstance(error, training.Stopped):
+        if isinstance(error, outcomes.Stopped):
             self.ended = True
             self.send(Stopped(self.run.id))
         else:  # whatever a task or a model does wrong becomes a row; the others go on

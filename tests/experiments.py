@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +19,7 @@ import pytest
 import torch
 from seqbench.bench import config, planning, sweep
 from seqbench.bench.checkpoint import Checkpoint
+from seqbench.bench.engine.steps import TrainingStep
 from seqbench.bench.runs import Run
 from seqbench.bench.store import Row, Workplace, signed
 from seqbench.bench.training import Outcome, Stopped, train
@@ -135,17 +136,31 @@ def write_held(folder: Path) -> Path:
     return folder
 
 
-def after(steps: int) -> Callable[[], bool]:
-    """Says stop when it is asked for the time after `steps` others."""
-    asked = iter(range(steps + 1))
-    return lambda: next(asked) == steps
+def after(times: int) -> Callable[[], bool]:
+    """Says stop when it is asked for the time after `times` others: before a step, or a batch of an evaluation."""
+    asked = iter(range(times + 1))
+    return lambda: next(asked) == times
+
+
+@contextmanager
+def after_steps(steps: int) -> Iterator[Callable[[], bool]]:
+    """Within it so many steps of training are taken; then what it gives says stop, wherever it is asked next."""
+    taken, take = list[int](), TrainingStep.take
+
+    def counted(self: TrainingStep, number: int) -> int:
+        taken.append(number)
+        return take(self, number)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainingStep, "take", counted)
+        yield lambda: len(taken) >= steps
 
 
 def in_pieces(run: Run, file: Path, pieces: list[int]) -> Outcome:
     """Trained with a stop after each piece of so many steps, every time from the file and in a new network."""
     for steps in pieces:
-        with Checkpoint(file) as kept, pytest.raises(Stopped):
-            train(run, checkpoint=kept, should_stop=after(steps))
+        with Checkpoint(file) as kept, after_steps(steps) as should_stop, pytest.raises(Stopped):
+            train(run, checkpoint=kept, should_stop=should_stop)
     with Checkpoint(file) as kept:
         outcome = train(run, checkpoint=kept)
     assert outcome.progress.resumed == len(pieces)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from experiments import after, bits, measured_of
+from experiments import after_steps, bits, measured_of
 from recording import CPU, RecordingLane, train_in
 from seqbench.bench import api
 from seqbench.bench.checkpoint import Checkpoint
@@ -150,8 +150,8 @@ def test_stopped_anywhere_is_uninterrupted(model: str, task: str, tmp_path: Path
     whole = train_in(RecordingLane(), run)
     for number, steps in enumerate([0, 1, 5, 9]):
         with Checkpoint(tmp_path / "run.pt") as kept:
-            with pytest.raises(Stopped):
-                train_in(RecordingLane(), run, checkpoint=kept, should_stop=after(steps))
+            with after_steps(steps) as should_stop, pytest.raises(Stopped):
+                train_in(RecordingLane(), run, checkpoint=kept, should_stop=should_stop)
             if number == 2:
                 state = kept.load(CPU)
                 assert state is not None

@@ -12,7 +12,7 @@ import pytest
 import torch
 from experiments import clean, measured_of, published_in, rows_of, sweep_in, write
 from recording import CPU, RecordingLane, train_in
-from seqbench.bench import api, comparing, config, renewals
+from seqbench.bench import api, comparing, config
 from seqbench.bench.evaluation import best_of, epochs_since_best, evaluate, history, select, trained
 from seqbench.bench.report import curves, drawn_curves, grid, run_facts, samples
 from seqbench.bench.report.evidence import gather
@@ -196,35 +196,25 @@ def test_a_row_with_it_has_the_shape_of_rows(tmp_path: Path) -> None:
 def test_a_row_without_it_is_the_same_row(tmp_path: Path) -> None:
     _, (with_it, _) = rows_with(tmp_path, 0, 0)
     without = with_it | {"curve": with_it["curve"][1:]}
-    for compared in (comparing.differences, comparing.differences_of_an_epoch):
-        assert compared(with_it, without) == compared(without, with_it) == []
+    assert comparing.differences(with_it, without) == comparing.differences(without, with_it) == []
 
 
 @pytest.mark.parametrize(
-    ("change", "whole", "first"),
+    ("change", "found"),
     [
-        (lambda curve: curve[0]["test"].update(nats=1.0), ["curve[epoch 0].test.nats"], ["curve[epoch 0].test.nats"]),
-        (lambda curve: curve[1]["test"].update(nats=1.0), ["curve[epoch 1].test.nats"], ["curve[epoch 1].test.nats"]),
-        (lambda curve: curve[2]["test"].update(nats=1.0), ["curve[epoch 2].test.nats"], []),
-        (lambda curve: curve.pop(), ["curve (number of epochs)"], []),
-        (lambda curve: curve.__delitem__(slice(1, None)), ["curve (number of epochs)"], ["curve (number of epochs)"]),
+        (lambda curve: curve[0]["test"].update(nats=1.0), ["curve[epoch 0].test.nats"]),
+        (lambda curve: curve[1]["test"].update(nats=1.0), ["curve[epoch 1].test.nats"]),
+        (lambda curve: curve[2]["test"].update(nats=1.0), ["curve[epoch 2].test.nats"]),
+        (lambda curve: curve.pop(), ["curve (number of epochs)"]),
+        (lambda curve: curve.__delitem__(slice(1, None)), ["curve (number of epochs)"]),
     ],
     ids=["epoch 0", "epoch 1", "epoch 2", "one less", "none"],
 )
-def test_curves_are_compared_by_epoch(
-    change: Callable[[list[Any]], object], whole: list[str], first: list[str], tmp_path: Path
-) -> None:
+def test_curves_are_compared_by_epoch(change: Callable[[list[Any]], object], found: list[str], tmp_path: Path) -> None:
     _, (row, _) = rows_with(tmp_path, 0, 0)
     other = finite(row)
     change(other["curve"])
-    assert [one.path for one in comparing.differences(other, row)] == whole
-    assert [one.path for one in comparing.differences_of_an_epoch(other, row)] == first
-
-
-def test_a_renewal_counts_epochs_of_training(tmp_path: Path) -> None:
-    _, (row, _) = rows_with(tmp_path, 0, 0)
-    line = renewals.line_of(row, row)
-    assert (line["epochs"], line["steps"]) == (3, 30)
+    assert [one.path for one in comparing.differences(other, row)] == found
 
 
 @pytest.mark.parametrize("first", [0, 1])

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from experiments import after, in_pieces, measured_of
+from experiments import after, after_steps, in_pieces, measured_of
 from filelock import FileLock
-from seqbench.bench import api, checkpoint
+from seqbench.bench import api, checkpoint, evaluation
 from seqbench.bench.checkpoint import Checkpoint, Owned
+from seqbench.bench.engine.steps import EvaluationStep, TrainingStep
 from seqbench.bench.training import Stopped, train
 
 CPU = torch.device("cpu")
@@ -96,8 +98,8 @@ def test_a_finished_run_goes_on_to_the_same_end(file: Path) -> None:
 
 def test_times_go_on_where_they_were(file: Path) -> None:
     run = api.make_run(TASK, "gru(width=3)", **SETTINGS)
-    with Checkpoint(file) as kept, pytest.raises(Stopped):
-        train(run, checkpoint=kept, should_stop=after(70))
+    with Checkpoint(file) as kept, after_steps(70) as should_stop, pytest.raises(Stopped):
+        train(run, checkpoint=kept, should_stop=should_stop)
     saved = Checkpoint(file).load(CPU)
     assert saved is not None
     with Checkpoint(file) as kept:
@@ -108,9 +110,106 @@ def test_times_go_on_where_they_were(file: Path) -> None:
     assert seconds == sorted(seconds)
 
 
-def test_a_stop_without_a_checkpoint_is_a_stop() -> None:
+@pytest.mark.parametrize("asked", [1, 7], ids=["in the evaluation of epoch 0", "before a step"])
+def test_a_stop_without_a_checkpoint_is_a_stop(asked: int) -> None:
     with pytest.raises(Stopped, match="gru seed 0"):
-        train(api.make_run(TASK, "gru(width=3)", **SETTINGS), should_stop=after(3))
+        train(api.make_run(TASK, "gru(width=3)", **SETTINGS), should_stop=after(asked))
+
+
+# Stops within an evaluation. There are some batches in each, as there are of a text, or of many examples.
+
+EVALUATED = [
+    (
+        TINY := "copy-memory(delay=2, train=12, valid=5, test=5)",
+        "gru(width=3, input_dropout=0.3)",
+        {"test_lengths": [2, 4]},
+    ),
+    ("experiments:TinyText", "lstm(width=3, layers=2, dropout=0.2, recurrent_dropout=0.2)", {}),
+]
+
+
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evaluations of TINY are of two sequences a batch; the text has seventeen windows in each as it is."""
+    monkeypatch.setattr(evaluation, "EVALUATION_STEPS", 2 * api.make_task(TINY).steps)
+
+
+@pytest.mark.usefixtures("batches")
+@pytest.mark.parametrize(("task", "model", "settings"), EVALUATED, ids=["sequences", "a text"])
+def test_stopped_wherever_it_is_asked_is_uninterrupted(
+    task: str, model: str, settings: dict[str, Any], file: Path
+) -> None:
+    """In epoch 0, in its test lengths, between steps, in the evaluation of an epoch, in the test lengths of the end."""
+    run = api.make_run(task, model, epochs=2, batch=4, **settings)
+    count = itertools.count()
+    whole = train(run, should_stop=lambda: next(count) < 0)
+    places = next(count)
+    steps = []
+    for asked in range(0, places, 1 if task == TINY else 4):
+        with Checkpoint(file) as kept:
+            with pytest.raises(Stopped):
+                train(run, checkpoint=kept, should_stop=after(asked))
+            saved = kept.load(CPU)
+            assert saved is not None
+            steps.append(saved["progress"]["total_steps"])
+            outcome = train(run, checkpoint=kept)
+            assert measured_of(outcome) == measured_of(whole), asked
+            assert outcome.progress.resumed == 1
+        file.unlink()
+    last = whole.progress.total_steps
+    assert steps == sorted(steps)
+    assert task != TINY or {*steps} == {*range(last + 1)}, "no step is lost wherever it stops"
+    assert min(steps.count(0), steps.count(last)) > 1, "some of them are within evaluations"
+
+
+@pytest.mark.usefixtures("batches")
+@pytest.mark.parametrize(("task", "model", "settings"), EVALUATED, ids=["sequences", "a text"])
+def test_one_run_stopped_at_every_second_question_comes_to_its_end(
+    task: str, model: str, settings: dict[str, Any], file: Path
+) -> None:
+    """Each time it comes one batch further than it can within one evaluation, or is let through the evaluation."""
+    run = api.make_run(task, model, epochs=2, batch=4, **settings)
+    whole = train(run)
+    stops = 0
+    for asked in itertools.cycle([1, 3, 70]):
+        with Checkpoint(file) as kept:
+            try:
+                outcome = train(run, checkpoint=kept, should_stop=after(asked))
+            except Stopped:
+                stops += 1
+                continue
+        break
+    assert measured_of(outcome) == measured_of(whole)
+    assert outcome.progress.resumed == stops > 1
+
+
+@pytest.mark.usefixtures("batches")
+def test_killed_within_an_evaluation_is_uninterrupted(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is due is saved between the last step and the evaluation, so that no step is done again."""
+    run = api.make_run(TINY, "gru(width=3, input_dropout=0.3)", epochs=2, batch=4, test_lengths=[4])
+    whole = train(run)
+    do, take = EvaluationStep._do, TrainingStep.take
+    steps: list[int] = []
+    for survived in (0, 5, 10, 11, 2, 7, 8, 2):  # of eleven batches in epoch 0, six in each other, five in the end
+        with monkeypatch.context() as patch:
+            batches = iter(range(survived))
+
+            def killed(*arguments: Any, batches: Any = batches) -> None:
+                if next(batches, None) is None:
+                    raise KeyboardInterrupt
+                do(*arguments)
+
+            def counted(self: TrainingStep, number: int) -> int:
+                steps.append(number)
+                return take(self, number)
+
+            patch.setattr(EvaluationStep, "_do", killed)
+            patch.setattr(TrainingStep, "take", counted)
+            with pytest.raises(KeyboardInterrupt), Checkpoint(file, every=0.0) as kept:
+                train(run, checkpoint=kept)
+    with Checkpoint(file, every=0.0) as kept:
+        assert measured_of(train(run, checkpoint=kept)) == measured_of(whole)
+    assert steps == [0, 1, 2, 0, 1, 2], "each step of two epochs was taken once"
 
 
 # The file itself.

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from experiments import after, in_pieces, measured_of
+from experiments import after_steps, in_pieces, measured_of
 from seqbench.bench import api
 from seqbench.bench.checkpoint import Checkpoint
 from seqbench.bench.engine.lanes import Turns
@@ -131,8 +131,8 @@ def test_the_carried_state_is_part_of_a_checkpoint(file: Path) -> None:
     """Without it the same run would go on otherwise."""
     run = make_run(epochs=1, **DROPPING)
     with Checkpoint(file) as kept:
-        with pytest.raises(Stopped):
-            train(run, checkpoint=kept, should_stop=after(5))
+        with after_steps(5) as should_stop, pytest.raises(Stopped):
+            train(run, checkpoint=kept, should_stop=should_stop)
         saved = kept.load(torch.device("cpu"))
         assert saved is not None
         assert [part.shape for layer in saved["state"] for part in layer] == [(4, 6)] * 4

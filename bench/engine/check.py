@@ -16,10 +16,10 @@ import torch
 
 from ...tasks.datasets import DataError
 from .. import api
-from ..outcome import Outcome
+from ..outcome import Outcome, never
 from ..repeatable import repeatable
 from ..runs import Run
-from ..training import Loop, never
+from ..training import Loop
 from .cuda import Cuda, CudaLane
 from .lanes import Lane, Turns, finished
 from .packing import Packing

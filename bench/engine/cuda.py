@@ -67,8 +67,8 @@ class CudaLane(Lane):
         stream: torch.cuda.Stream | None = None,
         give_back: Callable[[torch.cuda.Stream], None] | None = None,
     ) -> None:
-        super().__init__()
         self.device, self.captures = device, captures
+        super().__init__()
         self.stream = torch.cuda.Stream(device) if stream is None else stream
         self.pool = torch.cuda.graph_pool_handle()
         self._give_back = give_back

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from .. import seeding
+
 
 class Uncapturable(Exception):
-    """Why a step cannot be captured: it makes the host wait for the device."""
+    """Why a step cannot be captured: it makes the host wait for the device, or it draws random numbers on the host."""
 
 
 class Moment(Protocol):
@@ -44,9 +47,11 @@ class Lane(ABC):
     """Where one run's steps are launched. Within `with` it is the present one; all work of the run goes on within.
 
     captures: whether steps are captured and replayed. memory: bytes that the run takes, and beside: the most runs
-    that were in work at the same time, itself among them; `packing` sets both.
+    that were in work at the same time, itself among them; `packing` sets both. generators: the global generators,
+    which are the run's own within, so that no run draws what is another's; the run seeds them.
     """
 
+    device = torch.device("cpu")
     captures = False
     memory = 0
     beside = 1
@@ -54,14 +59,17 @@ class Lane(ABC):
     def __init__(self) -> None:
         self._busy = 0.0
         self._entered = 0.0
+        self.generators = seeding.GlobalGenerators(self.device)
 
     def __enter__(self) -> Lane:
         self._entered = time.process_time()
+        self.generators.enter()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.generators.leave()
         self._busy += time.process_time() - self._entered
 
     def cpu_seconds(self) -> float:
@@ -119,6 +127,26 @@ class HostLane(Lane):
 
     def mark(self) -> Moment:
         return NOW
+
+
+@contextmanager
+def rehearsing(device: torch.device) -> Iterator[None]:
+    """Within it a step is tried and captured; what that draws from the global generators is taken back.
+
+    Raises Uncapturable where the step draws on the host: each replay would have the numbers of the capture.
+    """
+    before = seeding.states((*seeding.of_host(device), *seeding.of_device(device)), device)
+    try:
+        yield
+        drawn = [
+            name
+            for name, state in seeding.states(seeding.of_host(device), device).items()
+            if not seeding.same(state, before[name])
+        ]
+    finally:
+        seeding.set_states(before, device)
+    if drawn:
+        raise Uncapturable(f"a step draws from the global generator of {' and of '.join(drawn)} on the host")
 
 
 def finished(turns: Turns) -> Any:

@@ -22,7 +22,7 @@ from ..runs import Run
 from ..settings import FACTOR
 from .buckets import Buckets
 from .devices import device_of
-from .lanes import Lane, Uncapturable
+from .lanes import Lane, Uncapturable, rehearsing
 
 
 def answer(network: Network, split: Split, batch: Batch, state: State = None) -> tuple[Any, State]:
@@ -108,7 +108,7 @@ class _Step:
             return self._graphs.get(key)
         buffer = index.to(self.device, copy=True)
         try:
-            with self._unchanged():
+            with self._unchanged(), rehearsing(self.device):
                 replay = self.lane.capture(lambda: self._do(self.split.laid_out(buffer, extent)), self.generator)
         except Uncapturable as reason:
             self.uncaptured = str(reason)
