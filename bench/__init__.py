@@ -1,4 +1,7 @@
-"""The engine: it knows no task and no model by name. Its Python interface, imported when it is first used:
+"""The engine: it knows no task and no model by name.
+
+Each folder is a room, which says in its `__init__.py` what it is for and which rooms it may import; a test
+(`tests/test_floors.py`) holds it to that. The Python interface, imported when it is first used:
 
 `make_task`, `make_network`, `make_run`, `train`, `read_rows`; see `api.py`.
 """

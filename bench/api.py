@@ -9,14 +9,15 @@ import pandas as pd
 
 from ..models.network import Network
 from ..tasks.base import Task
-from . import runs, seeding, sizing
-from .notation import Spec, parse
-from .options import checked, options_of
-from .places import experiment_folder
-from .runs import Run
-from .settings import Training
-from .store import Workplace, latest
-from .training import train
+from . import seeding
+from .engine.training import train
+from .experiments import runs, sizing
+from .experiments.notation import Spec, parse
+from .experiments.options import checked, options_of
+from .experiments.places import experiment_folder
+from .experiments.runs import Run
+from .experiments.settings import Training
+from .rows.store import Workplace, latest
 
 __all__ = ["make_network", "make_run", "make_task", "read_rows", "train"]
 

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from ..tasks.base import Split, Task
-from . import runs
-from .notation import Spec
+from .experiments import runs
+from .experiments.notation import Spec
 
 
 def export_task(spec: Spec, seed: int, out: Path) -> dict[str, tuple[int, ...]]:

@@ -12,12 +12,14 @@ from torch import Tensor
 from ..models.network import Network
 from ..tasks.base import Task
 from ..tasks.datasets import DataError
-from . import naming, seeding, sources
-from .checkpoint import Checkpoint
-from .config import Experiment
+from . import seeding
+from .engine.checkpoint import Checkpoint
 from .errors import UsageError
-from .runs import Run
-from .store import Workplace
+from .experiments import naming
+from .experiments.config import Experiment
+from .experiments.runs import Run
+from .rows import sources
+from .rows.store import Workplace
 
 DEVICES = ("cpu", "cuda")
 

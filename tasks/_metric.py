@@ -11,7 +11,8 @@ Kind = Literal["error", "likelihood", "share", "count"]
 TOLERANCE: dict[Kind, float] = {"error": 0.75, "likelihood": 0.02, "share": 0.05, "count": 0.05}
 """How far the same run may score apart on two machines: absolutely for a share (of 1), relatively for all others.
 
-`bench/comparing.py` says what was measured. A metric whose scores are known to differ by more sets its own tolerance.
+`bench/rows/comparing.py` says what was measured. A metric whose scores are known to differ by more sets its own
+tolerance.
 """
 PERPLEXITY_TOLERANCE = 0.05
 """The same for the exponential of a likelihood: of some 5 nats, which differ by 1 %."""

@@ -8,8 +8,9 @@ from types import TracebackType
 
 from experiments import SMALL, rows_of
 from made_rows import made
-from seqbench.bench import config, runs, worker
-from seqbench.bench.backend import Begun, Event, Job, RowMade
+from seqbench.bench.experiments import config, runs
+from seqbench.bench.running import worker
+from seqbench.bench.running.backend import Begun, Event, Job, RowMade
 
 Script = Callable[[Job, Callable[[], bool]], Iterable[Event]]
 """From a job, and a question whether it was asked to stop, to what happens."""

@@ -17,8 +17,9 @@ sys.path.insert(0, str(Path(__file__).parent))  # so that a test can import its 
 import fingerprints
 import miniature
 from file_server import Server, running
-from seqbench.bench import publishing, sources
-from seqbench.bench.store import Workplace
+from seqbench.bench.evidence import publishing
+from seqbench.bench.rows import sources
+from seqbench.bench.rows.store import Workplace
 
 ROOT = Path(__file__).resolve().parent.parent
 AREA = Workplace._area

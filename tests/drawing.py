@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
-from seqbench.bench import config
-from seqbench.bench.config import Experiment
-from seqbench.bench.runs import Run
-from seqbench.bench.store import Row, signed
+from seqbench.bench.experiments import config
+from seqbench.bench.experiments.config import Experiment
+from seqbench.bench.experiments.runs import Run
+from seqbench.bench.rows.store import Row, signed
 
 FEW = """
 question: Two tasks

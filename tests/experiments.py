@@ -17,12 +17,13 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from seqbench.bench import config, planning, sweep
-from seqbench.bench.checkpoint import Checkpoint
+from seqbench.bench.engine.checkpoint import Checkpoint
 from seqbench.bench.engine.steps import TrainingStep
-from seqbench.bench.runs import Run
-from seqbench.bench.store import Row, Workplace, signed
-from seqbench.bench.training import Outcome, Stopped, train
+from seqbench.bench.engine.training import Outcome, Stopped, train
+from seqbench.bench.experiments import config
+from seqbench.bench.experiments.runs import Run
+from seqbench.bench.rows.store import Row, Workplace, signed
+from seqbench.bench.running import planning, sweep
 from seqbench.tasks import _language, _text
 
 SMALL = """\

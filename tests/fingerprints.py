@@ -16,9 +16,9 @@ from typing import Any
 
 import miniature
 import torch
-from seqbench.bench import registry, sizing
-from seqbench.bench.notation import Spec
-from seqbench.bench.runs import Run, make_task
+from seqbench.bench.experiments import registry, sizing
+from seqbench.bench.experiments.notation import Spec
+from seqbench.bench.experiments.runs import Run, make_task
 from seqbench.models.network import Network
 from seqbench.tasks.base import Batch, Split, Splits, Task
 from torch import Tensor

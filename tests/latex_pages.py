@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from seqbench.bench.report.latex_text import LATEX
+from seqbench.bench.report.tables.latex_text import LATEX
 
 NEEDS_TEX = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not there")
 LAYOUT = re.compile(

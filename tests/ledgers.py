@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from made_rows import origin
-from seqbench.bench import config
-from seqbench.bench.config import Experiment
-from seqbench.bench.ledger import Number
-from seqbench.bench.runs import Run
-from seqbench.bench.store import Row, signed
+from seqbench.bench.analysis.published import Number
+from seqbench.bench.experiments import config
+from seqbench.bench.experiments.config import Experiment
+from seqbench.bench.experiments.runs import Run
+from seqbench.bench.rows.store import Row, signed
 
 TEXT = """
 question: Does it hold?

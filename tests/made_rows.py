@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seqbench.bench import config, sources
-from seqbench.bench.config import Experiment
-from seqbench.bench.runs import Run
-from seqbench.bench.store import Row, signed
+from seqbench.bench.experiments import config
+from seqbench.bench.experiments.config import Experiment
+from seqbench.bench.experiments.runs import Run
+from seqbench.bench.rows import sources
+from seqbench.bench.rows.store import Row, signed
 
 LONE = """
 question: Which one?

@@ -36,7 +36,7 @@ def not_listen(pipe: Any, job: Any) -> None:
 
 def tell(pipe: Any, job: Any) -> None:
     """Says what its environment has."""
-    from seqbench.bench.backend import RowMade
+    from seqbench.bench.running.backend import RowMade
 
     for one in job.runs:
         pipe.send(RowMade(one.run, dict(os.environ)))
@@ -44,7 +44,7 @@ def tell(pipe: Any, job: Any) -> None:
 
 def die_after_a_row(pipe: Any, job: Any) -> None:
     """Is killed when its second run has begun, just after the row of the first."""
-    from seqbench.bench.backend import Begun, RowMade
+    from seqbench.bench.running.backend import Begun, RowMade
 
     first, second, *_ = (one.run for one in job.runs)
     for event in (Begun(first), Begun(second), RowMade(first, {})):
@@ -54,7 +54,7 @@ def die_after_a_row(pipe: Any, job: Any) -> None:
 
 def obey(pipe: Any, job: Any) -> None:
     """Ends in order when it is asked to, without a word of the runs that it has not begun."""
-    from seqbench.bench.backend import Begun, Stopped
+    from seqbench.bench.running.backend import Begun, Stopped
 
     first = job.runs[0].run
     pipe.send(Begun(first))
@@ -64,7 +64,7 @@ def obey(pipe: Any, job: Any) -> None:
 
 def linger(pipe: Any, job: Any) -> None:
     """Has no run left, and does not end."""
-    from seqbench.bench.backend import RowMade
+    from seqbench.bench.running.backend import RowMade
 
     for one in job.runs:
         pipe.send(RowMade(one.run, {}))
@@ -73,7 +73,7 @@ def linger(pipe: Any, job: Any) -> None:
 
 def wait_for_a_file(pipe: Any, job: Any) -> None:
     """Ends with a row when there is a file named `go` in the job's folder; without a parent it gives up in the end."""
-    from seqbench.bench.backend import Begun, RowMade
+    from seqbench.bench.running.backend import Begun, RowMade
 
     pipe.send(Begun(job.runs[0].run))
     give_up_at = time.monotonic() + 120
@@ -84,7 +84,7 @@ def wait_for_a_file(pipe: Any, job: Any) -> None:
 
 def of_an_older_loop(pipe: Any, job: Any) -> None:
     """Works with a loop that was imported before its files changed."""
-    from seqbench.bench import worker
+    from seqbench.bench.running import worker
 
     worker.LOADED = "0" * 16
     worker.main(pipe, job)

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import made_rows
-from seqbench.bench.config import Experiment
-from seqbench.bench.runs import Run
-from seqbench.bench.store import Row, Workplace, signed
+from seqbench.bench.experiments.config import Experiment
+from seqbench.bench.experiments.runs import Run
+from seqbench.bench.rows.store import Row, Workplace, signed
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>'\"&amp;"
 """What must be seen as it stands here, and do nothing."""

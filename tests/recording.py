@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 from seqbench.bench.engine.lanes import Arrived, HostLane, Lane, Moment, Reading, Uncapturable
-from seqbench.bench.repeatable import repeatable
-from seqbench.bench.runs import Run
-from seqbench.bench.training import Loop, Outcome, finished
+from seqbench.bench.engine.repeatable import repeatable
+from seqbench.bench.engine.training import Loop, Outcome, finished
+from seqbench.bench.experiments.runs import Run
 from seqbench.models._compiling import plain
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode

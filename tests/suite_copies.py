@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from seqbench.bench import registry, sources
-from seqbench.bench.runs import Run
+from seqbench.bench.experiments import registry
+from seqbench.bench.experiments.runs import Run
+from seqbench.bench.rows import sources
 
 
 def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from seqbench.bench import aggregates
+from seqbench.bench.analysis import aggregates
 
 TASKS = [[0.0, 0.2], [0.5, 0.6], [0.9, 1.0], [0.4, 30.0]]
 

@@ -13,7 +13,7 @@ import seqbench.bench
 import torch
 from seqbench.bench import make_network, make_run, make_task, read_rows, train
 from seqbench.bench.errors import UsageError
-from seqbench.bench.store import RowFile
+from seqbench.bench.rows.store import RowFile
 from seqbench.tasks import adding, copy_memory
 
 SMALL = "adding(length=8, train=64, valid=16, test=16)"

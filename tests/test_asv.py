@@ -55,10 +55,10 @@ def as_it_was() -> Iterator[None]:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small shapes."""
-    from seqbench.bench.speed import generators, steps, text
+    from seqbench.bench.speed import generators, text, training_steps
 
-    monkeypatch.setattr(steps, "SHAPES", TINY)
-    monkeypatch.setattr(steps, "TCN", dict.fromkeys(TINY, "tcn(kernel=2, levels=2)"))
+    monkeypatch.setattr(training_steps, "SHAPES", TINY)
+    monkeypatch.setattr(training_steps, "TCN", dict.fromkeys(TINY, "tcn(kernel=2, levels=2)"))
     monkeypatch.setattr(generators, "COUNT", 100)
     monkeypatch.setattr(text, "SMALL", 10_000)
     monkeypatch.setattr(text, "SMALL_VOCABULARY", 100)

@@ -19,11 +19,13 @@ from experiments import (
     write,
 )
 from made_rows import made
-from seqbench.bench import config, planning, runs, sweep, verifying
-from seqbench.bench.backend import Begun, Event, Job, Lost, Progressed, Said, Stopped
 from seqbench.bench.errors import UsageError
-from seqbench.bench.planning import Planned
-from seqbench.bench.store import RowFile, Workplace
+from seqbench.bench.evidence import verifying
+from seqbench.bench.experiments import config, runs
+from seqbench.bench.rows.store import RowFile, Workplace
+from seqbench.bench.running import planning, sweep
+from seqbench.bench.running.backend import Begun, Event, Job, Lost, Progressed, Said, Stopped
+from seqbench.bench.running.planning import Planned
 
 pytestmark = pytest.mark.usefixtures("forgotten")
 

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 from backends import FOUR, Scripted, all_done, ids, jobs_of, row_of, statuses
 from experiments import Recorder, reasons, rows_of, sweep_in, write
-from seqbench.bench import sweep
-from seqbench.bench.backend import Begun, Event, Job, Lost, Progressed, Said, Stopped
-from seqbench.bench.runs import Run
+from seqbench.bench.experiments.runs import Run
+from seqbench.bench.running import sweep
+from seqbench.bench.running.backend import Begun, Event, Job, Lost, Progressed, Said, Stopped
 
 pytestmark = pytest.mark.usefixtures("forgotten")
 

@@ -14,9 +14,10 @@ from command import seqbench
 from experiments import OWN, OWN_MODEL, clean, published_in, rows_of, sweep_in, write
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from seqbench.bench import checking, config, publishing
-from seqbench.bench.report.saving import digest
-from seqbench.bench.store import Row, Workplace, signed
+from seqbench.bench.evidence import checking, publishing
+from seqbench.bench.experiments import config
+from seqbench.bench.report.figures.saving import digest
+from seqbench.bench.rows.store import Row, Workplace, signed
 from test_sweep import OWN_TASK
 
 SKETCHED = ("overview.png", "overview.svg")
@@ -320,7 +321,7 @@ def test_rows_of_two_devices(folder: Path) -> None:
 
 def test_all_folders_of_the_suite_by_default(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = write(folder.parent / "empty")
-    monkeypatch.setattr("seqbench.bench.places.ROOT", folder.parents[1])
+    monkeypatch.setattr("seqbench.bench.experiments.places.ROOT", folder.parents[1])
     answer = seqbench("verify", "--static")
     assert answer.out.splitlines() == [f"{other}: no rows yet", f"{folder}: 2 rows, all of one piece"]
     (folder.parent / "ledger.md").write_text("All is reproduced.\n", encoding="utf-8")

@@ -22,10 +22,12 @@ from experiments import (
     sweep_in,
     write,
 )
-from seqbench.bench import api, config, provenance, sources
-from seqbench.bench.checkpoint import Checkpoint, circumstances, what_differs
-from seqbench.bench.runs import Run
-from seqbench.bench.training import Stopped, train
+from seqbench.bench import api
+from seqbench.bench.engine.checkpoint import Checkpoint, circumstances, what_differs
+from seqbench.bench.engine.training import Stopped, train
+from seqbench.bench.experiments import config
+from seqbench.bench.experiments.runs import Run
+from seqbench.bench.rows import provenance, sources
 
 CPU = torch.device("cpu")
 LONGER = """\

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 from command import seqbench
-from seqbench.bench import registry
 from seqbench.bench.cli import VERBS
+from seqbench.bench.experiments import registry
 from seqbench.tasks.base import Splits
 from seqbench.tasks.jsb import Task as Jsb
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from command import Answer, seqbench
 from seqbench.bench import make_run, read_rows
-from seqbench.bench.config import load
 from seqbench.bench.errors import UsageError
-from seqbench.bench.notation import parse
-from seqbench.bench.store import Workplace
+from seqbench.bench.experiments.config import load
+from seqbench.bench.experiments.notation import parse
+from seqbench.bench.rows.store import Workplace
 
 EXPERIMENT = """\
 question: Which of two tiny ones?

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from seqbench.bench import api
-from seqbench.bench.comparing import BEGINNING, Difference, differences, elsewhere, large_differences, tolerance_of
-from seqbench.bench.runs import Run
-from seqbench.bench.store import Row
+from seqbench.bench.experiments.runs import Run
+from seqbench.bench.rows.comparing import BEGINNING, Difference, differences, elsewhere, large_differences, tolerance_of
+from seqbench.bench.rows.store import Row
 from seqbench.tasks.base import Metric
 
 ORIGIN: dict[str, Any] = {

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from seqbench.bench import config, make_run
-from seqbench.bench.config import Cell, Experiment, load
+from seqbench.bench import make_run
 from seqbench.bench.errors import UsageError
+from seqbench.bench.experiments import config
+from seqbench.bench.experiments.config import Cell, Experiment, load
 
 GOOD = """\
 question: >

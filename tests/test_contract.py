@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import torch
 from fingerprints import MODELS, TASKS, built, numbers, run_of, small, some, splits
-from seqbench.bench import registry
-from seqbench.bench.settings import Training
-from seqbench.bench.training import train
+from seqbench.bench.engine.training import train
+from seqbench.bench.experiments import registry
+from seqbench.bench.experiments.settings import Training
 from seqbench.tasks.base import Batch, Continuous, Split, Task
 from torch import Tensor
 
@@ -52,7 +52,7 @@ def spread(split: Split, count: int = 5) -> Tensor:
 
 
 def test_every_file_is_found() -> None:
-    root = Path(registry.__file__).parents[1]
+    root = registry.ROOT
     for kind, found in (("tasks", TASKS), ("models", MODELS)):
         holding = {
             path.stem for path in (root / kind).glob("*.py") if f"\nclass {kind[:-1].title()}(" in path.read_text()

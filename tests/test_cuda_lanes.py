@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from seqbench.bench.engine.cuda import Cuda
-from seqbench.bench.engine.packing import Packing
+from seqbench.bench.running.packing import Packing
 
 
 class Stream:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from seqbench.bench import api, config
+from seqbench.bench import api
 from seqbench.bench.errors import UsageError
+from seqbench.bench.experiments import config
 from seqbench.models import base
 from seqbench.models.embeddings import Embedding
 from torch import Tensor

@@ -6,11 +6,11 @@ import pytest
 import torch
 from experiments import TinyText
 from recording import CPU, RecordingLane
-from seqbench.bench.engine import check
 from seqbench.bench.engine.devices import Host
 from seqbench.bench.engine.lanes import HostLane, Lane
-from seqbench.bench.runs import Run
-from seqbench.bench.training import Outcome
+from seqbench.bench.engine.training import Outcome
+from seqbench.bench.experiments.runs import Run
+from seqbench.bench.running import card
 from seqbench.models._compiling import plain
 from seqbench.tasks.datasets import DataError
 
@@ -27,19 +27,19 @@ class Card(Host):
 
 SMALL = "adding(length=8, train=42, valid=8, test=8)"
 CASES = [
-    *((SMALL, model, {}) for model in check.MODELS),
-    (SMALL, check.MODELS[2], {"optimizer": "sgd", "momentum": 0.9}),
+    *((SMALL, model, {}) for model in card.MODELS),
+    (SMALL, card.MODELS[2], {"optimizer": "sgd", "momentum": 0.9}),
     ("experiments:TinyText", "lstm(width=4)", {}),
 ]
 
 
 @pytest.fixture(autouse=True)
 def recording(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check, "Cuda", Card)
-    monkeypatch.setattr(check, "CudaLane", lambda device, captures: RecordingLane() if captures else HostLane())
-    monkeypatch.setattr(check, "ADDING", SMALL)
-    monkeypatch.setattr(check, "CASES", CASES)
-    monkeypatch.setattr(check, "LANES", 8)
+    monkeypatch.setattr(card, "Cuda", Card)
+    monkeypatch.setattr(card, "CudaLane", lambda device, captures: RecordingLane() if captures else HostLane())
+    monkeypatch.setattr(card, "ADDING", SMALL)
+    monkeypatch.setattr(card, "CASES", CASES)
+    monkeypatch.setattr(card, "LANES", 8)
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -48,7 +48,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 def test_all_agree(capsys: pytest.CaptureFixture[str]) -> None:
     with plain():
-        assert check.agree(CPU)
+        assert card.agree(CPU)
     lines = said(capsys)
     assert len(lines) == 2 * len(CASES)
     assert all(line.startswith("agrees: ") and "not captured" not in line for line in lines)
@@ -74,26 +74,26 @@ def test_a_difference_is_seen(
 ) -> None:
     """Of 42 examples in batches of 32: the third replay is the first evaluation."""
     spoiled(monkeypatch, replays)
-    monkeypatch.setattr(check, "CASES", CASES[:1])
+    monkeypatch.setattr(card, "CASES", CASES[:1])
     with plain():
-        assert not check.agree(CPU)
+        assert not card.agree(CPU)
     assert said(capsys)[0].startswith("DIFFERS: ")
 
 
 def test_what_raises_is_a_line_and_the_others_go_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    original = check.alone
+    original = card.alone
 
     def breaking(run: Run, device: torch.device, captures: bool) -> Outcome:
         if captures and run.model.name == "tcn":
             raise RuntimeError("no such thing")
         return original(run, device, captures)
 
-    monkeypatch.setattr(check, "alone", breaking)
-    monkeypatch.setattr(check, "CASES", [CASES[3], CASES[0]])
+    monkeypatch.setattr(card, "alone", breaking)
+    monkeypatch.setattr(card, "CASES", [CASES[3], CASES[0]])
     with plain():
-        assert not check.agree(CPU)
+        assert not card.agree(CPU)
     broken, alone, packed = said(capsys)
     assert broken.startswith("DIFFERS: ")
     assert broken.endswith("RuntimeError: no such thing")
@@ -106,13 +106,13 @@ def test_what_has_no_data_is_left_out(monkeypatch: pytest.MonkeyPatch, capsys: p
         raise DataError("cannot be had")
 
     monkeypatch.setattr(TinyText, "load", nowhere)
-    monkeypatch.setattr(check, "CASES", [CASES[0], CASES[-1]])
+    monkeypatch.setattr(card, "CASES", [CASES[0], CASES[-1]])
     with plain():
-        assert check.agree(CPU)
+        assert card.agree(CPU)
     assert said(capsys)[0].endswith("left out: cannot be had")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card here")
 def test_without_a_card(capsys: pytest.CaptureFixture[str]) -> None:
-    assert check.main() == 2
+    assert card.main() == 2
     assert "no CUDA device here" in capsys.readouterr().err

@@ -12,14 +12,14 @@ import torch
 from experiments import after_steps, bits, measured_of
 from recording import CPU, RecordingLane, train_in
 from seqbench.bench import api
-from seqbench.bench.checkpoint import Checkpoint
+from seqbench.bench.engine.checkpoint import Checkpoint
 from seqbench.bench.engine.devices import device_of
+from seqbench.bench.engine.evaluation import evaluate, finished
 from seqbench.bench.engine.lanes import HostLane
+from seqbench.bench.engine.repeatable import products_in, repeatable
 from seqbench.bench.engine.steps import EvaluationStep, TrainingStep
-from seqbench.bench.evaluation import evaluate, finished
-from seqbench.bench.repeatable import products_in, repeatable
-from seqbench.bench.runs import Run
-from seqbench.bench.training import Loop, Outcome, Stopped
+from seqbench.bench.engine.training import Loop, Outcome, Stopped
+from seqbench.bench.experiments.runs import Run
 from seqbench.models._compiling import plain
 from seqbench.tasks import base
 

@@ -12,14 +12,18 @@ import pytest
 import torch
 from experiments import clean, measured_of, published_in, rows_of, sweep_in, write
 from recording import CPU, RecordingLane, train_in
-from seqbench.bench import api, comparing, config
-from seqbench.bench.evaluation import best_of, epochs_since_best, evaluate, history, select, trained
-from seqbench.bench.report import curves, drawn_curves, grid, run_facts, samples
-from seqbench.bench.report.evidence import gather
-from seqbench.bench.row_shape import misshapen
-from seqbench.bench.runs import Run
-from seqbench.bench.store import Row, finite, signed
-from seqbench.bench.training import Loop, train
+from seqbench.bench import api
+from seqbench.bench.analysis import grid, samples
+from seqbench.bench.engine.evaluation import best_of, epochs_since_best, evaluate, history, select, trained
+from seqbench.bench.engine.training import Loop, train
+from seqbench.bench.experiments import config
+from seqbench.bench.experiments.runs import Run
+from seqbench.bench.report.figures import curves
+from seqbench.bench.report.figures.panels import gather
+from seqbench.bench.report.page import page_curves, run_facts
+from seqbench.bench.rows import comparing
+from seqbench.bench.rows.row_shape import misshapen
+from seqbench.bench.rows.store import Row, finite, signed
 from seqbench.tasks import jsb, sequential_mnist
 
 COPY = "copy-memory(delay=3, train=32, valid=16, test=16)"
@@ -246,7 +250,7 @@ def test_figures_begin_at_epoch_0_where_all_rows_have_it(first: tuple[int, int],
     assert drawing.points(mean) == [(epoch, pytest.approx(score)) for epoch, score in expected]
     assert (curves.UNTRAINED in drawing.caption(figure)) == (0 in first)
     assert curves.ALONE not in drawing.caption(figure)
-    on_page = drawn_curves.curves(evidence)
+    on_page = page_curves.curves(evidence)
     (shown,) = on_page.drawings
     assert [one[3] for one in shown.values[0]["points"]] == [epoch for epoch, _ in expected]
     assert [float(one[2].split()[0]) for one in shown.values[0]["points"]] == [score for _, score in expected]
@@ -264,8 +268,8 @@ def test_one_epoch_after_it_is_still_one_epoch(tmp_path: Path) -> None:
     short = [signed(row | {"curve": row["curve"][:2]}) for row in rows]
     with pytest.raises(curves.NothingToDraw, match="no run has a second epoch"):
         curves.draw(gather(experiment, short), "epochs")
-    (shown,) = drawn_curves.drawings(gather(experiment, short))
-    assert shown.axes == drawn_curves.STEPS_AXIS
+    (shown,) = page_curves.drawings(gather(experiment, short))
+    assert shown.axes == page_curves.STEPS_AXIS
 
 
 def test_old_published_rows_are_renewed_and_verified_by_runs_that_have_it(tmp_path: Path) -> None:

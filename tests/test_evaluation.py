@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 from experiments import TinyText
-from seqbench.bench import api, evaluation
-from seqbench.bench.evaluation import best_of, evaluate, select
+from seqbench.bench import api
+from seqbench.bench.engine import evaluation
+from seqbench.bench.engine.evaluation import best_of, evaluate, select
 from seqbench.models.network import Network
 from seqbench.tasks import _text, adding, jsb, lambada, sequential_mnist
 from seqbench.tasks.base import Batch, Split, Task, Totals

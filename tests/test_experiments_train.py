@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from seqbench.bench import config
-from seqbench.bench.notation import Spec
-from seqbench.bench.runs import Run
-from seqbench.bench.training import Stopped, train
+from seqbench.bench.engine.training import Stopped, train
+from seqbench.bench.experiments import config
+from seqbench.bench.experiments.notation import Spec
+from seqbench.bench.experiments.runs import Run
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 FOLDERS = sorted(file.parent for file in RESULTS.glob("*/experiment.yaml"))

@@ -13,10 +13,10 @@ import pytest
 from drawing import FEW, all_rows, made, write
 from PIL import Image
 from seqbench.bench.errors import UsageError
-from seqbench.bench.report import figures
-from seqbench.bench.report.evidence import NothingToDraw, pooled
-from seqbench.bench.report.saving import alike, digest, digest_of, drawn_by
-from seqbench.bench.store import signed
+from seqbench.bench.report.figures import drawing
+from seqbench.bench.report.figures.panels import NothingToDraw, pooled
+from seqbench.bench.report.figures.saving import alike, digest, digest_of, drawn_by
+from seqbench.bench.rows.store import signed
 
 ONE = FEW.replace(', "copy-memory(delay=5, train=20800)"', "").replace("seeds: 3", "seeds: 1")
 
@@ -24,7 +24,7 @@ ONE = FEW.replace(', "copy-memory(delay=5, train=20800)"', "").replace("seeds: 3
 def test_the_figures_that_apply_are_written_and_the_others_named(tmp_path: Path) -> None:
     experiment = write(tmp_path, ONE)
     rows = [signed(row | {"state_size": 8 + place}) for place, row in enumerate(all_rows(experiment, epochs=2))]
-    drawn = figures.write(experiment, rows, tmp_path / "figures", formats=("png",))
+    drawn = drawing.write(experiment, rows, tmp_path / "figures", formats=("png",))
     written = {path.stem for path in drawn.written}
     assert written == {"overview", "scores", "score-state", "learning-epochs", "learning-time"}
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {f"{name}.png" for name in written}
@@ -35,14 +35,14 @@ def test_the_figures_that_apply_are_written_and_the_others_named(tmp_path: Path)
 def test_figures_are_chosen_by_name(tmp_path: Path) -> None:
     experiment = write(tmp_path, ONE)
     rows = all_rows(experiment)
-    assert [path.name for path in figures.write(experiment, rows, tmp_path, only=["scores"], formats=("svg",)).written]
+    assert [path.name for path in drawing.write(experiment, rows, tmp_path, only=["scores"], formats=("svg",)).written]
     with pytest.raises(UsageError, match="there is no figure 'score': did you mean 'scores'"):
-        figures.write(experiment, rows, tmp_path, only=["score"])
+        drawing.write(experiment, rows, tmp_path, only=["score"])
     with pytest.raises(NothingToDraw, match="learning-time: no run has a second epoch"):
-        figures.write(experiment, rows, tmp_path, only=["learning-time"])
+        drawing.write(experiment, rows, tmp_path, only=["learning-time"])
     for name in ("scores", "score-state"):
         with pytest.raises(NothingToDraw, match="no run has a score"):
-            figures.write(experiment, [], tmp_path, only=[name])
+            drawing.write(experiment, [], tmp_path, only=[name])
 
 
 def test_files_are_the_same_each_time_and_settings_are_left_alone(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_files_are_the_same_each_time_and_settings_are_left_alone(tmp_path: Path
     rows = all_rows(experiment)
     contents = []
     for folder in ("one", "two"):
-        drawn = figures.write(experiment, rows, tmp_path / folder, only=["scores"])
+        drawn = drawing.write(experiment, rows, tmp_path / folder, only=["scores"])
         assert [path.suffix for path in drawn.written] == [".png", ".svg", ".pdf"]
         contents.append([path.read_bytes() for path in drawn.written])
     assert contents[0] == contents[1]
@@ -63,16 +63,16 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from drawing import all_rows
-from seqbench.bench import config
-from seqbench.bench.report import figures
+from seqbench.bench.experiments import config
+from seqbench.bench.report.figures import drawing
 experiment = config.load(Path(sys.argv[2]))
-figures.write(experiment, all_rows(experiment), Path(sys.argv[2]) / "elsewhere", only=["scores"])
+drawing.write(experiment, all_rows(experiment), Path(sys.argv[2]) / "elsewhere", only=["scores"])
 """
 
 
 def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:
     experiment = write(tmp_path, ONE)
-    here = figures.write(experiment, all_rows(experiment), tmp_path / "here", only=["scores"]).written
+    here = drawing.write(experiment, all_rows(experiment), tmp_path / "here", only=["scores"]).written
     command = [sys.executable, "-c", ELSEWHERE, str(Path(__file__).parent), str(tmp_path)]
     subprocess.run(command, check=True, env={"PYTHONHASHSEED": "7"})
     for path in here:
@@ -82,7 +82,7 @@ def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:
 def test_files_say_which_rows_they_show_and_not_when_they_were_made(tmp_path: Path) -> None:
     experiment = write(tmp_path, ONE)
     rows = all_rows(experiment)
-    paths = figures.write(experiment, rows, tmp_path, only=["scores"]).written
+    paths = drawing.write(experiment, rows, tmp_path, only=["scores"]).written
     assert {digest_of(path) for path in paths} == {digest(rows)}
     png, svg, pdf = paths
     with Image.open(png) as image:
@@ -107,7 +107,7 @@ def test_the_digest_is_of_the_sums_in_order() -> None:
 def test_the_overview_alone_is_png_and_svg(tmp_path: Path) -> None:
     experiment = write(tmp_path, ONE)
     rows = all_rows(experiment)
-    paths = figures.overview(experiment, rows, tmp_path / "folder" / "over.view")
+    paths = drawing.overview(experiment, rows, tmp_path / "folder" / "over.view")
     assert [path.name for path in paths] == ["over.view.png", "over.view.svg"]
     assert {digest_of(path) for path in paths} == {digest(rows)}
 
@@ -118,7 +118,7 @@ def test_several_experiments_are_drawn_as_one(tmp_path: Path) -> None:
     both = pooled([one, other, one])
     assert [cell.task for cell in both.cells] == [cell.task for cell in (*one.cells, *other.cells)]
     rows = [made(run, place) for place, run in enumerate(both.runs)]
-    assert len(figures.draw(both, rows).axes) == 4
+    assert len(drawing.draw(both, rows).axes) == 4
     published = write(tmp_path / "third", "preset: published\n" + ONE.lstrip())
     with pytest.raises(UsageError, match="one has preset suite and third has published"):
         pooled([one, published])
@@ -127,7 +127,7 @@ def test_several_experiments_are_drawn_as_one(tmp_path: Path) -> None:
 def test_files_that_differ_by_rounding_alone_show_the_same(tmp_path: Path) -> None:
     experiment = write(tmp_path, ONE)
     rows = all_rows(experiment)
-    png, svg, pdf = figures.write(experiment, rows, tmp_path / "one", only=["scores"]).written
+    png, svg, pdf = drawing.write(experiment, rows, tmp_path / "one", only=["scores"]).written
     assert {drawn_by(path) for path in (png, svg, pdf)} == {matplotlib.__version__}
     text, other = svg.read_text(encoding="utf-8"), tmp_path / "other.svg"
     number = re.search(r'd="M (\d+\.\d+)', text)

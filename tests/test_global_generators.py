@@ -13,14 +13,16 @@ import pytest
 import torch
 from experiments import after, in_pieces, measured, measured_here, measured_of, rows_of, sweep_in, write
 from recording import RecordingLane, train_in
-from seqbench.bench import api, config, seeding, training
-from seqbench.bench.checkpoint import Checkpoint
-from seqbench.bench.engine import packing
+from seqbench.bench import api, seeding
+from seqbench.bench.engine import training
+from seqbench.bench.engine.checkpoint import Checkpoint
 from seqbench.bench.engine.lanes import HostLane
+from seqbench.bench.engine.outcome import Outcome
+from seqbench.bench.engine.training import Stopped, train
 from seqbench.bench.errors import UsageError
-from seqbench.bench.outcome import Outcome
-from seqbench.bench.runs import Run
-from seqbench.bench.training import Stopped, train
+from seqbench.bench.experiments import config
+from seqbench.bench.experiments.runs import Run
+from seqbench.bench.running import packing
 from seqbench.models._compiling import plain
 from test_packing import Card, Real, pack
 

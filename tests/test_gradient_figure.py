@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from drawing import assert_readable, caption, points, write
 from matplotlib.axes import Axes
-from seqbench.bench import gradient_flow, measurements
-from seqbench.bench.config import Experiment
-from seqbench.bench.measurements import Flow
-from seqbench.bench.report import gradients
-from seqbench.bench.report.evidence import NothingToDraw, gather
-from seqbench.bench.report.style import STYLE
+from seqbench.bench.experiments.config import Experiment
+from seqbench.bench.measuring import gradient_flow
+from seqbench.bench.report.figures import gradients
+from seqbench.bench.report.figures.panels import NothingToDraw, gather
+from seqbench.bench.report.figures.style import STYLE
+from seqbench.bench.rows import measurements
+from seqbench.bench.rows.measurements import Flow
 
 TWO = """
 question: Two models

@@ -11,11 +11,14 @@ import torch
 from command import seqbench
 from experiments import SMALL, TinyText, write
 from fingerprints import MODELS, TASKS, built, small, splits
-from seqbench.bench import config, gradient_flow, make_network, make_run, make_task, measurements, train
+from seqbench.bench import make_network, make_run, make_task, train
 from seqbench.bench.errors import UsageError
-from seqbench.bench.gradient_flow import gradient_norms
-from seqbench.bench.measurements import Flow
-from seqbench.bench.report.saving import digest_of
+from seqbench.bench.experiments import config
+from seqbench.bench.measuring import gradient_flow
+from seqbench.bench.measuring.gradient_flow import gradient_norms
+from seqbench.bench.report.figures.saving import digest_of
+from seqbench.bench.rows import measurements
+from seqbench.bench.rows.measurements import Flow
 from seqbench.models.network import Network
 from seqbench.tasks.base import Batch, Split, Task
 from torch import Tensor

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import torch
-from seqbench.bench import api, sizing
+from seqbench.bench import api
 from seqbench.bench.errors import UsageError
-from seqbench.bench.notation import parse
+from seqbench.bench.experiments import sizing
+from seqbench.bench.experiments.notation import parse
 from seqbench.models import base, heads, lstm
 from seqbench.models.embeddings import Embedding
 from seqbench.models.heads import HEADS

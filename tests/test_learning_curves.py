@@ -10,9 +10,9 @@ from drawing import FEW, MANY, all_rows, assert_readable, caption, made, points,
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.lines import Line2D
-from seqbench.bench.report import curves
-from seqbench.bench.report.evidence import NothingToDraw, gather
-from seqbench.bench.store import Row, signed
+from seqbench.bench.report.figures import curves
+from seqbench.bench.report.figures.panels import NothingToDraw, gather
+from seqbench.bench.rows.store import Row, signed
 
 ONE = """
 question: One task

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from seqbench.bench import config, ledger, registry
+from seqbench.bench.analysis import published
+from seqbench.bench.analysis.ledger import canonical, printed_scores
+from seqbench.bench.analysis.published import Number
 from seqbench.bench.errors import UsageError
-from seqbench.bench.ledger import Number
-from seqbench.bench.notation import parse
-from seqbench.bench.report.ledger import canonical, printed_scores
-from seqbench.bench.runs import make_task
+from seqbench.bench.experiments import config, registry
+from seqbench.bench.experiments.notation import parse
+from seqbench.bench.experiments.runs import make_task
 
 TABLE_1 = """
 | Seq. MNIST | 87.2 | 96.2 | 21.5 | 99.0 |
@@ -30,7 +31,7 @@ TABLE_1 = """
 """
 """Table 1 of arXiv:1803.01271: LSTM, GRU, RNN, TCN."""
 
-NUMBERS = ledger.read()
+NUMBERS = published.read()
 JUDGED = [number for number in NUMBERS if number.judged]
 CONTEXT = [number for number in NUMBERS if not number.judged]
 
@@ -134,7 +135,7 @@ def test_no_number_is_from_memory() -> None:
 
 
 def test_every_source_is_used() -> None:
-    text = ledger.FILE.read_text(encoding="utf-8")
+    text = published.FILE.read_text(encoding="utf-8")
     head, rows = text.split("\nrows:")
     keys = re.findall(r"^  ([a-z0-9-]+): ", head.partition("\nsources:")[2], re.MULTILINE)
     assert keys
@@ -146,7 +147,7 @@ def test_every_source_is_used() -> None:
     [("78.93", 0.01), ("8.10", 0.01), ("4186", 1.0), ("5.3e-5", 1e-6), ("99.0", 0.1), ("1.5194e-04", 1e-8)],
 )
 def test_the_last_printed_digit(printed: str, digit: float, tmp_path: Path) -> None:
-    (number,) = ledger.read(written(tmp_path, VALID.replace('"8.45"', f'"{printed}"')))
+    (number,) = published.read(written(tmp_path, VALID.replace('"8.45"', f'"{printed}"')))
     assert number.digit == pytest.approx(digit, rel=1e-12)
     assert number.score == float(printed)
 
@@ -174,7 +175,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 def test_a_valid_file(tmp_path: Path) -> None:
-    (number,) = ledger.read(written(tmp_path, VALID))
+    (number,) = published.read(written(tmp_path, VALID))
     assert (number.cited, number.size, number.printed, number.judged) == ("A paper, Table 1", "300K", "8.45", True)
 
 
@@ -210,20 +211,20 @@ def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, old: str, new: str,
     assert old in VALID
     path = written(tmp_path, VALID.replace(old, new))
     with pytest.raises(UsageError, match=re.escape(str(path)) + message):
-        ledger.read(path)
+        published.read(path)
 
 
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"none\.yaml"):
-        ledger.read(tmp_path / "none.yaml")
+        published.read(tmp_path / "none.yaml")
 
 
 def test_numbers_are_found_by_task_metric_and_model() -> None:
-    found = ledger.find("jsb", "nats", "lstm")
+    found = published.find("jsb", "nats", "lstm")
     assert {(number.printed, number.judged) for number in found} >= {("8.45", True), ("8.33", False)}
     assert {number.model for number in found} == {"lstm"}
-    assert {number.task for number in ledger.find("jsb", "nats")} == {"jsb"}
-    assert ledger.find("muse", "nats") == []
+    assert {number.task for number in published.find("jsb", "nats")} == {"jsb"}
+    assert published.find("muse", "nats") == []
 
 
 def test_figures_show_published_numbers_only_where_they_compare() -> None:

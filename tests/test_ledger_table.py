@@ -15,17 +15,17 @@ import pytest
 from command import seqbench
 from latex_pages import content
 from ledgers import TEXT, made, number, write
-from seqbench.bench.config import Experiment
+from seqbench.bench.analysis import ledger as report
+from seqbench.bench.analysis.grid import collect
+from seqbench.bench.analysis.ledger import Line, lines, summary
+from seqbench.bench.analysis.published import Number
+from seqbench.bench.analysis.verdicts import Verdict
 from seqbench.bench.errors import UsageError
-from seqbench.bench.ledger import Number
-from seqbench.bench.report import ledger as report
-from seqbench.bench.report import ledger_table
-from seqbench.bench.report.cells import cell_text
-from seqbench.bench.report.grid import collect
-from seqbench.bench.report.ledger import Line, lines, summary
-from seqbench.bench.report.ledger_table import ledger, long_form, ours, write_ledger
-from seqbench.bench.report.verdicts import Verdict
-from seqbench.bench.store import Row, Workplace
+from seqbench.bench.experiments.config import Experiment
+from seqbench.bench.report.tables import ledger_table
+from seqbench.bench.report.tables.cells import cell_text
+from seqbench.bench.report.tables.ledger_table import ledger, long_form, ours, write_ledger
+from seqbench.bench.rows.store import Row, Workplace
 
 ROOT = Path(__file__).resolve().parent.parent
 SCORES = (8.0, 8.1, 8.2)

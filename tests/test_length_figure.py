@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from drawing import FEW, all_rows, assert_readable, caption, made, points, scored, write
 from matplotlib.axes import Axes
-from seqbench.bench import statistics
-from seqbench.bench.report import lengths
-from seqbench.bench.report.evidence import NothingToDraw, gather
+from seqbench.bench.analysis import statistics
+from seqbench.bench.report.figures import length_scores
+from seqbench.bench.report.figures.panels import NothingToDraw, gather
 
 SEVERAL = """
 question: Which lengths?
@@ -41,7 +41,7 @@ def test_shares_are_those_of_the_runs_that_ended(tmp_path: Path) -> None:
     one, two, three, _ = of_task["adding(length=20)"].runs  # the fourth has not run
     rows = [made(one, 0, **scored(1e-4)), made(two, 0, **scored(0.1)), made(three, 0, "diverged")]
     rows += [made(run, 0, **scored(1e-4)) for run in of_task["adding(length=40)"].runs]
-    figure = lengths.draw(gather(experiment, rows))
+    figure = length_scores.draw(gather(experiment, rows))
     (axes,) = figure.axes
     assert axes.get_title() == "adding"
     assert axes.get_xlabel() == "length"
@@ -51,7 +51,7 @@ def test_shares_are_those_of_the_runs_that_ended(tmp_path: Path) -> None:
     bars = [points(line) for line in axes.lines if line.get_marker() == "None"]
     assert [(low, high) for (_, low), (_, high) in bars] == [statistics.wilson(1, 3)[:2], statistics.wilson(4, 4)[:2]]
     assert "Wilson" in caption(figure)
-    assert lengths.ELSEWHERE not in caption(figure)
+    assert length_scores.ELSEWHERE not in caption(figure)
     assert_readable(figure)
 
 
@@ -59,16 +59,16 @@ def test_lengths_that_were_only_tested_are_a_panel_of_their_own(tmp_path: Path) 
     experiment = write(tmp_path, TESTED)
     at = [{"40": {"mse": 1e-4}, "80": {"mse": 0.1}}, {"40": {"mse": 0.2}, "80": {"mse": None}}]
     rows = [made(run, 0, **scored(1e-4), lengths=at[run.seed]) for run in experiment.runs]
-    figure = lengths.draw(gather(experiment, rows))
+    figure = length_scores.draw(gather(experiment, rows))
     (axes,) = figure.axes
     assert axes.get_title() == "adding, trained at length=20"
     assert shares(axes, "^") == [(20, 1.0), (40, 0.5), (80, 0.0)]
-    assert lengths.ELSEWHERE in caption(figure)
+    assert length_scores.ELSEWHERE in caption(figure)
 
 
 def test_models_of_one_length_stand_side_by_side(tmp_path: Path) -> None:
     experiment = write(tmp_path, SEVERAL)
-    (axes,) = lengths.draw(gather(experiment, all_rows(experiment))).axes
+    (axes,) = length_scores.draw(gather(experiment, all_rows(experiment))).axes
     left, right = ([x for x, _ in points(line)] for line in axes.lines if line.get_marker() in "^o")
     assert all(0 < b - a < 0.2 * 20 for a, b in zip(left, right, strict=True))
 
@@ -77,12 +77,12 @@ def test_models_of_one_length_stand_side_by_side(tmp_path: Path) -> None:
 def test_one_length_is_no_figure(tmp_path: Path, text: str) -> None:
     experiment = write(tmp_path, text)
     with pytest.raises(NothingToDraw, match="no solvable task at several lengths"):
-        lengths.draw(gather(experiment, all_rows(experiment)))
+        length_scores.draw(gather(experiment, all_rows(experiment)))
 
 
 def test_lengths_close_together_have_no_names_that_touch(tmp_path: Path) -> None:
     several = ", ".join(f"adding(length={length})" for length in (20, 21, 22, 100, 2000))
     experiment = write(tmp_path, SEVERAL.replace('adding(length=40), "adding(length=20)"', several))
-    figure = lengths.draw(gather(experiment, all_rows(experiment)))
+    figure = length_scores.draw(gather(experiment, all_rows(experiment)))
     assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["20", "", "", "", "2000"]
     assert_readable(figure)

@@ -15,10 +15,11 @@ from typing import Any
 import odd_workers
 import pytest
 from experiments import wait_for
-from seqbench.bench import instructions, local, processes, worker
-from seqbench.bench.backend import Assignment, Begun, Event, Job, Lost, RowMade, Said, Stopped
 from seqbench.bench.errors import UsageError
-from seqbench.bench.local import Local
+from seqbench.bench.rows import instructions
+from seqbench.bench.running import local, processes, worker
+from seqbench.bench.running.backend import Assignment, Begun, Event, Job, Lost, RowMade, Said, Stopped
+from seqbench.bench.running.local import Local
 
 Odd = Callable[[Any, Any], None]
 needs_a_fork_server = pytest.mark.skipif(

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from command import seqbench
 from experiments import SMALL, clean, rows_of, sweep_in, write
-from seqbench.bench import config, merging, runs
 from seqbench.bench.errors import UsageError
-from seqbench.bench.store import Row, RowFile, Workplace, latest, signed
+from seqbench.bench.evidence import merging
+from seqbench.bench.experiments import config, runs
+from seqbench.bench.rows.store import Row, RowFile, Workplace, latest, signed
 
 TWO_SEEDS = SMALL.replace("rows:", "seeds: 2\nrows:")
 EARLY, LATE = "2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import pytest
-from seqbench.bench.comparing import tolerance_of
-from seqbench.bench.report import samples
+from seqbench.bench.analysis import samples
+from seqbench.bench.rows.comparing import tolerance_of
 from seqbench.tasks.base import Metric
 from seqbench.tasks.lambada import Task as Lambada
 

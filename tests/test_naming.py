@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from seqbench.bench.naming import listed, means, unmet
+from seqbench.bench.experiments.naming import listed, means, unmet
 
 COPY = "copy-memory(delay=20, train=25600) lstm seed 1"
 MNIST = "sequential-mnist(view=rows) tcn(kernel=5, levels=4) seed 10"

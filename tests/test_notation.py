@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import pytest
 from seqbench.bench.errors import UsageError, nearest
-from seqbench.bench.notation import Spec, parse, written
-from seqbench.bench.options import checked, coerce, options_of
-from seqbench.bench.settings import canonical_schedule, make_schedule
+from seqbench.bench.experiments.notation import Spec, parse, written
+from seqbench.bench.experiments.options import checked, coerce, options_of
+from seqbench.bench.experiments.settings import canonical_schedule, make_schedule
 
 VALUES = [
     *(0, 7, -1, 10**12, 0.0, 0.5, -0.25, 1e-3, 1e-9, 1.5e300, True, False, None),

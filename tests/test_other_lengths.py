@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from drawing import made, write
-from seqbench.bench.config import Experiment
-from seqbench.bench.report import page, tables
-from seqbench.bench.report.grid import collect
-from seqbench.bench.store import Row, Workplace
+from seqbench.bench.analysis.grid import collect
+from seqbench.bench.experiments.config import Experiment
+from seqbench.bench.report.page import page
+from seqbench.bench.report.tables import experiment_table
+from seqbench.bench.rows.store import Row, Workplace
 
 TEXT = """
 question: How far beyond its length?
@@ -40,7 +41,7 @@ def rows(experiment: Experiment) -> list[Row]:
 
 
 def test_the_table_has_them(experiment: Experiment) -> None:
-    text = " ".join(tables.table(collect(experiment, rows(experiment))).split())
+    text = " ".join(experiment_table.table(collect(experiment, rows(experiment))).split())
     assert "Tested at other lengths" in text
     assert "| Length 40 | Length 80 |" in text.replace("  ", " ")
     assert "2/3 solved [21–94 %], median 9.00e-4, n=3" in text
@@ -50,12 +51,12 @@ def test_the_table_has_them(experiment: Experiment) -> None:
 
 def test_without_such_scores_there_is_no_block(experiment: Experiment) -> None:
     plain = [made(run, 0) for run in experiment.runs]
-    assert "other lengths" not in tables.table(collect(experiment, plain))
+    assert "other lengths" not in experiment_table.table(collect(experiment, plain))
 
 
 def test_every_format_has_them(experiment: Experiment) -> None:
     entries = collect(experiment, rows(experiment))
-    records = [one for one in json.loads(tables.table(entries, "json")) if one["kind"] == "length"]
+    records = [one for one in json.loads(experiment_table.table(entries, "json")) if one["kind"] == "length"]
     assert [(one["task"], one["metric"], one["length"], one["done"], one["solved"]) for one in records] == [
         ("adding(length=20)", "mse", 40, 3, 2),
         ("adding(length=20)", "mse", 80, 2, 0),
@@ -66,8 +67,8 @@ def test_every_format_has_them(experiment: Experiment) -> None:
     ]
     assert records[2]["mean"] == pytest.approx(0.2)
     assert [records[0][f"seed_{seed}"] for seed in range(3)] == [1e-4, 9e-4, 0.2]
-    assert "Tested at other lengths" in tables.table(entries, "latex")
-    assert "\nlength," in tables.table(entries, "csv")
+    assert "Tested at other lengths" in experiment_table.table(entries, "latex")
+    assert "\nlength," in experiment_table.table(entries, "csv")
 
 
 def test_the_page_shows_them(experiment: Experiment, tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import made_rows
 import pytest
 from command import seqbench
-from seqbench.bench.config import Experiment
-from seqbench.bench.store import Workplace
+from seqbench.bench.experiments.config import Experiment
+from seqbench.bench.rows.store import Workplace
 
 
 @pytest.fixture

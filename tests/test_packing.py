@@ -11,14 +11,14 @@ import torch
 from experiments import measured_of
 from recording import CPU, Late, RecordingLane, train_in
 from seqbench.bench import api
-from seqbench.bench.checkpoint import Checkpoint
-from seqbench.bench.engine import packing
+from seqbench.bench.engine.checkpoint import Checkpoint
 from seqbench.bench.engine.devices import Host
 from seqbench.bench.engine.lanes import HostLane, Lane, Moment, Turns
-from seqbench.bench.engine.packing import SAFETY, Packing, Shelf
-from seqbench.bench.repeatable import repeatable
-from seqbench.bench.runs import Run
-from seqbench.bench.training import Loop, Outcome, Stopped, loaded, never, train
+from seqbench.bench.engine.repeatable import repeatable
+from seqbench.bench.engine.training import Loop, Outcome, Stopped, loaded, never, train
+from seqbench.bench.experiments.runs import Run
+from seqbench.bench.running import packing
+from seqbench.bench.running.packing import SAFETY, Packing, Shelf
 from seqbench.models._compiling import plain
 
 

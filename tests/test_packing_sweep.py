@@ -21,7 +21,8 @@ from experiments import (
     sweep_in,
     write,
 )
-from seqbench.bench import config, local, processes
+from seqbench.bench.experiments import config
+from seqbench.bench.running import local, processes
 
 FOUR = SMALL.replace("rows:", "seeds: [0, 1]\nrows:")
 pytestmark = pytest.mark.usefixtures("forgotten")

@@ -10,8 +10,8 @@ from typing import Any
 import made_rows
 import pages
 import pytest
-from seqbench.bench.report import page as report
-from seqbench.bench.store import Workplace
+from seqbench.bench.report.page import page as report
+from seqbench.bench.rows.store import Workplace
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 """What a browser that Playwright can drive is called; it is never downloaded here."""

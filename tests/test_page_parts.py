@@ -11,14 +11,14 @@ import made_rows
 import pages
 import pytest
 from pages import HOSTILE, MODEL, Element
-from seqbench.bench.config import Experiment
 from seqbench.bench.errors import UsageError
-from seqbench.bench.report import page
-from seqbench.bench.report.drawn_curves import HEIGHT, HOW_TO_READ, LEFT, curves, drawings
-from seqbench.bench.report.evidence import gather
-from seqbench.bench.report.page_colours import CONTRAST, DARK_PAPER, contrast, on_dark
-from seqbench.bench.report.profile import HOW
-from seqbench.bench.report.style import FURTHER, STYLE
+from seqbench.bench.experiments.config import Experiment
+from seqbench.bench.report.figures.panels import gather
+from seqbench.bench.report.figures.profile import HOW
+from seqbench.bench.report.figures.style import FURTHER, STYLE
+from seqbench.bench.report.page import page
+from seqbench.bench.report.page.colours import CONTRAST, DARK_PAPER, contrast, on_dark
+from seqbench.bench.report.page.page_curves import HEIGHT, HOW_TO_READ, LEFT, curves, drawings
 
 
 @pytest.fixture(scope="module")

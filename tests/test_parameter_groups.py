@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from seqbench.bench import api, training
-from seqbench.bench.checkpoint import Checkpoint
+from seqbench.bench import api
+from seqbench.bench.engine import training
+from seqbench.bench.engine.checkpoint import Checkpoint
 from seqbench.bench.engine.steps import TrainingStep
-from seqbench.bench.settings import Training
+from seqbench.bench.experiments.settings import Training
 from seqbench.models import gru
 from seqbench.models.base import ParameterGroup
 from seqbench.models.heads import Linear

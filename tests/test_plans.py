@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from drawing import all_rows
-from seqbench.bench.config import Experiment, load
+from seqbench.bench.analysis.grid import collect
 from seqbench.bench.errors import UsageError
-from seqbench.bench.report import page
-from seqbench.bench.report.evidence import pooled
-from seqbench.bench.report.grid import collect
-from seqbench.bench.report.tables import table
+from seqbench.bench.experiments.config import Experiment, load
+from seqbench.bench.report.figures.panels import pooled
+from seqbench.bench.report.page import page
+from seqbench.bench.report.tables.experiment_table import table
 
 DECIDES = "If the LSTM leads, the claim falls; else it stands."
 TEXT = """\

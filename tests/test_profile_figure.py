@@ -11,12 +11,12 @@ from made_rows import dirtied, of_scores, write
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from seqbench.bench import aggregates
-from seqbench.bench.config import Experiment
-from seqbench.bench.report import figures, overall, profile
-from seqbench.bench.report.evidence import Evidence, NothingToDraw, gather
-from seqbench.bench.report.style import STYLE
-from seqbench.bench.store import Row
+from seqbench.bench.analysis import aggregates, overall
+from seqbench.bench.experiments.config import Experiment
+from seqbench.bench.report.figures import drawing, profile
+from seqbench.bench.report.figures.panels import Evidence, NothingToDraw, gather
+from seqbench.bench.report.figures.style import STYLE
+from seqbench.bench.rows.store import Row
 
 TEXT = """
 question: Which?
@@ -149,7 +149,7 @@ def test_rows_that_are_dirty_are_said(tmp_path: Path) -> None:
 def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
     evidence = gathered(tmp_path)
     written = [
-        figures.write(evidence.experiment, evidence.rows.values(), tmp_path / name, only=["profile"]).written
+        drawing.write(evidence.experiment, evidence.rows.values(), tmp_path / name, only=["profile"]).written
         for name in ("one", "two")
     ]
     assert [path.name for path in written[0]] == ["profile.png", "profile.svg", "profile.pdf"]

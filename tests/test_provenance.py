@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import torch
 from experiments import OWN_MODEL, write
-from seqbench.bench import api, config
-from seqbench.bench.making import make_row
-from seqbench.bench.provenance import REQUIRED, of_process, of_sweep
-from seqbench.bench.runs import Run
+from seqbench.bench import api
+from seqbench.bench.experiments import config
+from seqbench.bench.experiments.runs import Run
+from seqbench.bench.rows.making import make_row
+from seqbench.bench.rows.provenance import REQUIRED, of_process, of_sweep
 from suite_copies import copied
 
 TWO_MODELS = """\
@@ -69,7 +70,7 @@ def judged(checkout: Path) -> bool:
     [
         "tasks/adding.py",
         "models/new.py",
-        "bench/training.py",
+        "bench/engine/training.py",
         "requirements.lock",
         "results/mine/experiment.yaml",
         "results/mine/my_model.py",
@@ -90,7 +91,7 @@ def test_an_uncommitted_change_of_what_defines_results_is_dirty(name: str, check
     "name",
     [
         "README.md",
-        "bench/report/tables.py",
+        "bench/report/tables/experiment_table.py",
         "bench/cli/live.py",
         "results/mine/table.md",
         "results/mine/runs.jsonl",

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from command import seqbench
 from experiments import OWN, OWN_MODEL, SMALL, clean, sweep_in, write
-from seqbench.bench import config, publishing, sources
 from seqbench.bench.errors import UsageError
-from seqbench.bench.publishing import Publication, publish
-from seqbench.bench.store import RowFile, Workplace, untouched
+from seqbench.bench.evidence import publishing
+from seqbench.bench.evidence.publishing import Publication, publish
+from seqbench.bench.experiments import config
+from seqbench.bench.rows import sources
+from seqbench.bench.rows.store import RowFile, Workplace, untouched
 
 FIGURES = ("overview", "scores", "score-parameters", "score-state", "learning-epochs", "learning-time")
 ANSWERS = ["table.md", *(f"{name}.{format}" for name in FIGURES for format in ("png", "svg"))]

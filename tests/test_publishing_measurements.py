@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 from command import seqbench
 from made_rows import made, write
-from seqbench.bench import checking, config, gradient_flow, measurements
-from seqbench.bench.config import Experiment
 from seqbench.bench.errors import UsageError
-from seqbench.bench.measurements import Flow
-from seqbench.bench.publishing import publish
-from seqbench.bench.store import Workplace
+from seqbench.bench.evidence import checking
+from seqbench.bench.evidence.publishing import publish
+from seqbench.bench.experiments import config
+from seqbench.bench.experiments.config import Experiment
+from seqbench.bench.measuring import gradient_flow
+from seqbench.bench.rows import measurements
+from seqbench.bench.rows.measurements import Flow
+from seqbench.bench.rows.store import Workplace
 
 TEXT = """
 question: Which one?

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from seqbench.bench import config
-from seqbench.bench.publishing import write_answers
-from seqbench.bench.report.grid import Entry, collect
-from seqbench.bench.store import RowFile, untouched
+from seqbench.bench.analysis.grid import Entry, collect
+from seqbench.bench.evidence.publishing import write_answers
+from seqbench.bench.experiments import config
+from seqbench.bench.rows.store import RowFile, untouched
 
 QUICK = Path(__file__).resolve().parent.parent / "results" / "quick"
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import seqbench.models.gru
 import seqbench.tasks.adding
-from seqbench.bench import registry
 from seqbench.bench.errors import UsageError
-from seqbench.bench.notation import Spec, parse
+from seqbench.bench.experiments import registry
+from seqbench.bench.experiments.notation import Spec, parse
 
 MODEL = '''\
 from typing import Any

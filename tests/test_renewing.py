@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from command import Answer, seqbench
 from experiments import OWN, OWN_MODEL, clean, published_in, rows_of, sweep_in, write
-from seqbench.bench import beginning, config, instructions, provenance, registry, renewals, renewing, sources
-from seqbench.bench.checking import check
-from seqbench.bench.comparing import run_of
 from seqbench.bench.errors import UsageError
-from seqbench.bench.store import Row, Workplace, signed
+from seqbench.bench.evidence import beginning, renewing
+from seqbench.bench.evidence.checking import check
+from seqbench.bench.experiments import config, registry
+from seqbench.bench.rows import instructions, provenance, renewals, sources
+from seqbench.bench.rows.comparing import run_of
+from seqbench.bench.rows.store import Row, Workplace, signed
 
 pytestmark = pytest.mark.usefixtures("forgotten", "no_figure")
 

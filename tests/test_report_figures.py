@@ -10,9 +10,9 @@ import pytest
 from drawing import FEW, MANY, all_rows, assert_readable, caption, made, marks, write
 from matplotlib.colors import to_rgb
 from seqbench.bench.errors import UsageError
-from seqbench.bench.report import figures, overview, style
-from seqbench.bench.report.evidence import looks_of
-from seqbench.bench.store import signed
+from seqbench.bench.report.figures import drawing, overview, style
+from seqbench.bench.report.figures.panels import looks_of
+from seqbench.bench.rows.store import signed
 from seqbench.tasks.base import Metric
 
 
@@ -21,12 +21,12 @@ def test_no_text_covers_another_and_none_is_cut_off(tmp_path: Path, text: str) -
     experiment = write(tmp_path, text)
     rows = all_rows(experiment)
     del rows[3]
-    assert_readable(figures.draw(experiment, rows))
+    assert_readable(drawing.draw(experiment, rows))
 
 
 def test_every_run_is_drawn(tmp_path: Path) -> None:
     experiment = write(tmp_path, FEW)
-    loss, score, *_ = figures.draw(experiment, all_rows(experiment)).axes
+    loss, score, *_ = drawing.draw(experiment, all_rows(experiment)).axes
     assert len(loss.lines) == len(marks(score)) == 4 * 3
     assert loss.get_yscale() == score.get_yscale() == "log"
     assert {len(line.get_xdata()) for line in loss.lines} == {51}  # type: ignore[arg-type]
@@ -36,14 +36,14 @@ def test_every_run_is_drawn(tmp_path: Path) -> None:
 
 def test_the_score_shown_says_whether_the_task_is_solved(tmp_path: Path) -> None:
     experiment = write(tmp_path, FEW)
-    labels = [axes.get_ylabel() for axes in figures.draw(experiment, all_rows(experiment)).axes[1::2]]
+    labels = [axes.get_ylabel() for axes in drawing.draw(experiment, all_rows(experiment)).axes[1::2]]
     assert labels == ["test mse ↓", "test recall ↑"]
 
 
 def test_runs_without_a_score_show(tmp_path: Path) -> None:
     experiment = write(tmp_path, FEW)
     rows = [made(run, place, "diverged" if place == 0 else "done") for place, run in enumerate(experiment.runs)]
-    figure = figures.draw(experiment, [row for row in rows if row["id"] != experiment.cells[1].runs[2].id])
+    figure = drawing.draw(experiment, [row for row in rows if row["id"] != experiment.cells[1].runs[2].id])
     loss, score, *_ = figure.axes
     assert len(marks(score)) == 12 - 2
     assert [label.get_text() for label in score.get_xticklabels()] == ["rnn\n2/3", "lstm\n2/3", "gru", "tcn"]
@@ -55,10 +55,10 @@ def test_runs_without_a_score_show(tmp_path: Path) -> None:
 def test_rows_that_are_dirty_stale_or_edited_are_marked(tmp_path: Path) -> None:
     experiment = write(tmp_path, FEW)
     rows = all_rows(experiment)
-    assert not {"*", "†", "§"} & {*caption(figures.draw(experiment, rows))}
+    assert not {"*", "†", "§"} & {*caption(drawing.draw(experiment, rows))}
     rows[0] = signed(rows[0] | {"provenance": rows[0]["provenance"] | {"dirty": True, "source": "old"}})
     rows[1]["parameters"] = 106
-    figure = figures.draw(experiment, rows)
+    figure = drawing.draw(experiment, rows)
     assert [label.get_text() for label in figure.axes[1].get_xticklabels()] == ["rnn\n*†", "lstm\n2/3§", "gru", "tcn"]
     for words in ("* run with uncommitted changes", "† the code that", "§ edited by hand"):
         assert words in caption(figure)
@@ -67,7 +67,7 @@ def test_rows_that_are_dirty_stale_or_edited_are_marked(tmp_path: Path) -> None:
 
 def test_an_experiment_without_rows_has_a_figure(tmp_path: Path) -> None:
     experiment = write(tmp_path, FEW)
-    score = figures.draw(experiment, []).axes[1]
+    score = drawing.draw(experiment, []).axes[1]
     assert [label.get_text() for label in score.get_xticklabels()] == ["rnn\n0/3", "lstm\n0/3", "gru\n0/3", "tcn\n0/3"]
 
 
@@ -76,8 +76,8 @@ def test_devices_are_never_mixed(tmp_path: Path) -> None:
     rows = all_rows(experiment)
     rows[0] = signed(rows[0] | {"device": "cuda"})
     with pytest.raises(UsageError, match="--device"):
-        figures.draw(experiment, rows)
-    assert len(marks(figures.draw(experiment, rows, "cuda").axes[1])) == 1
+        drawing.draw(experiment, rows)
+    assert len(marks(drawing.draw(experiment, rows, "cuda").axes[1])) == 1
 
 
 def test_a_trace_is_thinned_by_weighted_means() -> None:
@@ -141,6 +141,6 @@ def test_names_of_close_thresholds_stand_apart(tmp_path: Path, monkeypatch: pyte
     task_class = experiment.cells[0].runs[0].task_class
     metric = Metric("mse", "", "lower", floor=0.17, solved_at=0.16)
     monkeypatch.setattr(task_class, "metrics", property(lambda task: (metric,)))
-    solved, floor = figures.draw(experiment, rows).axes[1].texts
+    solved, floor = drawing.draw(experiment, rows).axes[1].texts
     assert (solved.get_text(), floor.get_text()) == ("solved", "floor")
     assert solved.get_window_extent().y1 <= floor.get_window_extent().y0 + 0.5

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from seqbench.bench import aggregates
-from seqbench.bench.config import Experiment
-from seqbench.bench.report import grid, overall, records, tables
-from seqbench.bench.store import Row, signed
+from seqbench.bench.analysis import aggregates, grid, overall
+from seqbench.bench.experiments.config import Experiment
+from seqbench.bench.report.tables import experiment_table, records
+from seqbench.bench.rows.store import Row, signed
 from seqbench.tasks import adding
 from seqbench.tasks.base import Metric
 
@@ -81,13 +81,15 @@ def test_every_format_has_the_block(experiment: Experiment) -> None:
     entries = grid.collect(experiment, of_scores(experiment, SCORES))
     found = overall.overall(entries)
     assert found is not None
-    markdown, latex = tables.table(entries), tables.table(entries, "latex")
+    markdown, latex = experiment_table.table(entries), experiment_table.table(entries, "latex")
     for text in (markdown, latex):
         assert "Over 3 tasks" in text
         assert "over adding(length=20); copy-memory(delay=5); jsb; n=2 runs a task and model" in text
         assert "Left out: tcn" in text
     assert "| gru   |    6 | 1.00 " in markdown
-    aggregate = [record for record in json.loads(tables.table(entries, "json")) if record["kind"] == "aggregate"]
+    aggregate = [
+        record for record in json.loads(experiment_table.table(entries, "json")) if record["kind"] == "aggregate"
+    ]
     assert [(record["model"], record["metric"].split()[0], record["mean"]) for record in aggregate] == [
         ("rnn", "interquartile", pytest.approx(found.lines[0].mean)),
         ("gru", "interquartile", pytest.approx(1.0)),
@@ -95,7 +97,7 @@ def test_every_format_has_the_block(experiment: Experiment) -> None:
     ]
     frame = records.long_form(entries)
     assert frame["kind"].tolist().count("aggregate") == 3
-    assert tables.table(entries) == markdown, "the same call gives the same intervals"
+    assert experiment_table.table(entries) == markdown, "the same call gives the same intervals"
 
 
 @pytest.mark.parametrize(("count", "said"), [(1, "n=1 run a task and model"), (2, "n=2 runs a task and model")])
@@ -103,10 +105,12 @@ def test_below_three_runs_a_task_there_is_no_interval(experiment: Experiment, co
     """Two runs would be drawn again and again, and where they are alike the bounds would be one number."""
     scores = {key: values[:count] for key, values in SCORES.items()}
     entries = grid.collect(experiment, of_scores(experiment, scores))
-    text = tables.table(entries)
+    text = experiment_table.table(entries)
     assert "no interval, because a task has fewer than three runs" in text
     assert said in text
-    aggregate = [record for record in json.loads(tables.table(entries, "json")) if record["kind"] == "aggregate"]
+    aggregate = [
+        record for record in json.loads(experiment_table.table(entries, "json")) if record["kind"] == "aggregate"
+    ]
     assert {(record["low"], record["high"], record["interval"]) for record in aggregate} == {(None, None, None)}
 
 
@@ -114,10 +118,12 @@ def test_from_three_runs_a_task_on_there_is_one(tmp_path: Path) -> None:
     experiment = write(tmp_path / "more", TEXT.replace("seeds: 2", "seeds: 3").replace("MODELS", MODELS))
     scores = {key: [*values, values[0] * 1.1] for key, values in SCORES.items()}
     entries = grid.collect(experiment, of_scores(experiment, scores))
-    aggregate = [record for record in json.loads(tables.table(entries, "json")) if record["kind"] == "aggregate"]
+    aggregate = [
+        record for record in json.loads(experiment_table.table(entries, "json")) if record["kind"] == "aggregate"
+    ]
     assert {record["interval"] for record in aggregate} == {"stratified bootstrap, percentiles"}
     assert all(record["low"] <= record["mean"] <= record["high"] for record in aggregate)
-    assert "fewer than three runs" not in tables.table(entries)
+    assert "fewer than three runs" not in experiment_table.table(entries)
 
 
 def test_below_three_tasks_of_two_models_there_is_no_block(experiment: Experiment) -> None:
@@ -125,7 +131,7 @@ def test_below_three_tasks_of_two_models_there_is_no_block(experiment: Experimen
     assert found_in(experiment, {key: values for key, values in SCORES.items() if key[1] == "gru"}) is None
     at_floor = SCORES | {("jsb", "gru"): [12.0, 12.0], ("jsb", "rnn"): [13.0, 13.0]}
     assert found_in(experiment, at_floor) is None, "no model is better than the floor: there is no scale"
-    assert "Over" not in tables.table(grid.collect(experiment, []))
+    assert "Over" not in experiment_table.table(grid.collect(experiment, []))
 
 
 def test_a_perplexity_is_normalised_by_its_logarithm() -> None:
@@ -139,7 +145,7 @@ def all_of(experiment: Experiment) -> list[Row]:
 
 
 def lines_after(experiment: Experiment, rows: list[Row]) -> list[str]:
-    return tables.table(grid.collect(experiment, rows)).splitlines()
+    return experiment_table.table(grid.collect(experiment, rows)).splitlines()
 
 
 def test_good_rows_need_no_remark(experiment: Experiment) -> None:
@@ -153,7 +159,7 @@ def test_rows_of_another_variant_are_left_out_and_named(experiment: Experiment, 
     said = "Left out: 4 rows of no run of this experiment (copy-memory(delay=6) rnn, copy-memory(delay=6) gru)."
     assert lines.count(said) == 1
     assert not any("delay=6" in line for line in lines if line.startswith("|"))
-    record = json.loads(tables.table(grid.collect(experiment, all_of(experiment) + strangers), "json"))[0]
+    record = json.loads(experiment_table.table(grid.collect(experiment, all_of(experiment) + strangers), "json"))[0]
     assert record["remarks"] == said
 
 
@@ -203,6 +209,6 @@ def test_rows_made_with_different_versions_are_named(experiment: Experiment) -> 
 
 
 def test_an_experiment_without_rows_says_what_to_do(experiment: Experiment) -> None:
-    text = tables.table(grid.collect(experiment, []))
+    text = experiment_table.table(grid.collect(experiment, []))
     assert "Rows: 0 of 18 runs (there are none yet: seqbench run makes them)." in text
     assert text.count("not run") == 12

@@ -15,12 +15,12 @@ import pages
 import pytest
 from command import seqbench
 from pages import HOSTILE, MODEL, Element
-from seqbench.bench.config import Experiment
-from seqbench.bench.report import page
-from seqbench.bench.report.grid import collect
-from seqbench.bench.report.run_facts import commands
-from seqbench.bench.report.tables import table
-from seqbench.bench.store import Workplace
+from seqbench.bench.analysis.grid import collect
+from seqbench.bench.experiments.config import Experiment
+from seqbench.bench.report.page import page
+from seqbench.bench.report.page.run_facts import commands
+from seqbench.bench.report.tables.experiment_table import table
+from seqbench.bench.rows.store import Workplace
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from seqbench.bench.config import Experiment
-from seqbench.bench.report import cells, digits, grid, records, samples, standing, tables
-from seqbench.bench.store import Row, signed
+from seqbench.bench.analysis import digits, grid, samples, standing
+from seqbench.bench.experiments.config import Experiment
+from seqbench.bench.report.tables import cells, experiment_table, records
+from seqbench.bench.rows.store import Row, signed
 from seqbench.tasks.base import Metric
 
 from .latex_pages import NEEDS_TEX, compiled, overfull
@@ -93,7 +94,7 @@ def test_a_mean_without_its_bad_runs_is_not_compared(five: Experiment, status: s
     found = standing.standing([entry for entry in entries if entry.task == "jsb"])
     assert found.left_out == {cell.model: reason}
     assert cell.model not in found.bold
-    text = tables.table(entries)
+    text = experiment_table.table(entries)
     assert f"Not compared, so never bold: {cell.model} in jsb nats ({reason})." in text
     assert f"7.00 [7.00–7.00], n=4 of 5, 1 {status}" in text
     assert "**8.30 [8.10–8.50]**, n=5" in text, "the best of those that are compared"
@@ -123,27 +124,27 @@ def test_where_no_difference_can_pass_the_table_says_so_and_bolds_nothing(
 ) -> None:
     few = write(tmp_path / "few", TEXT.replace("SEEDS", str(seeds)).replace("MODELS", MODELS))
     entries = grid.collect(few, of_scores(few, {key: values[:seeds] for key, values in (ON_JSB | ON_ADDING).items()}))
-    text = tables.table(entries)
+    text = experiment_table.table(entries)
     assert f"\n\nNothing is bold: {words}.\n\n" in text
     assert "**" not in text.partition("**Sizes")[0]
-    assert r"\bfseries" not in tables.table(entries, "latex")
-    assert not any(record["bold"] for record in json.loads(tables.table(entries, "json")))
+    assert r"\bfseries" not in experiment_table.table(entries, "latex")
+    assert not any(record["bold"] for record in json.loads(experiment_table.table(entries, "json")))
 
 
 def test_one_seed_has_no_interval_and_the_table_says_so(tmp_path: Path) -> None:
     one = write(tmp_path / "one", TEXT.replace("SEEDS", "1").replace("MODELS", MODELS))
     entries = grid.collect(one, of_scores(one, {key: values[:1] for key, values in (ON_JSB | ON_ADDING).items()}))
-    text = tables.table(entries)
+    text = experiment_table.table(entries)
     assert "8.20, n=1: no interval" in text
     assert "1/1 solved, 1.00e-4, ≤ 100 steps to solve, n=1: no interval" in text
     assert "Nothing is bold: with 1 run a model the smallest p possible is 1" in text
-    assert all(record["low"] is None for record in json.loads(tables.table(entries, "json")))
+    assert all(record["low"] is None for record in json.loads(experiment_table.table(entries, "json")))
 
 
 def test_every_format_marks_the_same_cells_and_says_the_same_intervals(five: Experiment) -> None:
     entries = grid.collect(five, of_scores(five, ON_JSB | ON_ADDING))
-    markdown, latex = tables.table(entries), tables.table(entries, "latex")
-    read = json.loads(tables.table(entries, "json"))
+    markdown, latex = experiment_table.table(entries), experiment_table.table(entries, "latex")
+    read = json.loads(experiment_table.table(entries, "json"))
     bold = [record for record in read if record["bold"]]
     assert [(record["task"], record["model_name"]) for record in bold] == [
         ("adding(length=20)", "gru"),
@@ -209,7 +210,7 @@ def test_a_row_that_was_edited_by_hand_is_marked_and_does_not_count(five: Experi
     better = {rule: {**rows[0]["scores"][rule], "test": {"nats": 1.0}} for rule in ("best", "last")}
     edited: Row = {**rows[0], "scores": better}
     entries = grid.collect(five, [edited, *rows[1:]])
-    text = tables.table(entries)
+    text = experiment_table.table(entries)
     assert "n=4 of 5, 1 edited§" in text
     assert "§ edited by hand" in text
     assert "(edited rows)" in text, "and it is not compared"
@@ -218,13 +219,15 @@ def test_a_row_that_was_edited_by_hand_is_marked_and_does_not_count(five: Experi
     assert 0 not in entry.values
     without = next(entry for entry in grid.collect(five, rows[1:]) if entry.model == entry.model and entry.missing == 1)
     assert entry.summary == without.summary
-    assert "§" not in tables.table(grid.collect(five, [signed(edited), *rows[1:]]))
+    assert "§" not in experiment_table.table(grid.collect(five, [signed(edited), *rows[1:]]))
 
 
 @NEEDS_TEX
 def test_bold_and_brackets_compile(five: Experiment, tmp_path: Path) -> None:
     rows = of_scores(five, ON_JSB | ON_ADDING | {("copy-memory", model): [0.5] * 5 for model in ("rnn", "gru", "tcn")})
-    text = tables.table(grid.collect(five, [{**rows[0], "label": "edited"}, *rows[1:]]), "latex", "∞ § 100 %?")
+    text = experiment_table.table(
+        grid.collect(five, [{**rows[0], "label": "edited"}, *rows[1:]]), "latex", "∞ § 100 %?"
+    )
     assert overfull(compiled(text, tmp_path)) == []
     assert "Over 3 tasks" in text
 
@@ -235,17 +238,17 @@ def test_a_row_under_the_id_of_another_run_does_not_count(tmp_path: Path) -> Non
     forged = made(two, 0.25, id=one.id)
     entry, *_ = grid.collect(experiment, [forged, made(two, 0.5)])
     assert (entry.values, entry.edited) == ({two.seed: 0.5}, 1)
-    assert "Rows: 1 of 2 runs" in tables.table([entry])
+    assert "Rows: 1 of 2 runs" in experiment_table.table([entry])
 
 
 def test_rows_of_one_run_that_disagree_are_told(tmp_path: Path) -> None:
     experiment = write(tmp_path, LONE)
     (run,) = experiment.runs
-    text = tables.table(grid.collect(experiment, [made(run, 0.25), made(run, 0.5)]))
+    text = experiment_table.table(grid.collect(experiment, [made(run, 0.25), made(run, 0.5)]))
     assert "Rows of the same run disagree that must have the same bits; the last of them is shown: adding" in text
     older = made(run, 0.25)
     older = signed({**older, "provenance": older["provenance"] | {"source": "0" * 16}})
-    assert "disagree" not in tables.table(grid.collect(experiment, [older, made(run, 0.5)]))
+    assert "disagree" not in experiment_table.table(grid.collect(experiment, [older, made(run, 0.5)]))
 
 
 def test_an_interval_that_was_cut_says_so() -> None:

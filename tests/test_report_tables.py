@@ -11,10 +11,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from seqbench.bench.config import Experiment
+from seqbench.bench.analysis import digits, grid
 from seqbench.bench.errors import UsageError
-from seqbench.bench.report import cells, digits, grid, records, tables
-from seqbench.bench.runs import Run
+from seqbench.bench.experiments.config import Experiment
+from seqbench.bench.experiments.runs import Run
+from seqbench.bench.report.tables import cells, experiment_table, records
 from seqbench.tasks.base import Metric
 
 from .latex_pages import NEEDS_TEX, compiled, content, overfull
@@ -66,8 +67,8 @@ def test_every_place_of_the_grid_has_an_entry_without_any_row(experiment: Experi
         ("jsb", "nats", "gru"),
     ]
     assert {(entry.missing, entry.done, cells.cell_text(entry)) for entry in entries} == {(3, 0, ("not run",))}
-    assert tables.table(entries).count("not run") == 8
-    assert "0 of 18 runs" in tables.table(entries)
+    assert experiment_table.table(entries).count("not run") == 8
+    assert "0 of 18 runs" in experiment_table.table(entries)
 
 
 def test_a_missing_run_shows(experiment: Experiment) -> None:
@@ -126,8 +127,9 @@ def test_the_preset_chooses_the_number(tmp_path: Path, experiment: Experiment) -
         "copy-memory(delay=5)": ("mean of last 3 epochs", 5.0),
         "jsb": ("best on validation", 0.5),  # the paper had a validation set there
     }
-    assert "mean of last 3 epochs (adding(length=20), copy-memory(delay=5)); best on validation (jsb)" in tables.table(
-        entries
+    assert (
+        "mean of last 3 epochs (adding(length=20), copy-memory(delay=5)); best on validation (jsb)"
+        in experiment_table.table(entries)
     )
 
 
@@ -144,14 +146,14 @@ def test_devices_are_never_mixed(experiment: Experiment) -> None:
 
 def test_marks_are_explained_only_where_used(experiment: Experiment) -> None:
     rows = all_rows(experiment)
-    text = tables.table(grid.collect(experiment, rows))
+    text = experiment_table.table(grid.collect(experiment, rows))
     assert "‡ with settings that the source does not give: clip" in text
     assert "†" not in text
     assert r"\*" not in text
     rows = [dirtied(row, dirty=True, source="old") for row in rows]
     entries = grid.collect(experiment, rows)
     assert {(entry.dirty, entry.stale) for entry in entries} == {(3, 3)}
-    text = tables.table(entries)
+    text = experiment_table.table(entries)
     assert r"\*†‡" in text
     assert "\n\\* run with" in text
     assert "\n† the code" in text
@@ -175,14 +177,14 @@ def test_cells_that_differ_in_settings_alone_stay_apart(tmp_path: Path) -> None:
     rows = [made(run, 1.0 + run.training.epochs) for run in experiment.runs]
     entries = [entry for entry in grid.collect(experiment, rows) if entry.task == "jsb"]
     assert [(entry.model, entry.values[0]) for entry in entries] == [("gru", 2.0), ("gru #2", 3.0)]
-    assert "| gru #2" in tables.table(entries)
+    assert "| gru #2" in experiment_table.table(entries)
 
 
 def test_formats_hold_the_same_numbers(experiment: Experiment) -> None:
     entries = grid.collect(experiment, all_rows(experiment)[:-3])
     frame = records.long_form(entries)
-    csv = pd.read_csv(io.StringIO(tables.table(entries, "csv")))
-    read = json.loads(tables.table(entries, "json"))
+    csv = pd.read_csv(io.StringIO(experiment_table.table(entries, "csv")))
+    read = json.loads(experiment_table.table(entries, "json"))
     assert len(frame) == len(csv) == len(read) == len(entries)
     for place, entry in enumerate(entries):
         for seed in entry.seeds:
@@ -190,8 +192,8 @@ def test_formats_hold_the_same_numbers(experiment: Experiment) -> None:
             assert read[place][f"seed_{seed}"] == score
             assert csv[f"seed_{seed}"][place] == score or score is None
         assert (read[place]["missing"], csv["missing"][place]) == (entry.missing, entry.missing)
-    markdown = tables.table(entries, "md", experiment.question)
-    latex = tables.table(entries, "latex", experiment.question)
+    markdown = experiment_table.table(entries, "md", experiment.question)
+    latex = experiment_table.table(entries, "latex", experiment.question)
     assert numbers(markdown) == numbers(re.sub(r"\\times10\^\{(.*?)\}", r"e\1", content(latex)))
     line = next(line for line in markdown.splitlines() if "nats/frame" in line)
     assert digits.number(frame["mean"].iloc[-1]) in line
@@ -199,13 +201,13 @@ def test_formats_hold_the_same_numbers(experiment: Experiment) -> None:
 
 def test_the_long_form_of_no_entries_is_empty() -> None:
     assert records.long_form([]).empty
-    assert json.loads(tables.table([], "json")) == []
-    assert "no cells" in tables.table([], "md")
+    assert json.loads(experiment_table.table([], "json")) == []
+    assert "no cells" in experiment_table.table([], "md")
 
 
 def latex_with_every_mark(experiment: Experiment) -> str:
     rows = [dirtied(row, dirty=True, source="old") for row in all_rows(experiment)]
-    return tables.table(grid.collect(experiment, rows), "latex", experiment.question)
+    return experiment_table.table(grid.collect(experiment, rows), "latex", experiment.question)
 
 
 def test_latex_is_balanced_and_escaped(experiment: Experiment) -> None:
@@ -250,7 +252,7 @@ def test_a_metric_tells_unit_direction_and_threshold() -> None:
 def test_sizes_and_times_stand_below(tmp_path: Path) -> None:
     text = TEXT.replace("models: [gru(width=4)]", "parameters: 100\n  models: [gru(width=4)]")
     experiment = write(tmp_path, text)
-    line = tables.table(grid.collect(experiment, all_rows(experiment))).splitlines()[-1]
+    line = experiment_table.table(grid.collect(experiment, all_rows(experiment))).splitlines()[-1]
     assert [part.strip() for part in line.strip("|").split("|")] == ["jsb", "gru", "105", "+5.0 %", "4.0", "3.5"]
 
 
@@ -258,24 +260,24 @@ def test_several_epochs_say_early_whether_a_rerun_goes_as_they_did(tmp_path: Pat
     experiment = write(tmp_path, TEXT.replace("epochs: 1", "epochs: 2"))
     seconds = {"training": 3.0, "evaluation": 1.0, "cpu": 5.0}
     entries = grid.collect(experiment, [made(experiment.runs[-1], 8.0, curve=[9.5, 8.0], seconds=seconds)])
-    line = tables.table(entries).splitlines()[-1]
+    line = experiment_table.table(entries).splitlines()[-1]
     said = [part.strip() for part in line.strip("|").split("|")]
     assert said == ["jsb", "nats (nats/frame) ↓", "gru", "9.50, n=1 of 3: no interval", "2.5"]
-    record = json.loads(tables.table(entries, "json"))[-1]
+    record = json.loads(experiment_table.table(entries, "json"))[-1]
     assert (record["after_first_epoch"], record["epoch_seconds"]) == (pytest.approx(9.5), 2.5)
     assert record["after_first_epoch_low"] is None
 
 
 def test_a_single_epoch_has_no_early_score(experiment: Experiment) -> None:
-    assert "early" not in tables.table(grid.collect(experiment, all_rows(experiment)))
+    assert "early" not in experiment_table.table(grid.collect(experiment, all_rows(experiment)))
 
 
 def test_two_sources_are_compared_cell_by_cell(experiment: Experiment) -> None:
     here = grid.collect(experiment, [made(run, 0.5) for run in experiment.runs])
     committed = grid.collect(experiment, [made(run, 0.25) for run in experiment.cells[0].runs])
-    rows = tables.compare(here, committed)
+    rows = experiment_table.compare(here, committed)
     assert len(rows) == len(here)
     texts = ("0/3 solved [0–56 %], median 0.500", "0/3 solved [0–56 %], median 0.250")
     assert rows[0] == ("adding(length=20)", "mse ↓", "gru", *texts)
     assert rows[-1] == ("jsb", "nats (nats/frame) ↓", "gru", "0.500 [0.500–0.500], n=3", "not run")
-    assert tables.compare(here[:1], [])[0].committed == "–"
+    assert experiment_table.compare(here[:1], [])[0].committed == "–"

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from seqbench.bench import config, sources
-from seqbench.bench.config import Experiment
-from seqbench.bench.report import cells, grid, tables
-from seqbench.bench.runs import Run
-from seqbench.bench.store import finite, signed
+from seqbench.bench.analysis import grid
+from seqbench.bench.experiments import config
+from seqbench.bench.experiments.config import Experiment
+from seqbench.bench.experiments.runs import Run
+from seqbench.bench.report.tables import cells, experiment_table
+from seqbench.bench.rows import sources
+from seqbench.bench.rows.store import finite, signed
 
 TEXT = """\
 question: Q
@@ -66,7 +68,7 @@ def test_a_paragraph_names_them_in_their_order(experiment: Experiment) -> None:
         "ptb-word perplexity: unigram 650, bigram 212."
     )
     assert cells.yardsticks(entries) == [line]
-    markdown, latex = tables.table(entries), tables.table(entries, "latex")
+    markdown, latex = experiment_table.table(entries), experiment_table.table(entries, "latex")
     assert f"\n\n{line}\n\n**Sizes" in markdown
     assert line in latex
     assert markdown.count("Yardsticks") == latex.count("Yardsticks") == 1
@@ -79,7 +81,7 @@ def test_the_first_is_the_floor_where_the_metric_has_none(experiment: Experiment
     assert math.isnan(floors["lambada", "accuracy"]), "of which there is no yardstick"
     assert floors["ptb-word", "perplexity"] == pytest.approx(639.73, abs=0.01), "the task's own word goes first"
     assert floors["adding(length=20)", "mse"] == pytest.approx(1 / 6)
-    lines = [[part.strip() for part in line.split("|")[1:4]] for line in tables.table(entries).splitlines()]
+    lines = [[part.strip() for part in line.split("|")[1:4]] for line in experiment_table.table(entries).splitlines()]
     assert ["lambada", "perplexity (per word) ↓", "11400"] in lines
     assert ["lambada", "accuracy (%) ↑", "–"] in lines
     assert ["ptb-word", "perplexity (per word) ↓", "640"] in lines
@@ -98,8 +100,8 @@ def test_a_model_without_rows_leaves_the_floor_to_the_others(experiment: Experim
 
 def test_programs_get_them_too(experiment: Experiment) -> None:
     entries = collected(experiment)
-    records = json.loads(tables.table(entries, "json"))
-    lines = list(csv.DictReader(io.StringIO(tables.table(entries, "csv"))))
+    records = json.loads(experiment_table.table(entries, "json"))
+    lines = list(csv.DictReader(io.StringIO(experiment_table.table(entries, "csv"))))
     assert len(records) == len(lines) == len(entries)
     for entry, record, line in zip(entries, records, lines, strict=True):
         expected = ""
@@ -117,7 +119,7 @@ def test_without_any_there_is_no_paragraph(experiment: Experiment) -> None:
     nothing = grid.collect(experiment, [])
     for entries in (nothing, collected(experiment, yardsticks=[]), grid.collect(experiment, map(signed, before))):
         assert cells.yardsticks(entries) == []
-        assert "Yardsticks" not in tables.table(entries)
+        assert "Yardsticks" not in experiment_table.table(entries)
         assert all(math.isnan(entry.floor) for entry in entries if entry.task == "lambada")
 
 
@@ -128,6 +130,6 @@ def test_one_that_was_not_finite_is_no_floor(experiment: Experiment) -> None:
         {"name": "bigram", "scores": {"perplexity": 9.0}},
     ]
     entries = collected(experiment, yardsticks=scores)
-    assert "lambada perplexity: unigram –, bigram 9.00; " in tables.table(entries)
+    assert "lambada perplexity: unigram –, bigram 9.00; " in experiment_table.table(entries)
     assert all(math.isnan(entry.floor) for entry in entries if entry.task == "lambada")
-    assert json.loads(tables.table(entries, "json"))[0]["floor"] is None
+    assert json.loads(experiment_table.table(entries, "json"))[0]["floor"] is None

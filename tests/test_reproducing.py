@@ -12,10 +12,11 @@ import made_rows
 import pytest
 from command import Answer, seqbench
 from experiments import SMALL, clean, published_in, write
-from seqbench.bench import config, registry, reproducing
 from seqbench.bench.errors import UsageError
-from seqbench.bench.provenance import COMPUTE
-from seqbench.bench.store import Row, RowFile, Workplace, latest
+from seqbench.bench.evidence import reproducing
+from seqbench.bench.experiments import config, registry
+from seqbench.bench.rows.provenance import COMPUTE
+from seqbench.bench.rows.store import Row, RowFile, Workplace, latest
 from test_sweep import OWN_TASK
 
 QUICK = registry.ROOT / "results" / "quick"

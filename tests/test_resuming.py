@@ -12,10 +12,11 @@ import pytest
 import torch
 from experiments import after, after_steps, in_pieces, measured_of
 from filelock import FileLock
-from seqbench.bench import api, checkpoint, evaluation
-from seqbench.bench.checkpoint import Checkpoint, Owned
+from seqbench.bench import api
+from seqbench.bench.engine import checkpoint, evaluation
+from seqbench.bench.engine.checkpoint import Checkpoint, Owned
 from seqbench.bench.engine.steps import EvaluationStep, TrainingStep
-from seqbench.bench.training import Stopped, train
+from seqbench.bench.engine.training import Stopped, train
 
 CPU = torch.device("cpu")
 CONTENT = {"network": {"weight": torch.arange(6.0).reshape(2, 3)}, "progress": {"curve": [{"epoch": 1}], "step": 0}}

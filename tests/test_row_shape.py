@@ -11,11 +11,11 @@ from typing import Any
 import made_rows
 import pytest
 from command import seqbench
-from seqbench.bench.config import Experiment
 from seqbench.bench.errors import UsageError
-from seqbench.bench.registry import ROOT
-from seqbench.bench.row_shape import misshapen
-from seqbench.bench.store import Row, RowFile, signed
+from seqbench.bench.experiments.config import Experiment
+from seqbench.bench.experiments.registry import ROOT
+from seqbench.bench.rows.row_shape import misshapen
+from seqbench.bench.rows.store import Row, RowFile, signed
 
 
 @pytest.fixture

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 import torch
-from seqbench.bench import make_run, registry, runs
+from seqbench.bench import make_run
 from seqbench.bench.errors import UsageError
-from seqbench.bench.notation import Spec, parse
-from seqbench.bench.runs import Run, from_config, label, make_task
-from seqbench.bench.settings import Training
+from seqbench.bench.experiments import registry, runs
+from seqbench.bench.experiments.notation import Spec, parse
+from seqbench.bench.experiments.runs import Run, from_config, label, make_task
+from seqbench.bench.experiments.settings import Training
 
 # An id that changes makes every published row of its kind worthless: a change here needs a new version, not a new id.
 PINNED: list[tuple[str, str, str, dict[str, Any]]] = [

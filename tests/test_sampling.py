@@ -11,11 +11,12 @@ import fingerprints
 import pytest
 import torch
 from command import Answer, seqbench
-from seqbench.bench import config, sampling
+from seqbench.bench import sampling
+from seqbench.bench.engine.evaluation import evaluate
 from seqbench.bench.errors import UsageError
-from seqbench.bench.evaluation import evaluate
-from seqbench.bench.runs import Run
-from seqbench.bench.store import Workplace
+from seqbench.bench.experiments import config
+from seqbench.bench.experiments.runs import Run
+from seqbench.bench.rows.store import Workplace
 from seqbench.models.network import Network
 
 EXPERIMENT = """\

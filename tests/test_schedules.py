@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 from seqbench.bench import api
-from seqbench.bench.settings import Training, make_schedule
-from seqbench.bench.training import train
+from seqbench.bench.engine.training import train
+from seqbench.bench.experiments.settings import Training, make_schedule
 from seqbench.tasks import adding
 
 

@@ -8,11 +8,11 @@ import pytest
 from drawing import FEW, MANY, all_rows, assert_readable, caption, made, marks, points, scored, write
 from matplotlib.axes import Axes
 from matplotlib.markers import CARETDOWNBASE, CARETUPBASE
-from seqbench.bench import statistics
-from seqbench.bench.config import Experiment
-from seqbench.bench.report import scores
-from seqbench.bench.report.evidence import NothingToDraw, gather
-from seqbench.bench.store import Row, signed
+from seqbench.bench.analysis import statistics
+from seqbench.bench.experiments.config import Experiment
+from seqbench.bench.report.figures import scores
+from seqbench.bench.report.figures.panels import NothingToDraw, gather
+from seqbench.bench.rows.store import Row, signed
 
 JSB = """
 question: One task

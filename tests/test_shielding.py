@@ -9,8 +9,8 @@ from pathlib import Path
 
 import made_rows
 import pytest
-from seqbench.bench import config, registry
-from seqbench.bench.store import Workplace
+from seqbench.bench.experiments import config, registry
+from seqbench.bench.rows.store import Workplace
 
 QUICK = registry.ROOT / "results" / "quick"
 SEEN = ("SEQBENCH_RUNS", "SEQBENCH_MIRROR", "SEQBENCH_SOMETHING", "GIT_DIR", "GIT_INDEX_FILE", "COLUMNS", "FORCE_COLOR")

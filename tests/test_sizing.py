@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from seqbench.bench import registry, sizing
-from seqbench.bench.describing import facts_of
 from seqbench.bench.errors import UsageError
-from seqbench.bench.notation import Spec, parse
-from seqbench.bench.runs import make_task
+from seqbench.bench.experiments import registry, sizing
+from seqbench.bench.experiments.describing import facts_of
+from seqbench.bench.experiments.notation import Spec, parse
+from seqbench.bench.experiments.runs import make_task
 from seqbench.tasks import ptb_word
 from seqbench.tasks.base import Task
 

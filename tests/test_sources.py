@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 from experiments import OWN_MODEL, write
-from seqbench.bench import api, config, registry, sources
+from seqbench.bench import api
 from seqbench.bench.errors import UsageError
-from seqbench.bench.renewals import Staleness
-from seqbench.bench.runs import Run
-from seqbench.bench.sources import file_hashes, source_hash
+from seqbench.bench.experiments import config, registry
+from seqbench.bench.experiments.runs import Run
+from seqbench.bench.rows import sources
+from seqbench.bench.rows.renewals import Staleness
+from seqbench.bench.rows.sources import file_hashes, source_hash
 from suite_copies import copied, edit
 from test_provenance import TWO_MODELS, git
 
@@ -47,7 +49,7 @@ EXPLANATIONS: list[Callable[[str], str]] = [
 
 
 @pytest.mark.parametrize("change", EXPLANATIONS)
-@pytest.mark.parametrize("name", ["tasks/adding.py", "models/gru.py", "bench/training.py"])
+@pytest.mark.parametrize("name", ["tasks/adding.py", "models/gru.py", "bench/engine/training.py"])
 def test_explanations_make_nothing_stale(name: str, change: Callable[[str], str], suite: Path) -> None:
     before = source_hash(gru())
     edit(suite / name, change)
@@ -65,11 +67,11 @@ def test_explanations_make_nothing_stale(name: str, change: Callable[[str], str]
         "models/base.py",
         "models/network.py",
         "models/heads.py",
-        "bench/training.py",
-        "bench/evaluation.py",
-        "bench/settings.py",
+        "bench/engine/training.py",
+        "bench/engine/evaluation.py",
+        "bench/experiments/settings.py",
         "bench/seeding.py",
-        "bench/sizing.py",
+        "bench/experiments/sizing.py",
     ],
 )
 def test_code_makes_rows_stale(name: str, suite: Path) -> None:
@@ -91,11 +93,11 @@ def test_a_number_that_changes_makes_rows_stale(suite: Path) -> None:
         "tasks/_music.py",
         "tasks/datasets.py",
         "models/tcn.py",
-        "bench/sweep.py",
-        "bench/worker.py",
-        "bench/store.py",
-        "bench/checkpoint.py",
-        "bench/report/tables.py",
+        "bench/running/sweep.py",
+        "bench/running/worker.py",
+        "bench/rows/store.py",
+        "bench/engine/checkpoint.py",
+        "bench/report/tables/experiment_table.py",
         "bench/cli/experiments.py",
     ],
 )
@@ -183,15 +185,15 @@ def test_files_that_move_make_nothing_stale(suite: Path) -> None:
     before = file_hashes(gru())
     moved = into_rooms(suite)
     assert len(moved) >= 10
-    assert not (suite / "bench" / "training.py").exists()
+    assert not (suite / "bench" / "engine" / "training.py").exists()
     assert file_hashes(gru()) == before
 
 
 MESSAGES: list[tuple[str, Callable[[str], str]]] = [
-    ("bench/settings.py", lambda text: text.replace("at least {least} is needed", "{least} or more")),
-    ("bench/repeatable.py", lambda text: text.replace("only float32 is there", "there is float32 alone")),
-    ("bench/training.py", lambda text: text.replace("the bits would differ", "that gives other bits")),
-    ("bench/runs.py", lambda text: text.replace(" seed {self.seed}", ", seed {self.seed}")),
+    ("bench/experiments/settings.py", lambda text: text.replace("at least {least} is needed", "{least} or more")),
+    ("bench/engine/repeatable.py", lambda text: text.replace("only float32 is there", "there is float32 alone")),
+    ("bench/engine/training.py", lambda text: text.replace("the bits would differ", "that gives other bits")),
+    ("bench/experiments/runs.py", lambda text: text.replace(" seed {self.seed}", ", seed {self.seed}")),
     ("tasks/base.py", lambda text: re.sub(r'raise ValueError\(f?"', "\\g<0>Oh: ", text)),
 ]
 

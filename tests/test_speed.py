@@ -15,11 +15,11 @@ import psutil
 import pytest
 import torch
 from seqbench.bench.api import make_run
+from seqbench.bench.engine.training import train
 from seqbench.bench.errors import UsageError
 from seqbench.bench.measuring import floors, helper, machine, peaks, shapes, turns
-from seqbench.bench.measuring.steps import Ours, Part, Plain, indices
-from seqbench.bench.report import speed_table, writers
-from seqbench.bench.training import train
+from seqbench.bench.measuring.variants import Ours, Part, Plain, indices
+from seqbench.bench.report.tables import speed_table, writers
 from seqbench.models.embeddings import Embedding
 from torch import nn
 

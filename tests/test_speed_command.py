@@ -18,8 +18,9 @@ import torch
 from experiments import PATIENCE, alive, in_session, wait_for
 from seqbench.bench import cli
 from seqbench.bench.errors import UsageError
-from seqbench.bench.measuring import lengths, machine, record, shapes, sweeps
-from seqbench.bench.report import speed_lengths, speed_table, writers
+from seqbench.bench.measuring import machine, record, scaling, shapes, throughput
+from seqbench.bench.report.figures import speed_lengths
+from seqbench.bench.report.tables import speed_table, writers
 
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = ("task", "model", "run", "parameters", "ours_ms", "reference_ms", "flushed_ms", "ratio_defaults", "spread")
@@ -118,9 +119,9 @@ def test_a_sweep_pays_nothing_for_what_the_first_has_to_compile(monkeypatch: pyt
         asked.append((jobs, threads))
         return [60.0, 20.0, 30.0, 44.0, 40.0, 24.0, 30.0][len(asked) - 1]
 
-    monkeypatch.setattr(sweeps, "_seconds", seconds)
+    monkeypatch.setattr(throughput, "_seconds", seconds)
     said: list[str] = []
-    found = sweeps.measure(2, "cpu", said.append)
+    found = throughput.measure(2, "cpu", said.append)
     side, turn = (2, 1), (1, 2)
     assert asked == [side, side, turn, turn, side, side, turn], "the first does not count; then each begins in turn"
     assert (found["runs"], found["ratio"], found["ratios"]) == (16, 1.25, [1.5, 1.1, 1.25])
@@ -131,16 +132,16 @@ def test_a_sweep_pays_nothing_for_what_the_first_has_to_compile(monkeypatch: pyt
 
 def test_lengths_and_their_exponents(tmp_path: Path) -> None:
     run = shapes.cases(["copy-memory(delay=1000)"], ["tcn"])[0].run
-    longer = lengths.at(run, 300, 16)
+    longer = scaling.at(run, 300, 16)
     assert (longer.make_task().steps, longer.training.batch) == (300, 16)
     assert len(longer.make_task().load(0).train) == 32
     points = [
         {"model": "tcn", "steps": steps, "batch": batch, "ms": 0.01 * steps**0.9 * batch**1.1, "spread": 0.0}
         for steps, batch in [(steps, 8) for steps in (100, 300, 1000)] + [(300, batch) for batch in (16, 32)]
     ]
-    assert lengths.exponent(points, "tcn", "steps", "batch", 8) == 0.9
-    assert lengths.exponent(points, "tcn", "batch", "steps", 300) == 1.1
-    assert lengths.exponent(points, "gru", "batch", "steps", 300) is None
+    assert scaling.exponent(points, "tcn", "steps", "batch", 8) == 0.9
+    assert scaling.exponent(points, "tcn", "batch", "steps", 300) == 1.1
+    assert scaling.exponent(points, "gru", "batch", "steps", 300) is None
     exponents = [{"model": "tcn", "steps": 0.9, "batch": 1.1}]
     content = {"machine": facts(), "lengths": {"task": "made-up", "points": points, "exponents": exponents}}
     written = speed_lengths.write(content, tmp_path / "lengths")

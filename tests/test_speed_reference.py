@@ -10,9 +10,9 @@ from seqbench.bench import seeding
 from seqbench.bench.api import make_run
 from seqbench.bench.engine.steps import TrainingStep, answer
 from seqbench.bench.errors import UsageError
+from seqbench.bench.experiments.runs import Run
 from seqbench.bench.measuring.reference import PlainStep, Reference, pairs, plain_body
-from seqbench.bench.measuring.steps import indices
-from seqbench.bench.runs import Run
+from seqbench.bench.measuring.variants import indices
 from torch import Tensor
 
 TASKS = {

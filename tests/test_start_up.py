@@ -10,7 +10,7 @@ import pytest
 
 DESCRIBED = """
 import sys
-from seqbench.bench.describing import facts_of
+from seqbench.bench.experiments.describing import facts_of
 for model in ("tcn", "lstm(initialization=orthogonal)", "gru", "rnn"):
     facts_of("adding", model, 200_000, 0.05, "linear(std=0.1)")
     facts_of("ptb-word", model, None, 0.01, "tied", "embedding(width=300)")

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from scipy import stats
-from seqbench.bench import statistics
+from seqbench.bench.analysis import statistics
 
 Array = npt.NDArray[np.float64]
 

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 import torch
 from recording import RecordingLane, train_in
-from seqbench.bench import api, seeding, training
-from seqbench.bench.checkpoint import Checkpoint
+from seqbench.bench import api, seeding
+from seqbench.bench.engine import training
+from seqbench.bench.engine.checkpoint import Checkpoint
 from seqbench.bench.engine.lanes import HostLane
 from seqbench.bench.engine.steps import TrainingStep
 from seqbench.bench.errors import UsageError
-from seqbench.bench.runs import Run
-from seqbench.bench.settings import Training, canonical_schedule, make_schedule
+from seqbench.bench.experiments.runs import Run
+from seqbench.bench.experiments.settings import Training, canonical_schedule, make_schedule
 from torch import nn
 
 TASK = "adding(length=6, train=40, valid=8, test=8)"

@@ -16,11 +16,11 @@ from typing import Any
 
 import made_rows
 import pytest
-from seqbench.bench import store
 from seqbench.bench.errors import UsageError
-from seqbench.bench.provenance import COMPUTE, LATER, REQUIRED
-from seqbench.bench.row_shape import lacking
-from seqbench.bench.store import RowFile, Workplace, finite, latest, signed, untouched
+from seqbench.bench.rows import store
+from seqbench.bench.rows.provenance import COMPUTE, LATER, REQUIRED
+from seqbench.bench.rows.row_shape import lacking
+from seqbench.bench.rows.store import RowFile, Workplace, finite, latest, signed, untouched
 
 ORIGIN = dict.fromkeys(REQUIRED, "known") | {"versions": dict.fromkeys(COMPUTE, "1.0")}
 MEASURED = {

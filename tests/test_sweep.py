@@ -22,10 +22,11 @@ from experiments import (
     sweep_in,
     write,
 )
-from seqbench.bench import config, sources
 from seqbench.bench.errors import UsageError
-from seqbench.bench.provenance import REQUIRED
-from seqbench.bench.store import RowFile, Workplace, untouched
+from seqbench.bench.experiments import config
+from seqbench.bench.rows import sources
+from seqbench.bench.rows.provenance import REQUIRED
+from seqbench.bench.rows.store import RowFile, Workplace, untouched
 
 OWN_TASK = '''\
 """A task that needs a file which no one has."""

@@ -9,11 +9,11 @@ import pytest
 import torch
 from experiments import after_steps, in_pieces, measured_of
 from seqbench.bench import api
-from seqbench.bench.checkpoint import Checkpoint
+from seqbench.bench.engine.checkpoint import Checkpoint
+from seqbench.bench.engine.evaluation import Evaluation, evaluate, trained
 from seqbench.bench.engine.lanes import Turns
-from seqbench.bench.evaluation import Evaluation, evaluate, trained
-from seqbench.bench.runs import Run
-from seqbench.bench.training import Outcome, Stopped, train
+from seqbench.bench.engine.training import Outcome, Stopped, train
+from seqbench.bench.experiments.runs import Run
 
 DROPPING = {
     "model": "lstm(width=6, layers=2, dropout=0.2, recurrent_dropout=0.2)",

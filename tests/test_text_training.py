@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import torch
 from experiments import TinyText, bits, measured, rows_of, sweep_in, write
-from seqbench.bench import api, config, runs
-from seqbench.bench.checkpoint import Checkpoint
-from seqbench.bench.runs import Run
-from seqbench.bench.store import Workplace
-from seqbench.bench.training import train
+from seqbench.bench import api
+from seqbench.bench.engine.checkpoint import Checkpoint
+from seqbench.bench.engine.training import train
+from seqbench.bench.experiments import config, runs
+from seqbench.bench.experiments.runs import Run
+from seqbench.bench.rows.store import Workplace
 from seqbench.models.network import Network
 from seqbench.tasks._windows import Windows
 from seqbench.tasks.base import Batch

@@ -13,12 +13,13 @@ import pytest
 import torch
 from command import seqbench
 from experiments import bits, measured_of, write
-from seqbench.bench import api, config
+from seqbench.bench import api
+from seqbench.bench.engine.evaluation import evaluate
+from seqbench.bench.engine.repeatable import repeatable
+from seqbench.bench.engine.training import Progress, train
 from seqbench.bench.errors import UsageError
-from seqbench.bench.evaluation import evaluate
-from seqbench.bench.repeatable import repeatable
-from seqbench.bench.runs import Run
-from seqbench.bench.training import Progress, train
+from seqbench.bench.experiments import config
+from seqbench.bench.experiments.runs import Run
 from seqbench.models.network import Network
 from seqbench.tasks import _random, adding, base
 

@@ -6,10 +6,11 @@ import pytest
 import torch
 from fingerprints import MODELS, numbers
 from recording import RecordingLane, train_in
-from seqbench.bench import api, gradient_flow
+from seqbench.bench import api
+from seqbench.bench.engine.evaluation import evaluate
 from seqbench.bench.engine.lanes import HostLane
-from seqbench.bench.evaluation import evaluate
-from seqbench.bench.registry import find
+from seqbench.bench.experiments.registry import find
+from seqbench.bench.measuring import gradient_flow
 from seqbench.models.network import Network
 from torch import Tensor
 

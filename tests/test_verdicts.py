@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 from ledgers import TEXT, made, number, write
-from seqbench.bench.report import grid
-from seqbench.bench.report.verdicts import Judgement, Verdict, chance, judge, one_more_run
-from seqbench.bench.store import signed
+from seqbench.bench.analysis import grid
+from seqbench.bench.analysis.verdicts import Judgement, Verdict, chance, judge, one_more_run
+from seqbench.bench.rows.store import signed
 
 ADDING = {"task": "adding(length=20)", "metric": "mse"}
 COPYING = {"task": "copy-memory(delay=5)", "metric": "loss"}

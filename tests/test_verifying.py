@@ -29,9 +29,11 @@ from experiments import (
     wait_for,
     write,
 )
-from seqbench.bench import config, sources, verifying
 from seqbench.bench.errors import UsageError
-from seqbench.bench.store import Row, Workplace
+from seqbench.bench.evidence import verifying
+from seqbench.bench.experiments import config
+from seqbench.bench.rows import sources
+from seqbench.bench.rows.store import Row, Workplace
 from test_sweep import OWN_TASK
 
 pytestmark = pytest.mark.usefixtures("forgotten")

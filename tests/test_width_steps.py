@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from seqbench.bench import sizing
 from seqbench.bench.errors import UsageError
-from seqbench.bench.notation import parse
-from seqbench.bench.options import options_of
-from seqbench.bench.runs import make_task
+from seqbench.bench.experiments import sizing
+from seqbench.bench.experiments.notation import parse
+from seqbench.bench.experiments.options import options_of
+from seqbench.bench.experiments.runs import make_task
 from seqbench.models import gru
 
 TASK = make_task(parse("adding(length=20)"))

@@ -11,10 +11,12 @@ import psutil
 import pytest
 import torch
 from experiments import PATIENCE, Clock, Recorder, measured, measured_of, rows_of, sweep_in, wait_for, write
-from seqbench.bench import api, backend, local, processes, sources, sweep, worker
-from seqbench.bench.checkpoint import Checkpoint
-from seqbench.bench.runs import Run
-from seqbench.bench.training import train
+from seqbench.bench import api
+from seqbench.bench.engine.checkpoint import Checkpoint
+from seqbench.bench.engine.training import train
+from seqbench.bench.experiments.runs import Run
+from seqbench.bench.rows import sources
+from seqbench.bench.running import backend, local, processes, sweep, worker
 
 ONE = """\
 question: One?
@@ -46,7 +48,7 @@ def workers() -> Iterator[Any]:
 def test_a_worker_is_born_with_what_it_needs(workers: Any) -> None:
     """Failures to preload are silent. A worker that is made by the fork server has at once what the server imported."""
     born = workers(odd_workers.look_around)[1].recv()
-    assert {"torch", "numba", "numpy", "scipy", "seqbench.bench.worker"} <= born["modules"]
+    assert {"torch", "numba", "numpy", "scipy", "seqbench.bench.running.worker"} <= born["modules"]
     assert set(processes.PRELOAD) <= born["modules"]
     assert {"torch._dynamo", "numba.np.arraymath", "scipy.linalg"} <= born["modules"], "which are imported late else"
     assert not [name for name in born["modules"] if name.startswith("pytest")], "nor with more than that"

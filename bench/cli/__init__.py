@@ -1,4 +1,7 @@
-"""The command line: `seqbench VERB`. Every verb answers `--help` with an example."""
+"""The command line: `seqbench VERB`. Every verb answers `--help` with an example.
+
+May import every room but `speed`. Front door: `main`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import Any
 import typer
 
 from ..errors import UsageError
-from . import evidence, experiments, facts, fetching, page, plotting, renewal, sampling, speed
+from . import evidence, experiments, facts, fetching, plotting, renewal, report, sample, speed
 
 app = typer.Typer(
     name="seqbench",
@@ -32,8 +35,8 @@ VERBS: dict[str, Callable[..., None]] = {
     "table": experiments.table,
     "plot": plotting.plot,
     "gradients": plotting.gradients,
-    "report": page.report,
-    "sample": sampling.sample,
+    "report": report.report,
+    "sample": sample.sample,
     "verify": evidence.verify,
     "renew": renewal.renew,
     "rehash": renewal.rehash,

@@ -15,9 +15,9 @@ from .experiments import DeviceClass, Dir, load
 from .facts import Json, show_json
 
 if TYPE_CHECKING:
-    from ..merging import Merger
-    from ..store import Row
-    from ..verifying import Verdict, Verification
+    from ..evidence.merging import Merger
+    from ..evidence.verifying import Verdict, Verification
+    from ..rows.store import Row
 
 SHOWN = 20
 """The most differences of a row that are printed; --json has all."""
@@ -51,7 +51,7 @@ def verify(
 ) -> None:
     """Trains published rows again, each from itself alone, and compares: to the bit on the same machine and versions.
 
-    Elsewhere within a tolerance: the first steps to 0.1 %, scores by their unit (bench/comparing.py says how and
+    Elsewhere within a tolerance: the first steps to 0.1 %, scores by their unit (bench/rows/comparing.py says how and
     why). A line for each difference. Nothing is written. Exit codes: 0 the same, 1 not, 2 for a mistake in the command.
 
     Example: seqbench verify results/quick 'copy-memory(delay=20, train=25600) lstm seed 0'
@@ -67,7 +67,7 @@ def verify(
         raise UsageError("verify needs the folder of an experiment, such as results/quick (or --static, for all)")
     verification = _verify(words[0], words[1:], sample, seed, rows, working, device, jobs)
     if json:
-        from ..verifying import record
+        from ..evidence.verifying import record
 
         show_json([record(verdict) for verdict in verification.verdicts])
     else:
@@ -87,13 +87,14 @@ def _verify(
     device: str | None,
     jobs: int | None,
 ) -> Verification:
-    from .. import places, processes
+    from ..experiments import places
+    from ..running import processes
 
     folder = places.experiment_folder(directory)
     if file is None:
         processes.start_ahead(device or "auto")
-    from .. import verifying
-    from ..store import RowFile, Workplace
+    from ..evidence import verifying
+    from ..rows.store import RowFile, Workplace
     from .live import Live
 
     source = "working" if working else "published"
@@ -111,7 +112,7 @@ def _verify(
 
 
 def _verdict_lines(verification: Verification) -> list[str]:
-    from ..verifying import OUTCOMES
+    from ..evidence.verifying import OUTCOMES
 
     verdicts = verification.verdicts
     lines = [line for verdict in verdicts for line in lines_of(verdict)]
@@ -139,8 +140,8 @@ def named(row: Row) -> str:
 
 
 def _check(words: Sequence[str], json: bool) -> int:
-    from .. import checking
-    from ..places import experiment_folder, own_folders, own_results
+    from ..evidence import checking
+    from ..experiments.places import experiment_folder, own_folders, own_results
 
     reports = [checking.check(folder) for folder in ([experiment_folder(word) for word in words] or own_folders())]
     reports += [] if words else checking.check_ledger(own_results())
@@ -163,8 +164,8 @@ def reproduce(
 
     Example: seqbench reproduce results/quick 'jsb tcn(kernel=3, levels=2) seed 0'
     """
-    from .. import reproducing
-    from ..places import experiment_folder
+    from ..evidence import reproducing
+    from ..experiments.places import experiment_folder
 
     if len(words) > 2:
         raise UsageError(f"reproduce takes one run, and its folder before it; quote a label: {' '.join(words)!r}")
@@ -195,7 +196,7 @@ def merge(
 
     Example: seqbench merge results/bai2018-jsb from-the-lab/runs.jsonl --prefer newer
     """
-    from .. import merging
+    from ..evidence import merging
 
     merger = merging.merge(load(directory), files, prefer.value if prefer else None)
     if json:

@@ -16,7 +16,7 @@ from .facts import Json, console, show_json
 from .writing import writing
 
 if TYPE_CHECKING:
-    from ..config import Experiment
+    from ..experiments.config import Experiment
 
 Dir = Annotated[str, typer.Argument(metavar="DIR", help="A folder with an experiment.yaml, such as results/quick.")]
 
@@ -42,8 +42,8 @@ class Format(enum.StrEnum):
 
 def load(directory: str, seeds: str | None = None) -> Experiment:
     """The experiment of a folder, with other seeds in place of its own. Raises UsageError for what is wrong in it."""
-    from .. import config
-    from ..places import experiment_folder
+    from ..experiments import config
+    from ..experiments.places import experiment_folder
 
     return config.load(experiment_folder(directory), _numbers(seeds) if seeds is not None else None)
 
@@ -114,17 +114,19 @@ def run(
     """
     if json and not dry_run:
         raise UsageError("--json goes with --dry-run here; seqbench status --json tells what is there")
-    from .. import places, processes
-    from ..instructions import chosen as named_instructions
+    from ..experiments import places
+    from ..rows.instructions import chosen as named_instructions
+    from ..running import processes
 
     places.experiment_folder(directory)  # a mistake in the name starts nothing
     pinned = named_instructions(instructions)
     if not dry_run:
         processes.start_ahead(device, threads, instructions)
-    from .. import naming, planning, sweep
+    from ..experiments import naming
+    from ..running import planning, sweep
 
     experiment, chosen, at_a_time = load(directory, seeds), device_named(device), None if jobs == "auto" else int(jobs)
-    from ..store import Workplace
+    from ..rows.store import Workplace
 
     workplace = Workplace(experiment.folder)
     planned = planning.plan(experiment, workplace, chosen, afresh, stale, pinned if instructions else None)
@@ -145,7 +147,7 @@ def run(
     old = sum(item.reason == "finished, stale" for item in planned)
     if old:
         out.print(f"{old} rows are stale: seqbench status says why, --stale trains them again", style="yellow")
-    from ..report import tables  # noqa: F401  # now, while the fork server imports, rather than after the last run
+    from ..report.tables import experiment_table  # noqa: F401  # now, while the fork server imports, rather than after the last run
     from .live import Live
 
     with Live(out) as live:
@@ -160,8 +162,8 @@ def run(
 
 def _answer(experiment: Experiment, workplace: Any, device: str, out: Console, figure: bool) -> None:
     """The table of the rows here, beside the committed ones where there are some."""
-    from ..report.grid import collect
-    from ..report.tables import compare
+    from ..analysis.grid import collect
+    from ..report.tables.experiment_table import compare
 
     here, committed = ([*workplace.rows(source)] for source in ("working", "published"))
     if not here and not committed:
@@ -178,7 +180,7 @@ def _answer(experiment: Experiment, workplace: Any, device: str, out: Console, f
         table.add_row("" if same else line.task, "" if same else line.metric, line.model, line.here, line.committed)
     out.print(table)
     if figure and here:
-        from ..report.figures import overview
+        from ..report.figures.drawing import overview
 
         for path in overview(experiment, here, workplace.area / "overview", device):
             out.print(f"figure: {path}", highlight=False, soft_wrap=True)
@@ -189,8 +191,8 @@ def status(directory: Dir, json: Json = False) -> None:
 
     Example: seqbench status results/quick
     """
-    from .. import planning
-    from ..store import Workplace, latest
+    from ..rows.store import Workplace, latest
+    from ..running import planning
 
     experiment = load(directory)
     workplace = Workplace(experiment.folder)
@@ -236,7 +238,7 @@ def publish(directory: Dir, device: DeviceClass = None, json: Json = False) -> N
 
     Example: seqbench publish results/quick
     """
-    from ..publishing import publish as publish_rows
+    from ..evidence.publishing import publish as publish_rows
 
     publication = publish_rows(load(directory), device)
     for text in publication.repaired:
@@ -293,24 +295,24 @@ def table(
 
 
 def _table(directory: str, format: Any, device: str | None, working: bool) -> str:
-    from ..report.grid import collect
-    from ..report.tables import table as write
+    from ..analysis.grid import collect
+    from ..report.tables.experiment_table import table as write
 
     experiment, rows = _rows(directory, working)
     return write(collect(experiment, rows, device), format, experiment.question)
 
 
 def _ledger(directories: list[str] | None, format: str, device: str | None, working: bool) -> str:
-    from ..places import experiment_folder
-    from ..report.ledger import lines
-    from ..report.ledger_table import ledger
+    from ..analysis.ledger import lines
+    from ..experiments.places import experiment_folder
+    from ..report.tables.ledger_table import ledger
 
     folders = [experiment_folder(directory) for directory in directories] if directories else None
     return ledger(lines(folders, "working" if working else "all", device), format)
 
 
 def _rows(directory: str, working: bool) -> tuple[Experiment, list[dict[str, Any]]]:
-    from ..store import Workplace
+    from ..rows.store import Workplace
 
     experiment = load(directory)
     return experiment, [*Workplace(experiment.folder).rows("working" if working else "all")]

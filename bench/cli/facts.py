@@ -11,9 +11,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from .. import registry
 from ..errors import UsageError
-from ..notation import parse
+from ..experiments import registry
+from ..experiments.notation import parse
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -69,7 +69,7 @@ def describe(
 
     Example: seqbench describe 'adding(length=600)' lstm --parameters 70369
     """
-    from ..describing import facts_of
+    from ..experiments.describing import facts_of
 
     facts = facts_of(task, model, parameters, tolerance, head, embedding)
     if json:

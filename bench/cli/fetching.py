@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from .. import registry
-from ..notation import parse
+from ..experiments import registry
+from ..experiments.notation import parse
 from .facts import Json, show_json
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ..runs import Run
-from ..store import Row
+from ..experiments.runs import Run
+from ..rows.store import Row
 
 
 def score_text(scores: Mapping[str, float | None]) -> str:

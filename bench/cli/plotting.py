@@ -15,8 +15,8 @@ from .experiments import DeviceClass, Dir, load
 from .writing import writing
 
 if TYPE_CHECKING:
-    from ..measurements import Flow
-    from ..store import Row, Workplace
+    from ..rows.measurements import Flow
+    from ..rows.store import Row, Workplace
 
 
 def plot(
@@ -39,10 +39,10 @@ def plot(
 
     Example: seqbench plot results/quick --only scores --out figures
     """
-    from ..report import figures
-    from ..report.evidence import pooled
-    from ..report.ledger import printed_scores
-    from ..store import Workplace
+    from ..analysis.ledger import printed_scores
+    from ..report.figures import drawing
+    from ..report.figures.panels import pooled
+    from ..rows.store import Workplace
 
     experiments = [load(directory) for directory in directories]
     if len(experiments) > 1 and out is None:
@@ -55,7 +55,7 @@ def plot(
     experiment = pooled(experiments) if len(experiments) > 1 else experiments[0]
     folder = out or places[0].area
     with writing(folder, folder=True):
-        drawn = figures.write(
+        drawn = drawing.write(
             experiment, rows, folder, device, only or (), printed_scores(experiment), _measured(places)
         )
     for path in drawn.written:
@@ -83,9 +83,10 @@ def gradients(
     Example: seqbench gradients results/quick --task copy --seeds 0
     """
     from ...tasks.datasets import DataError
-    from .. import gradient_flow, measurements
-    from ..report import figures
-    from ..store import Workplace
+    from ..measuring import gradient_flow
+    from ..report.figures import drawing
+    from ..rows import measurements
+    from ..rows.store import Workplace
 
     experiment = load(directory, seeds)
     cells = gradient_flow.cells_of(experiment, task)
@@ -102,7 +103,7 @@ def gradients(
     with writing(file.parent, folder=True):
         measurements.write(file, gradient_flow.origin_of(experiment, cells, started, examples), flows)
         typer.echo(f"wrote {file}")
-        for path in figures.write(experiment, rows, file.parent, only=["gradients"], gradients=file).written:
+        for path in drawing.write(experiment, rows, file.parent, only=["gradients"], gradients=file).written:
             typer.echo(f"wrote {path}")
 
 
@@ -117,7 +118,7 @@ def _rows(places: Sequence[Workplace], working: bool) -> list[Row]:
 
 def _measured(places: Sequence[Workplace]) -> Path | None:
     """The newest file of measurements: what is in a working area goes before what is published."""
-    from .. import measurements
+    from ..rows import measurements
 
     files = [folder / measurements.FILE for place in places for folder in (place.area, place.folder)]
     return next((file for file in files if file.is_file()), None)

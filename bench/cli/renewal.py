@@ -31,8 +31,8 @@ def renew(
 
     Example: seqbench renew results/bai2018-jsb lstm
     """
-    from .. import publishing, renewing, verifying
-    from ..store import Workplace
+    from ..evidence import publishing, renewing, verifying
+    from ..rows.store import Workplace
     from .live import Live
 
     experiment = load(words[0])
@@ -68,14 +68,14 @@ def rehash(
 ) -> None:
     """Computes the hash of published rows again, by the present rules, from the code of their commits.
 
-    Needed after the rules of the hash have changed (bench/sources.py), and for rows made before that. Nothing is
+    Needed after the rules of the hash have changed (bench/rows/sources.py), and for rows made before that. Nothing is
     trained: the files of each row's commit are read from the repository. A record for each row is kept in
     renewed.jsonl. Exit codes: 0; 1 where the commit of a row is not here; 2 for a mistake in the command.
 
     Example: seqbench rehash results/bai2018-jsb
     """
-    from .. import renewing
-    from ..places import experiment_folder, own_folders
+    from ..evidence import renewing
+    from ..experiments.places import experiment_folder, own_folders
 
     failed = False
     for folder in [experiment_folder(word) for word in directories or []] or own_folders():

@@ -14,7 +14,7 @@ from .experiments import device_named
 from .facts import console, show_json
 
 if TYPE_CHECKING:
-    from ..report.writers import Table
+    from ..report.tables.writers import Table
 
 INTERRUPTED = 130
 
@@ -52,8 +52,8 @@ def speed(
         return
     if out is not None and out.suffix != ".json":
         raise UsageError(f"--out {out}: a file name that ends in .json is needed")
-    from ..measuring import lengths as by_length
     from ..measuring import machine, shapes
+    from ..measuring import scaling as by_length
     from ..measuring.session import Session
 
     chosen_device = device_named(device)
@@ -75,7 +75,7 @@ def speed(
     content = session.finish()
     _print(content, json, markdown=False)
     if out is not None and "lengths" in content:
-        from ..report import speed_lengths
+        from ..report.figures import speed_lengths
 
         for path in speed_lengths.write(content, out.with_name(f"{out.stem}-lengths")):
             typer.echo(f"wrote {os.fspath(path)}", err=True)
@@ -93,7 +93,7 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def _print(content: dict[str, Any], json: bool, markdown: bool) -> None:
-    from ..report import speed_table, writers
+    from ..report.tables import speed_table, writers
 
     if json:
         show_json(content)

@@ -1,6 +1,6 @@
-"""How steps are executed: one after the other on a CPU; on a GPU captured once, replayed, and many runs at a time.
+"""What makes a number: the only training loop, its evaluation, its checkpoints, and how steps are executed.
 
-steps.py has the step of training and of evaluation, lanes.py where they are launched, cuda.py the GPU's lanes and
-graphs, devices.py the devices that have lanes, buckets.py the lengths to which sequences are padded there, packing.py
-many runs in turn.
+On a CPU steps run one after the other; on a GPU a step is captured once and replayed, and many runs take turns.
+May import the ground floor and `experiments`. Front door: `training.train` for one run, `training.Loop` for a run that
+takes turns with others.
 """

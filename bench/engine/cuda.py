@@ -6,7 +6,7 @@ outside of the pool.
 
 Nothing in this file has been run on a card so far: not the capture, not the streams, not the sizes of memory. What
 calls it (`steps`, `packing`, `training`) is tested on a CPU with a device that records a step's operations and repeats
-them on the same tensors. `python -m seqbench.bench.engine.check` compares on a card what is captured and packed with
+them on the same tensors. `python -m seqbench.bench.running.card` compares on a card what is captured and packed with
 what is neither.
 """
 

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from ...models.base import Dropout, State, detached
 from ...models.network import Network
 from ...tasks.base import Batch, Split, Task
-from ..repeatable import products_in
-from ..runs import Run
-from ..settings import FACTOR
+from ..experiments.runs import Run
+from ..experiments.settings import FACTOR
 from .buckets import Buckets
 from .devices import device_of
 from .lanes import Lane, Uncapturable, rehearsing
+from .repeatable import products_in
 
 
 def answer(network: Network, split: Split, batch: Batch, state: State = None) -> tuple[Any, State]:

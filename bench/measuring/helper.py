@@ -20,10 +20,10 @@ from typing import Any, Literal
 
 import torch
 
-from .. import runs
-from ..repeatable import products_in, repeatable
+from ..engine.repeatable import products_in, repeatable
+from ..experiments import runs
 from . import machine
-from .steps import Ours, Plain, Steps
+from .variants import Ours, Plain, Steps
 
 Variant = Literal["ours", "defaults", "flushed"]
 """The engine's step; the reference as PyTorch comes; the reference with denormals flushed to zero, as ours has it."""

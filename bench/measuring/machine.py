@@ -11,7 +11,8 @@ from typing import Any
 import psutil
 import torch
 
-from .. import provenance, registry
+from ..experiments import registry
+from ..rows import provenance
 
 OTHERS = 0.1
 """Cores' share that others may use before a measurement counts as shared."""

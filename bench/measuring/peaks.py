@@ -6,7 +6,7 @@ import statistics
 from contextlib import suppress
 from typing import Any
 
-from ..processes import environment
+from ..running.processes import environment
 from .helper import Variant
 from .shapes import Case
 from .turns import START_LIMIT, Helper, HelperFailed, start

@@ -1,7 +1,7 @@
 """The file of a machine's measurements: one `machine` block, and the parts that were measured there.
 
 Keys: `machine` (see `machine.facts`), `rows` (see `turns.row_of`, `peaks.over_processes`), `sweep` (see
-`sweeps.measure`), `lengths` (see `lengths.measure`), `left_out` (task, model, reason). A later measurement replaces
+`throughput.measure`), `lengths` (see `scaling.measure`), `left_out` (task, model, reason). A later measurement replaces
 what it has measured anew and leaves the rest; but only on the same machine, with the same versions, at the same commit.
 """
 

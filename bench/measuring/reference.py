@@ -20,8 +20,8 @@ from ...models.base import Model, State, detached
 from ...models.network import Network
 from ...tasks.base import Batch, Continuous, Task
 from ..errors import UsageError
-from ..notation import Spec
-from ..runs import Run
+from ..experiments.notation import Spec
+from ..experiments.runs import Run
 
 
 class Chomp(nn.Module):

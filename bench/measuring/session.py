@@ -10,7 +10,7 @@ import torch
 
 from ...tasks.datasets import DataError, fetch
 from ..errors import UsageError
-from . import lengths, machine, peaks, record, sweeps, turns
+from . import machine, peaks, record, scaling, throughput, turns
 from .shapes import Case
 
 Say = Callable[[str], None]
@@ -69,12 +69,12 @@ class Session:
 
     def measure_sweep(self) -> None:
         """Runs per hour, side by side and in turn."""
-        self.new["sweep"] = sweeps.measure(self.threads, self.device, self.say)
+        self.new["sweep"] = throughput.measure(self.threads, self.device, self.say)
         self._keep()
 
     def measure_lengths(self, cases: Sequence[Case], repeat: int) -> None:
         """A step against T and against B, for cases of one task."""
-        self.new["lengths"] = lengths.measure(cases, self.device, self.threads, repeat, self.say)
+        self.new["lengths"] = scaling.measure(cases, self.device, self.threads, repeat, self.say)
         self._keep()
 
     def finish(self) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import config
 from ..errors import UsageError, nearest
-from ..naming import means
-from ..places import own_folders
-from ..registry import short
-from ..runs import Run
+from ..experiments import config
+from ..experiments.naming import means
+from ..experiments.places import own_folders
+from ..experiments.registry import short
+from ..experiments.runs import Run
 
 PREFIX = "bai2018-"
 """The experiments whose rows are measured."""

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, get_args
 
-from ..instructions import chosen
-from ..processes import START_UP_LIMIT, Child, environment, threads_in_children
+from ..rows.instructions import chosen
+from ..running.processes import START_UP_LIMIT, Child, environment, threads_in_children
 from . import floors, helper, machine
 from .helper import Order, Variant
 from .shapes import Case

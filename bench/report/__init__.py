@@ -1,1 +1,1 @@
-"""What rows say: the grid of an experiment filled from its rows, as tables and as figures."""
+"""What people read, in three rooms: `tables`, `figures`, and the `page` that holds both. There is no code here."""

@@ -1,0 +1,301 @@
+"""The experiment's grid filled from its rows: one Entry for each cell and metric, whatever is missing included."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from ...tasks.base import Metric, Task
+from ..engine.evaluation import trained
+from ..errors import UsageError
+from ..experiments import registry
+from ..experiments.config import Cell, Experiment, Preset
+from ..experiments.runs import Run
+from ..rows.comparing import counts
+from ..rows.renewals import staleness
+from ..rows.store import FINISHED, Row, latest
+from .remarks import remarks
+from .samples import Summary, steps_to_solve, summary, summary_of_solved
+from .statistics import Interval, wilson
+
+BEST, LAST = "best on validation", "mean of last 3 epochs"
+"""The two rules for which test value is the number."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One metric of one cell.
+
+    values: seed -> test score, of the runs that are done. diverged counts runs whose loss or score is not finite;
+    failed those that ended in an error; missing those without a row; edited those whose row has not the sum that it was
+    written with, or not the id of its configuration: nothing of such a row counts. So these five make up `expected`,
+    the runs that the experiment asks for.
+    dirty: rows made with uncommitted changes; stale: rows that are not current; changed: the files that
+    make them so.
+    assumed: settings that the source of the cell does not give. seconds: training and evaluation, median of runs;
+    processor_seconds: what of it the processor worked, which other work on the machine does not lengthen.
+    yardsticks: scores of simple answers in this metric, by name, as the rows have them.
+    steps: seed -> training steps to solve the task, of the runs that did. lengths: length -> seed -> test score at that
+    length (NaN: not finite), of the runs that were tested at others than they were trained at. early: seed -> test
+    score after the first of several epochs, of the runs that are done. epoch_seconds: for an epoch with its evaluation,
+    of the processor on a CPU and of the clock on a GPU, median of runs. remarks: what a table of these rows has to say
+    of them, one line each. decides: what the experiment concludes from which outcome. reference: the model of the same
+    task that planned contrasts compare this one with; None without one.
+    """
+
+    task: str
+    metric: Metric
+    model: str
+    model_name: str
+    preset: Preset
+    rule: str
+    device: str | None
+    values: Mapping[int, float]
+    seeds: tuple[int, ...]
+    diverged: int
+    failed: int
+    missing: int
+    dirty: int
+    stale: int
+    parameters: int | None
+    budget: int | None
+    assumed: tuple[str, ...]
+    seconds: float | None
+    processor_seconds: float | None
+    commits: tuple[str, ...]
+    yardsticks: Mapping[str, float]
+    steps: Mapping[int, int] = field(default_factory=dict)
+    lengths: Mapping[int, Mapping[int, float]] = field(default_factory=dict)
+    early: Mapping[int, float] = field(default_factory=dict)
+    epoch_seconds: float | None = None
+    edited: int = 0
+    changed: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    decides: str = ""
+    reference: str | None = None
+
+    @property
+    def floor(self) -> float:
+        """The score of the best answer that ignores the input: the task's own word, else the rows' first yardstick."""
+        if math.isfinite(self.metric.floor):
+            return self.metric.floor
+        return next(iter(self.yardsticks.values()), math.nan)
+
+    @property
+    def expected(self) -> int:
+        """The number of runs that the experiment asks for."""
+        return len(self.seeds)
+
+    @property
+    def done(self) -> int:
+        """The number of runs with a score."""
+        return len(self.values)
+
+    @property
+    def solved(self) -> int | None:
+        """The number of runs that solve the task; None where the metric has no such threshold."""
+        if self.metric.solved_at is None:
+            return None
+        return sum(self.metric.solved(value) for value in self.values.values())
+
+    @property
+    def finished(self) -> int:
+        """The number of runs with a result: a run that diverged is a run that did not solve the task."""
+        return self.done + self.diverged
+
+    @property
+    def solved_share(self) -> Interval | None:
+        """The interval of the share of runs that solve the task, in 0 … 1; None below two runs."""
+        return None if self.solved is None or self.finished < 2 else wilson(self.solved, self.finished)
+
+    @property
+    def summary(self) -> Summary | None:
+        """Mean and interval of all scores, by the rule of `samples`; None where there is no score."""
+        return summary(self.metric, list(self.values.values()))
+
+    @property
+    def early_summary(self) -> Summary | None:
+        """The same of the scores after the first of several epochs."""
+        return summary(self.metric, list(self.early.values()))
+
+    @property
+    def summary_of_solved(self) -> Summary | None:
+        """Mean and interval of the scores of the runs that solve the task; None where there are none."""
+        return summary_of_solved(self.metric, list(self.values.values()))
+
+    @property
+    def steps_to_solve(self) -> float | None:
+        """The median of the steps after which the runs that solve the task first did, None where none does.
+
+        Runs are evaluated after each epoch, so they may have solved it up to an epoch before.
+        """
+        return median(self.steps.values()) if self.steps else None
+
+
+def collect(experiment: Experiment, rows: Iterable[Row], device: str | None = None) -> list[Entry]:
+    """An Entry for each cell of the experiment and each metric of its task, in the order of the YAML.
+
+    device: cpu or cuda; None takes the one that the rows come from. Raises UsageError where they come from both.
+    """
+    rows = list(rows)
+    rows_by_id, device = of_device(experiment, rows, device)
+    edited = edited_of(rows_by_id, experiment.folder)
+    sound = {run_id: row for run_id, row in rows_by_id.items() if run_id not in edited}
+    tasks: dict[str, Task] = {}
+    entries: list[Entry] = []
+    said = remarks(experiment, rows, sound)
+    labels = _labels(experiment.cells)
+    label_of = {cell.runs[0].id: label for cell, label in zip(experiment.cells, labels, strict=True)}
+    for cell, label in zip(experiment.cells, labels, strict=True):
+        if cell.task not in tasks:
+            tasks[cell.task] = cell.runs[0].make_task()
+        common = _common(cell, experiment.preset, sound) | {"model": label, "device": device, "remarks": said}
+        reference = label_of.get(cell.reference.id) if cell.reference is not None else None
+        common |= {"decides": experiment.decides, "reference": reference}
+        common |= {"edited": sum(run.id in edited for run in cell.runs)}
+        entries.extend(
+            Entry(metric=metric, **common, **_counted(cell, metric, common["rule"], sound, edited))
+            for metric in tasks[cell.task].metrics
+        )
+    return entries
+
+
+def of_device(
+    experiment: Experiment, rows: Iterable[Row], device: str | None = None
+) -> tuple[dict[str, Row], str | None]:
+    """The newest row of each of the experiment's runs by run id, all of one device class, and that class.
+
+    Raises UsageError where device is None and rows of several classes are there: their numbers are not one sample.
+    """
+    ids = {run.id for run in experiment.runs}
+    newest = {place: row for place, row in latest(rows).items() if place[0] in ids}
+    present = sorted({device_class for _, device_class in newest})
+    if device is None and len(present) > 1:
+        raise UsageError(f"{experiment.name}: rows of {' and '.join(present)} are there: choose one with --device")
+    chosen = device or (present[0] if present else None)
+    return {run_id: row for (run_id, device_class), row in newest.items() if device_class == chosen}, chosen
+
+
+def edited_of(rows: Mapping[str, Row], folder: Path) -> frozenset[str]:
+    """The run ids of those rows whose content has not the sum that they were written with, or means another run.
+
+    folder: of the experiment.
+    """
+    return frozenset(run_id for run_id, row in rows.items() if not counts(row, folder))
+
+
+def floor_of(entries: Iterable[Entry]) -> float:
+    """The floor of a task's metric, from whichever of its entries knows it; NaN where none does."""
+    return next((entry.floor for entry in entries if math.isfinite(entry.floor)), math.nan)
+
+
+def columns(entries: Sequence[Entry]) -> dict[tuple[str, str], str]:
+    """(task, model) -> the model's column: its plain name where no task has two models of that name, else its label."""
+    cells = dict.fromkeys((entry.task, entry.model, entry.model_name) for entry in entries)
+    several = {name for (_, name), count in Counter((task, name) for task, _, name in cells).items() if count > 1}
+    return {(task, model): model if name in several else name for task, model, name in cells}
+
+
+def rule_of(run: Run, preset: Preset) -> str:
+    """Which test value is the number: the protocol's decision for a preset."""
+    return LAST if preset == "published" and not run.task_class.published_validation else BEST
+
+
+def _labels(cells: Sequence[Cell]) -> list[str]:
+    """The cells' labels; cells of one task that differ only in settings without a label are numbered."""
+    seen: Counter[tuple[str, str]] = Counter()
+    labels = []
+    for cell in cells:
+        seen[cell.task, cell.model] += 1
+        number = seen[cell.task, cell.model]
+        labels.append(cell.model if number == 1 else f"{cell.model} #{number}")
+    return labels
+
+
+def _common(cell: Cell, preset: Preset, rows: Mapping[str, Row]) -> dict[str, Any]:
+    """What the entries of a cell share."""
+    present = [(run, rows[run.id]) for run in cell.runs if run.id in rows]
+    origins = [row["provenance"] for _, row in present]
+    old = [one for run, row in present if (one := staleness(row, run)) is not None]
+    sizes = [row["parameters"] for _, row in present if "parameters" in row]
+    done = [row for _, row in present if row["status"] == "done"]
+    times = [row["seconds"] for row in done]
+    epochs = [_worked(row) / count for row in done if (count := len(trained(row.get("curve") or [])))]
+    return {
+        "task": cell.task,
+        "model_name": registry.short(cell.runs[0].model.name),
+        "preset": preset,
+        "rule": rule_of(cell.runs[0], preset),
+        "seeds": tuple(run.seed for run in cell.runs),
+        "dirty": sum(bool(origin["dirty"]) for origin in origins),
+        "stale": len(old),
+        "changed": tuple(sorted({name for one in old for name in one.changed})),
+        "parameters": sizes[-1] if sizes else None,
+        "budget": cell.budget,
+        "assumed": cell.assumed,
+        "seconds": median(time["training"] + time["evaluation"] for time in times) if times else None,
+        "processor_seconds": median(time["cpu"] for time in times) if times else None,
+        "epoch_seconds": median(epochs) if epochs else None,
+        "commits": tuple(sorted({origin["commit"] for origin in origins if origin["commit"]})),
+    }
+
+
+def _worked(row: Row) -> float:
+    """Seconds that a run worked: of the processor on a CPU, else of the clock, as the processor waits for the card."""
+    seconds: dict[str, float] = row["seconds"]
+    return seconds["cpu"] if row["device"] == "cpu" else seconds["training"] + seconds["evaluation"]
+
+
+def _counted(cell: Cell, metric: Metric, rule: str, rows: Mapping[str, Row], edited: frozenset[str]) -> dict[str, Any]:
+    """The scores of a cell in one metric, and the number of runs without one."""
+    values: dict[int, float] = {}
+    without: Counter[str] = Counter()
+    for run in cell.runs:
+        row = rows.get(run.id)
+        if run.id in edited:
+            continue
+        if row is None:
+            without["missing"] += 1
+        elif row["status"] not in FINISHED:
+            without["failed"] += 1
+        elif row["status"] == "diverged":
+            without["diverged"] += 1
+        else:
+            scores = row["scores"]["best" if rule == BEST else "last"]["test"]
+            if metric.name not in scores:  # the task has got this metric since
+                without["missing"] += 1
+            elif (score := scores[metric.name]) is None or not math.isfinite(score):  # stored as None
+                without["diverged"] += 1
+            else:
+                values[run.seed] = score
+    yardsticks = {
+        yardstick["name"]: math.nan if score is None else score  # stored as None
+        for run in cell.runs
+        for yardstick in rows.get(run.id, {}).get("yardsticks", [])
+        for name, score in yardstick["scores"].items()
+        if name == metric.name
+    }
+    solving = [run for run in cell.runs if run.seed in values and metric.solved(values[run.seed])]
+    steps = {run.seed: count for run in solving if (count := steps_to_solve(metric, rows[run.id])) is not None}
+    curves = {run.seed: trained(rows[run.id].get("curve") or []) for run in cell.runs if run.seed in values}
+    firsts = {seed: (curve[0].get("test") or {}).get(metric.name) for seed, curve in curves.items() if len(curve) > 1}
+    early = {seed: score for seed, score in firsts.items() if score is not None}
+    ended = {reason: without[reason] for reason in ("missing", "failed", "diverged")}
+    lengths = _at_lengths(cell, metric, {run.seed: rows[run.id] for run in cell.runs if run.id in rows})
+    return {"values": values, "yardsticks": yardsticks, "steps": steps, "lengths": lengths, "early": early} | ended
+
+
+def _at_lengths(cell: Cell, metric: Metric, row_of: Mapping[int, Row]) -> dict[int, dict[int, float]]:
+    """Length -> seed -> test score there (NaN: not finite), of the lengths that the experiment asks for."""
+    found: dict[int, dict[int, float]] = {}
+    for length in sorted(cell.runs[0].training.test_lengths):
+        scores = {seed: row.get("lengths", {}).get(str(length), {}) for seed, row in row_of.items()}
+        there = {seed: of[metric.name] for seed, of in scores.items() if metric.name in of}
+        if there:
+            found[length] = {seed: math.nan if score is None else score for seed, score in there.items()}
+    return found

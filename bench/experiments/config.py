@@ -1,0 +1,305 @@
+"""From an experiment's YAML to its Runs: unknown keys refused, lists expanded into axes, widths found.
+
+An experiment is a folder with an `experiment.yaml`:
+
+    question: Which architecture remembers?     # what the experiment asks, printed above its table
+    preset: suite                               # suite | published: which test value is the number
+    decides: If the TCN leads, X; else Y.       # what is concluded from which outcome, printed beneath the question
+    reference: lstm                             # the model of each row that planned contrasts compare the others with
+    seeds: 2                                    # a count, or a list of seeds
+    precision: float32                          # or, on a GPU only, tf32 or bfloat16 (mixed precision)
+    training: {optimizer: adam}                 # settings for all rows; a row's and a model's own go before them
+    rows:
+    - task: copy-memory(delay=20)               # a list of tasks is an axis
+      parameters: 6000                          # the budget that widths are fitted to
+      tolerance: 0.025                          # how far a count may lie from it (default 0.01)
+      head: linear(std=0.01)                    # the read-out, else the task's
+      reference: tcn                            # goes before the experiment's
+      training: {epochs: 2, learning_rate: 2.0e-3}      # a list of values is an axis
+      models:
+      - tcn(kernel=8, levels=4)
+      - {model: lstm, training: {clip: 1.0}, assumed: [clip]}   # settings of one model; which of them are assumed
+
+A row or model of a task that shows symbols may name the `embedding` too, as `embedding(width=100, dropout=0.1)`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from ...tasks.base import Task
+from ..errors import UsageError, nearest
+from . import registry, sizing
+from .marked_yaml import CUT, Marked, Path_
+from .notation import Spec, parse, written
+from .options import Option, coerce, options_of
+from .runs import PRECISIONS, Run, make_task
+from .settings import Training
+
+Preset = Literal["suite", "published"]
+
+EXPERIMENT_KEYS = {
+    "question": Option("question", str, "", True),
+    "decides": Option("decides", str, "", False),
+    "reference": Option("reference", str | None, None, False),
+    "preset": Option("preset", Preset, "suite", False),
+    "seeds": Option("seeds", int | list[int], 1, False),
+    "precision": Option("precision", Literal[PRECISIONS], "float32", False),
+    "training": Option("training", dict, {}, False),
+    "models": Option("models", list[Any], [], False),
+    "rows": Option("rows", list[Any], [], True),
+}
+ROW_KEYS = {
+    "task": Option("task", str | list[str], None, True),
+    "parameters": Option("parameters", int | None, None, False),
+    "tolerance": Option("tolerance", float, 0.01, False),
+    "head": Option("head", str | None, None, False),
+    "embedding": Option("embedding", str | None, None, False),
+    "reference": Option("reference", str | None, None, False),
+    "training": Option("training", dict, {}, False),
+    "models": Option("models", list[Any], [], False),
+}
+MODEL_KEYS = {
+    "model": Option("model", str, None, True),
+    "parameters": Option("parameters", int | None, None, False),
+    "tolerance": Option("tolerance", float | None, None, False),
+    "head": Option("head", str | None, None, False),
+    "embedding": Option("embedding", str | None, None, False),
+    "training": Option("training", dict, {}, False),
+    "assumed": Option("assumed", list[str], [], False),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One place of the table: a task, a model, its settings, and one Run a seed.
+
+    reference: the first run of the cell of this row and task that planned contrasts compare this one with; None where
+    the experiment names none.
+    """
+
+    task: str
+    model: str
+    runs: tuple[Run, ...]
+    budget: int | None
+    assumed: tuple[str, ...]
+    reference: Run | None = None
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A question, and the grid of cells that answers it. decides: what is concluded from which outcome."""
+
+    folder: Path
+    question: str
+    preset: Preset
+    cells: tuple[Cell, ...]
+    decides: str = ""
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def runs(self) -> list[Run]:
+        """All runs, the first seed of every cell before the second of any."""
+        by_seed = itertools.zip_longest(*(cell.runs for cell in self.cells))
+        return [run for runs in by_seed for run in runs if run is not None]
+
+
+def load(folder: Path, seeds: list[int] | None = None) -> Experiment:
+    """Reads `folder/experiment.yaml`; `seeds` in place of its own.
+
+    Raises UsageError with file, line and the nearest valid key for whatever is wrong.
+    """
+    file = folder / "experiment.yaml"
+    if not file.is_file():
+        raise UsageError(f"{folder}: no experiment.yaml there")
+    marked = Marked(file)
+    top = _checked(marked, (), marked.content, EXPERIMENT_KEYS)
+    chosen = seeds if seeds is not None else _seeds(marked, top["seeds"])
+    if not top["rows"]:
+        raise marked.error(("rows",), "at least one row is needed")
+    cells: list[Cell] = []
+    contrasts: list[tuple[Path_, str | None, range]] = []
+    seen: dict[str, Path_] = {}
+    for number, content in enumerate(top["rows"]):
+        path: Path_ = ("rows", number)
+        row = _checked(marked, path, content, ROW_KEYS)
+        own = bool(row["models"])
+        models, where = (row["models"], (*path, "models")) if own else (top["models"], ("models",))
+        if not models:
+            raise marked.error(path, "the row has no models, and the experiment names none for all rows")
+        first = len(cells)
+        for task in _tasks(marked, folder, (*path, "task"), row["task"]):
+            for place, entry in enumerate(models):
+                model = _checked(
+                    marked, (*where, place), {"model": entry} if isinstance(entry, str) else entry, MODEL_KEYS
+                )
+                settings = {**top["training"], **row["training"], **model["training"]}
+                at = (*where, place) if own else path  # models for all rows: the row says where it went wrong
+                try:
+                    made = list(_cells(folder, task, row, model, settings, chosen, top["precision"]))
+                except UsageError as error:
+                    raise marked.error(at, f"{model['model']}: {error}") from error
+                for cell in made:
+                    _refuse_twin(marked, at, cell, seen)
+                cells.extend(made)
+        named = path if row["reference"] is not None else ()
+        wanted = row["reference"] if named else top["reference"]
+        contrasts.append(((*named, "reference"), wanted, range(first, len(cells))))
+    told = list(_told_apart(cells))
+    for path, wanted, places in contrasts:
+        if wanted is not None:
+            told[places.start : places.stop] = _referring(marked, path, wanted, told[places.start : places.stop])
+    return Experiment(folder, top["question"].strip(), top["preset"], tuple(told), top["decides"].strip())
+
+
+def _checked(marked: Marked, path: Path_, content: Any, known: Mapping[str, Option]) -> dict[str, Any]:
+    """A mapping with all known keys, its training settings checked too."""
+    owner = next((str(part) for part in reversed(path) if isinstance(part, str)), "experiment")
+    values = marked.checked(path, content, known, owner)
+    if "training" in values:
+        _check_training(marked, (*path, "training"), values["training"])
+    return values
+
+
+def _check_training(marked: Marked, path: Path_, settings: Mapping[str, Any]) -> None:
+    known = options_of(Training)
+    for key, value in settings.items():
+        if key not in known:
+            raise marked.error((*path, key), f"unknown key {key!r}: {nearest(key, known)}")
+        for one in value if _is_axis(known[key], value) else [value]:
+            try:
+                coerce("training", known[key], one)
+            except UsageError as error:
+                raise marked.error((*path, key), str(error)) from error
+
+
+def _seeds(marked: Marked, seeds: int | list[int]) -> list[int]:
+    chosen = list(range(seeds)) if isinstance(seeds, int) else seeds
+    if not chosen or len(set(chosen)) != len(chosen) or min(chosen) < 0:
+        raise marked.error(("seeds",), "a positive count, or a list of distinct seeds from 0 up, is needed")
+    return chosen
+
+
+def _tasks(marked: Marked, folder: Path, path: Path_, texts: str | list[str]) -> list[Spec]:
+    """The tasks of a row, complete with all options."""
+    specs = []
+    for place, text in enumerate([texts] if isinstance(texts, str) else texts):
+        try:
+            spec = _parse(text)
+            for one in _axes(registry.find("task", spec.name, folder), spec):
+                specs.append(Spec(one.name, make_task(one, folder).options()))
+        except UsageError as error:
+            raise marked.error((*path, place), str(error)) from error
+    return specs
+
+
+def _cells(
+    folder: Path,
+    task_spec: Spec,
+    row: Mapping[str, Any],
+    model: Mapping[str, Any],
+    settings: Any,
+    seeds: list[int],
+    precision: str,
+) -> Iterator[Cell]:
+    task = make_task(task_spec, folder)
+    head = sizing.head_for(task, row["head"] if model["head"] is None else model["head"])
+    embedding = sizing.embedding_for(task, row["embedding"] if model["embedding"] is None else model["embedding"])
+    budget = row["parameters"] if model["parameters"] is None else model["parameters"]
+    tolerance = row["tolerance"] if model["tolerance"] is None else model["tolerance"]
+    spec = _parse(model["model"])
+    model_class = registry.find("model", spec.name, folder)
+    can_be_assumed = {*options_of(Training), *options_of(model_class), "head", "embedding"}
+    for name in model["assumed"]:
+        if name not in can_be_assumed:
+            raise UsageError(f"assumed: there is no setting {name!r}: {nearest(name, can_be_assumed)}")
+    for one in _axes(model_class, spec):
+        complete_model = sizing.sized(task, one, budget, tolerance, head, embedding, folder)
+        for training, suffix in _trainings(settings):
+            _check_lengths(task, training)
+            runs = tuple(
+                Run(task_spec, complete_model, training, head, embedding, seed, precision, folder) for seed in seeds
+            )
+            label = ", ".join([runs[0].model_label, *suffix])
+            yield Cell(runs[0].task_label, label, runs, budget, tuple(model["assumed"]))
+
+
+def _told_apart(cells: list[Cell]) -> Iterator[Cell]:
+    """The cells; those of one task with the same label have in it what differs: width, head, embedding."""
+    for cell in cells:
+        alike = [_distinguished(other) for other in cells if (other.task, other.model) == (cell.task, cell.model)]
+        differing = [text for text in _distinguished(cell) if any(text not in other for other in alike)]
+        yield replace(cell, model=", ".join([cell.model, *differing]))
+
+
+def _referring(marked: Marked, path: Path_, wanted: str, cells: list[Cell]) -> Iterator[Cell]:
+    """The cells of a row with their reference, which `wanted` names by its label or by its model's name."""
+    for cell in cells:
+        others = [other for other in cells if other.task == cell.task]
+        found = [other for other in others if other.model == wanted]
+        found = found or [other for other in others if registry.short(other.runs[0].model.name) == wanted]
+        if not found:
+            known = {name for one in others for name in (one.model, registry.short(one.runs[0].model.name))}
+            raise marked.error(path, f"reference: {cell.task} has no model {wanted!r}: {nearest(wanted, known)}")
+        if len(found) > 1:
+            labels = "; ".join(other.model for other in found)
+            raise marked.error(path, f"reference: {wanted!r} names several models of {cell.task}: {labels}")
+        yield replace(cell, reference=found[0].runs[0])
+
+
+def _distinguished(cell: Cell) -> list[str]:
+    """What a cell's label has only where it is needed."""
+    run = cell.runs[0]
+    sized_by = run.model_class.sized_by
+    return [f"{sized_by}={run.model.options.get(sized_by)}", f"head={run.head}", str(run.embedding)]
+
+
+def _check_lengths(task: Task, training: Training) -> None:
+    for length in training.test_lengths:
+        try:
+            task.at_length(length)
+        except ValueError as error:
+            raise UsageError(f"test_lengths: {error}") from error
+
+
+def _parse(text: str) -> Spec:
+    if text.count("(") != text.count(")"):
+        raise UsageError(f"cannot read {text!r}: {CUT}")
+    return parse(text)
+
+
+def _is_axis(option: Option, value: Any) -> bool:
+    """Whether a list stands for several values, and is not itself the value of an option that takes one."""
+    return isinstance(value, list) and value != [] and not option.takes_list
+
+
+def _axes(cls: type[Any], spec: Spec) -> Iterator[Spec]:
+    """The specs that a spec with lists for values stands for; a list is a value where the option takes one."""
+    known = options_of(cls)
+    values = [value if key in known and _is_axis(known[key], value) else [value] for key, value in spec.options.items()]
+    for combination in itertools.product(*values):
+        yield Spec(spec.name, dict(zip(spec.options, combination, strict=True)))
+
+
+def _trainings(settings: Mapping[str, Any]) -> Iterator[tuple[Training, list[str]]]:
+    known = options_of(Training)
+    axes = [key for key, value in settings.items() if _is_axis(known[key], value)]
+    for combination in itertools.product(*(settings[key] for key in axes)):
+        chosen = {**settings, **dict(zip(axes, combination, strict=True))}
+        values = {key: coerce("training", known[key], value) for key, value in chosen.items()}
+        yield Training(**values), [f"{key}={written(value)}" for key, value in zip(axes, combination, strict=True)]
+
+
+def _refuse_twin(marked: Marked, at: Path_, cell: Cell, seen: dict[str, Path_]) -> None:
+    for run in cell.runs:
+        if run.id in seen:
+            raise marked.error(at, f"the same run as in line {marked.line(seen[run.id])}: {run}")
+        seen[run.id] = at

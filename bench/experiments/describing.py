@@ -1,0 +1,54 @@
+"""What can be said of a model on a task before anything is trained."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from ...tasks.base import Continuous
+from . import runs, sizing
+from .notation import Spec, parse
+
+
+def facts_of(
+    task_text: str,
+    model_text: str,
+    parameters: int | None,
+    tolerance: float,
+    head_text: str | None = None,
+    embedding_text: str | None = None,
+) -> dict[str, Any]:
+    """The facts by name, in plain types. Raises UsageError for whatever is not known or does not fit the budget."""
+    task_spec = parse(task_text)
+    task = runs.make_task(task_spec)
+    head, embedding = sizing.head_for(task, head_text), sizing.embedding_for(task, embedding_text)
+    model_spec = sizing.sized(task, parse(model_text), parameters, tolerance, head, embedding)
+    run = runs.Run(Spec(task_spec.name, task.options()), model_spec, head=head, embedding=embedding)
+    network = sizing.on_paper(task, run.model_class, model_spec.options, head, embedding)
+    body, reads = network.body, task.steps if task.reads is None else task.reads
+    shown = ["B", task.steps, task.input.channels] if isinstance(task.input, Continuous) else ["B", task.steps]
+    return {
+        "task": run.task_label,
+        "task_options": task.options(),
+        "task_source": task.source,
+        "model": run.model_label,
+        "model_options": dict(model_spec.options),
+        "model_source": run.model_class.source,
+        "head": str(head),
+        **({} if isinstance(task.input, Continuous) else {"embedding": str(embedding), **asdict(task.input)}),
+        "parameters": network.parameter_count,
+        "width": body.features,
+        "receptive_field": body.receptive_field,
+        "state_size": body.state_size,
+        "macs_per_step": body.macs_per_step,
+        "head_macs_per_read": network.head.macs_per_step,
+        "macs_per_sequence": task.steps * body.macs_per_step + reads * network.head.macs_per_step,
+        "shapes": {
+            "inputs": shown,
+            "features": ["B", task.steps, body.features],
+            "outputs": ["B", reads, task.outputs],
+        },
+        "metric": task.metrics[0].name,
+        "floor": task.metrics[0].floor,
+        "metrics": [asdict(metric) for metric in task.metrics],
+    }

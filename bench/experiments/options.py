@@ -1,0 +1,129 @@
+"""Options of tasks, models and training: read from constructors' annotations, and values checked against them."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Union
+from weakref import WeakKeyDictionary
+
+from ..errors import UsageError, nearest
+from .notation import written
+
+YAML_FLOAT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a constructor."""
+
+    name: str
+    annotation: Any
+    default: Any
+    required: bool
+
+    @property
+    def takes_list(self) -> bool:
+        """Whether a list is a value of this option (and not an axis of several values)."""
+        return any(typing.get_origin(part) in (tuple, list) for part in _parts(self.annotation))
+
+
+_read: WeakKeyDictionary[type[Any], Mapping[str, Option]] = WeakKeyDictionary()
+"""Of each class once: to resolve annotations is slow, and every run of an experiment asks for them."""
+
+
+def options_of(cls: type[Any]) -> Mapping[str, Option]:
+    """The options of a class: a dataclass's fields, or the keyword-only arguments of a constructor.
+
+    Raises UsageError where an annotation names what the module does not know.
+    """
+    if cls in _read:
+        return _read[cls]
+    fields = getattr(cls, "__dataclass_fields__", {})
+    try:
+        # Of a dataclass each field is read in the module that declares it: a user's task may derive from one of ours.
+        hints = typing.get_type_hints(cls if fields else cls.__init__)
+    except NameError as error:
+        raise UsageError(f"{cls.__module__}.{cls.__name__}: the annotations of its options: {error}") from error
+    options = {}
+    for parameter in inspect.signature(cls).parameters.values():
+        is_field = parameter.name in fields
+        if parameter.kind is parameter.KEYWORD_ONLY or is_field:
+            required = parameter.default is parameter.empty
+            default = None if required else parameter.default
+            options[parameter.name] = Option(parameter.name, hints.get(parameter.name, Any), default, required)
+    _read[cls] = types.MappingProxyType(options)
+    return _read[cls]
+
+
+def coerce(owner: str, option: Option, value: Any) -> Any:
+    """`value` as the option's type (an integer where a float is meant, a list where a tuple is).
+
+    Raises UsageError naming the owner, the option, what was given and what is allowed.
+    """
+    parts = _parts(option.annotation)
+    for part in parts:
+        fits, converted = _fit(part, value)
+        if fits:
+            return converted
+    words = [word for part in parts if typing.get_origin(part) is Literal for word in typing.get_args(part)]
+    if words:
+        hint = nearest(str(value), map(str, words))
+    else:
+        hint = f"{' or '.join(_named(part) for part in parts)} is needed"
+        if isinstance(value, str) and YAML_FLOAT.fullmatch(value):
+            hint += f"; YAML reads {value} as text, write {_with_point(value)}"
+    raise UsageError(f"{owner}: {option.name}={written(value)}: {hint}")
+
+
+def checked(owner: str, known: Mapping[str, Option], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The given values, each as its option's type. Raises UsageError for an unknown option, with the nearest."""
+    for key in given:
+        if key not in known:
+            raise UsageError(f"{owner} has no option {key!r}: {nearest(key, known)}")
+    return {key: coerce(owner, known[key], value) for key, value in given.items()}
+
+
+def _with_point(number: str) -> str:
+    """1e-3 as 1.0e-3, and 1.0e3 as 1.0e+3: YAML 1.1 wants a point and a sign."""
+    mantissa, exponent = re.split("[eE]", number)
+    mantissa = mantissa if "." in mantissa else f"{mantissa}.0"
+    return f"{mantissa}e{exponent if exponent[0] in '+-' else '+' + exponent}"
+
+
+def _parts(annotation: Any) -> tuple[Any, ...]:
+    if typing.get_origin(annotation) in (Union, types.UnionType):
+        return typing.get_args(annotation)
+    return (annotation,)
+
+
+def _named(part: Any) -> str:
+    if part is type(None):
+        return "none"
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", dict: "a mapping"}
+    return names.get(part, "a list" if typing.get_origin(part) in (tuple, list) else str(part))
+
+
+def _fit(part: Any, value: Any) -> tuple[bool, Any]:
+    origin = typing.get_origin(part)
+    if part is Any:
+        return True, value
+    if part is type(None):
+        return value is None, None
+    if origin is Literal:
+        return value in typing.get_args(part), value
+    if origin in (tuple, list):
+        items = [_fit(typing.get_args(part)[0], item) for item in value] if isinstance(value, list | tuple) else []
+        return isinstance(value, list | tuple) and all(fits for fits, _ in items), origin(item for _, item in items)
+    if part is float:
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return number, float(value) if number else value
+    if part is int:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return whole, value
+    return isinstance(part, type) and isinstance(value, part), value

@@ -1,0 +1,163 @@
+"""The file system is the registry: `tasks/<name>.py` holds class Task, `models/<name>.py` holds class Model.
+
+A dash in a name is an underscore in its file. A file or a module of the user's own is named by its path
+(`my_model.py`, `my_model.py:Class`) or as `package.module:Class`.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import inspect
+import sys
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import UsageError, nearest
+from .notation import Spec
+from .options import checked, options_of
+
+Kind = Literal["task", "model"]
+CLASS_NAME = {"task": "Task", "model": "Model"}
+PACKAGE = __package__.partition(".")[0]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the listing shows of a task or a model, read from its source without importing it."""
+
+    name: str
+    line: str
+    source: str
+    variants: tuple[str, ...]
+    path: Path
+    look: tuple[str, str, tuple[float, ...]] | None = None
+    """Of a model: colour, marker and dashes, see `models.base.Model`."""
+
+
+@lru_cache
+def listing(kind: Kind) -> dict[str, Entry]:
+    """Every task or model of the suite by name, read from the sources (no torch is imported)."""
+    found = {}
+    for path in sorted((ROOT / f"{kind}s").glob("*.py")):
+        if path.stem.startswith("_") or path.stem == "base":
+            continue
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and node.name == CLASS_NAME[kind]:
+                name = path.stem.replace("_", "-")
+                line = (ast.get_docstring(node) or "").partition("\n")[0]
+                facts = _class_constants(node)
+                variants, look = tuple(facts.get("variants", ())), facts.get("look")
+                found[name] = Entry(name, line, facts.get("source", ""), variants, path, look)
+    return found
+
+
+def _class_constants(node: ast.ClassDef) -> dict[str, Any]:
+    constants = {}
+    for statement in node.body:
+        if isinstance(statement, ast.Assign):
+            target, value = statement.targets[0], statement.value
+        elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+            target, value = statement.target, statement.value
+        else:
+            continue
+        if isinstance(target, ast.Name):
+            try:
+                constants[target.id] = ast.literal_eval(value)
+            except ValueError:
+                continue
+    return constants
+
+
+def find(kind: Kind, name: str, folder: Path | None = None) -> type[Any]:
+    """The class that a name means.
+
+    `folder` is where a relative path of a user's file is looked for first (then the current folder). Raises
+    UsageError for an unknown name (with the nearest known), a file that does not load, or a class that does not
+    keep the contract.
+    """
+    if name in listing(kind):
+        module = importlib.import_module(f"{PACKAGE}.{kind}s.{name.replace('-', '_')}")
+        return getattr(module, CLASS_NAME[kind])
+    reference, separator, class_name = name.partition(":")
+    if reference.endswith(".py"):
+        module = _load_file(reference, folder)
+    elif separator:
+        try:
+            with _importable(folder):
+                module = importlib.import_module(reference)
+        except Exception as error:  # whatever a user's module does wrong
+            raise UsageError(
+                f"{kind} {name!r}: cannot import {reference!r}: {type(error).__name__}: {error}"
+            ) from error
+    else:
+        raise UsageError(f"unknown {kind} {name!r}: {nearest(name, listing(kind))}")
+    found = getattr(module, class_name or CLASS_NAME[kind], None)
+    contract = getattr(importlib.import_module(f"{PACKAGE}.{kind}s.base"), CLASS_NAME[kind])
+    if not isinstance(found, type) or not issubclass(found, contract):
+        raise UsageError(
+            f"{kind} {name!r}: {reference} holds no class {class_name or CLASS_NAME[kind]} "
+            f"that derives from {contract.__module__}.{contract.__name__}"
+        )
+    if inspect.isabstract(found):
+        lacking = ", ".join(sorted(vars(found)["__abstractmethods__"]))
+        raise UsageError(f"{kind} {name!r}: {reference}'s class {found.__name__} does not define {lacking}")
+    return found
+
+
+@contextmanager
+def _importable(folder: Path | None) -> Iterator[None]:
+    """Within it modules are also looked for in `folder` and in the current one, as Python itself does for a script."""
+    before = [*sys.path]
+    sys.path[:0] = [str(place.resolve()) for place in (folder, Path.cwd()) if place is not None]
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
+def _load_file(reference: str, folder: Path | None) -> types.ModuleType:
+    candidates = [base / reference for base in (folder, Path.cwd()) if base is not None]
+    path = next((candidate.resolve() for candidate in candidates if candidate.is_file()), None)
+    if path is None:
+        raise UsageError(f"no file {reference} (looked in {', '.join(str(base.parent) for base in candidates)})")
+    module_name = f"seqbench_user_{path.stem}_{abs(hash(str(path)))}"
+    if module_name in sys.modules:
+        return sys.modules[module_name]
+    specification = importlib.util.spec_from_file_location(module_name, path)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[module_name] = module
+    try:
+        specification.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[module_name]
+        raise UsageError(f"{path}: {type(error).__name__}: {error}") from error
+    return module
+
+
+def resolve(kind: Kind, spec: Spec, folder: Path | None = None) -> tuple[type[Any], dict[str, Any]]:
+    """The class of a spec, and its options checked against the constructor, defaults filled in.
+
+    Raises UsageError for an unknown option (with the nearest) or a value of a wrong type.
+    """
+    cls = find(kind, spec.name, folder)
+    known = options_of(cls)
+    given = checked(f"{kind} {spec.name}", known, spec.options)
+    missing = [option.name for option in known.values() if option.required and option.name not in given]
+    if missing:
+        raise UsageError(f"{kind} {spec.name} needs the option {missing[0]}")
+    return cls, {name: given.get(name, option.default) for name, option in known.items()}
+
+
+def short(name: str) -> str:
+    """A name as rows and tables carry it: of a path only the file's name (ids must not depend on a machine)."""
+    return name.replace("\\", "/").rpartition("/")[2]

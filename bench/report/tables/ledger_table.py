@@ -1,0 +1,286 @@
+"""The reproduction ledger as a table: for people (Markdown, LaTeX) and for programs (CSV, JSON)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ...analysis import samples
+from ...analysis.grid import Entry
+from ...analysis.ledger import Line, metric_of, of_results, summary
+from ...analysis.published import Number
+from ...analysis.samples import Summary, summary_of_solved
+from .cells import NOTHING, WITHOUT, Text, footnotes, marks, metric_title, share_text, summary_text
+from .writers import Block, Table, latex, markdown
+
+RULES = (
+    "A published number is one run of somebody else's. It is reproduced where it lies in the interval in which one "
+    "more run like ours would fall (95 %: mean plus or minus t times s times sqrt(1 + 1/n), and half of the number's "
+    "last digit); outside of it ours are better or worse. Not judged: fewer than three runs, a run that diverged, rows "
+    "that are dirty, stale, failed, of no commit or edited, another preset than published, or a count of parameters "
+    "that differs by more than a tenth from that of the published settings. Where a task is solved or not, runs are "
+    "compared with a published run that did the same. "
+    "Ours: mean [95 % interval of the mean], number of runs; of a task that is solved or not first how many solved it "
+    "[95 % interval of their share], then the mean of the runs that are compared. "
+    "Means and intervals, those that verdicts stand on too, are of errors on the log scale, else as the scores are."
+)
+"""What the words of the table mean."""
+CONTEXT = "For context: other numbers on these tasks, of other settings and sizes, which get no verdict"
+"""The title of the table of those."""
+
+
+def ledger(lines: Sequence[Line], format: str = "md") -> str:
+    """The lines as a text that ends with a newline, in md, latex, csv or json.
+
+    md and latex say the same word by word; csv and json hold one record a line, with all that is known of it.
+    """
+    match format:
+        case "md":
+            return markdown(blocks(lines))
+        case "latex":
+            return latex(blocks(lines))
+        case "csv":
+            return long_form(lines).to_csv(index=False, lineterminator="\n")
+        case "json":
+            frame = long_form(lines)
+            records = frame.astype(object).where(frame.notna(), None).to_dict("records")
+            return json.dumps(records, indent=1, ensure_ascii=False) + "\n"
+        case _:
+            raise ValueError(f"format {format}: md, latex, csv or json is needed")
+
+
+def write_ledger(path: Path, device: str | None = None) -> Path | None:
+    """Writes the ledger of the published rows in the folder of `path` (`results/ledger.md`) as Markdown.
+
+    Gives the path; None, and nothing is written, where that folder holds none of the experiments that the ledger
+    judges. device: cpu or cuda; None for a line of each class that there are rows of.
+    """
+    lines = of_results(path.parent, device)
+    if all(line.folder is None for line in lines):
+        return None
+    path.write_text(ledger(lines), encoding="utf-8")
+    return path
+
+
+def long_form(lines: Sequence[Line]) -> pd.DataFrame:
+    """One line of the ledger a line, with all that is known of it."""
+    frame = pd.DataFrame([_record(line) for line in lines])
+    for name in ("published_parameters", "published_solved", "solved", "n", "parameters", "missing", "diverged"):
+        if name in frame:
+            frame[name] = frame[name].astype("boolean" if name == "published_solved" else "Int64")
+    return frame
+
+
+def blocks(lines: Sequence[Line]) -> list[Block]:
+    """The ledger as paragraphs and tables: the verdicts first, then the numbers for context."""
+    judged = [line for line in lines if line.number.judged]
+    context = [line for line in lines if not line.number.judged]
+    found: list[Block] = []
+    if judged:
+        sources = dict.fromkeys(line.number.cited for line in judged)
+        found += [f"{'; '.join(sources)}. {summary(judged)}", _overview(judged), RULES]
+        found += [_verdicts(judged), *_rules_compared(judged)]
+        found += footnotes([line.entry for line in judged if line.entry is not None])
+        notes = dict.fromkeys((line.number.task, line.number.row_note) for line in judged if line.number.row_note)
+        found += [f"{task}: {note}" for task, note in notes]
+    if context:
+        found.append(_context(context))
+    return found
+
+
+def mean_of(line: Line) -> Summary | None:
+    """The mean of our runs that are compared and its interval, as tables have them; None where there is no score.
+
+    Where none of our runs is of the published run's kind, that of all runs.
+    """
+    entry = line.entry
+    if entry is None:
+        return None
+    values = line.judgement.compared or tuple(entry.values.values())
+    if line.number.solved and line.judgement.compared and line.solving is entry:
+        return summary_of_solved(entry.metric, values)
+    return samples.summary(entry.metric, values)
+
+
+def ours(line: Line) -> Text:
+    """What our runs give: how many solved the task, their mean with its interval, and the sample."""
+    entry = line.entry
+    if entry is None or entry.missing == entry.expected:
+        return NOTHING
+    parts = []
+    if line.solving is not None and line.solving.finished:
+        share = line.solving.solved_share
+        parts.append(f"{line.solved}/{line.solving.finished} solved" + (f" {share_text(share)}" if share else ""))
+    found = mean_of(line)
+    if found is not None:
+        no_interval = "" if found.interval else " (no interval)"
+        parts.append(f"{summary_text(found, entry.metric)}{no_interval}")
+    parts.append(_sample(entry))
+    counts = {word: getattr(entry, word) for word in WITHOUT} | {"unpublished": line.unpublished}
+    parts += [f"{count} {word}" for word, count in counts.items() if count]
+    parts[-1] += marks(entry)
+    return tuple(parts)
+
+
+def _sample(entry: Entry) -> str:
+    return f"n={entry.done}" if entry.done == entry.expected else f"n={entry.done} of {entry.expected}"
+
+
+def _overview(lines: Sequence[Line]) -> Table:
+    """One line for each task, one column for each model: the published number, ours, the verdict; no variants."""
+    names = list(dict.fromkeys(line.number.name for line in lines))
+    rows: dict[tuple[Text, Text], dict[str, list[Line]]] = {}
+    for line in lines:
+        if not line.variant:
+            place = _clauses(line.number.task), _metric(line.number)
+            rows.setdefault(place, {}).setdefault(line.number.name, []).append(line)
+    texts: list[list[Text]] = [
+        [*place, *(_at_a_glance(of_name.get(name, [])) for name in names)] for place, of_name in rows.items()
+    ]
+    header = ["Task", "Metric", *names]
+    return Table("Published → ours: verdict", header, "ll" + "l" * len(names), texts, wide=True)
+
+
+def _at_a_glance(lines: Sequence[Line]) -> Text:
+    """The published number, ours and the verdict; of several lines each with what tells it from the others."""
+    folders, devices = {line.folder for line in lines}, {line.device for line in lines}
+    parts: list[str] = []
+    for line in lines:
+        *before, last = ours(line)
+        last += f" in {line.folder}" if len(folders) > 1 else ""
+        last += f" on {line.device}" if len(devices) > 1 else ""
+        if (*before, last) == NOTHING:
+            parts.append(line.number.printed)
+        else:
+            first, *more = [*before, last]
+            parts += [f"{line.number.printed} → {first}", *more]
+        parts[-1] += f": {line.judgement.verdict.value}"
+    return tuple(parts) or NOTHING
+
+
+def _verdicts(lines: Sequence[Line]) -> Table:
+    """One line for each number and cell."""
+    several = {line.number for line in lines if sum(other.number is line.number for other in lines) > 1}
+    texts: list[list[Text]] = []
+    for line in lines:
+        entry, published = line.entry, line.number
+        name = published.name
+        if published in several and entry is not None:  # which cell, on which device
+            name = f"{name}: {entry.model}" + (f" on {entry.device}" if entry.device else "")
+            name += f", {line.folder}" if line.variant else ""
+        texts.append(
+            [
+                _clauses(published.task),
+                _metric(published),
+                _clauses(name),
+                (published.printed,),
+                ours(line),
+                _parameters(line),
+                (line.judgement.verdict.value,),
+                _clauses(line.judgement.reason),
+            ]
+        )
+    header = ["Task", "Metric", "Model", "Published", "Ours", "Parameters (published)", "Verdict", "Why"]
+    return Table("", header, "lllrlrll", texts, wide=True)
+
+
+def _rules_compared(lines: Sequence[Line]) -> list[str]:
+    """Which test value of a run is compared, by task."""
+    tasks: dict[str, dict[str, None]] = {}
+    for line in lines:
+        if line.entry is not None:
+            tasks.setdefault(line.entry.rule, {})[line.number.task] = None
+    texts = [f"{rule} ({', '.join(named)})" for rule, named in tasks.items()]
+    return [f"The test score of a run: {'; '.join(texts)}."] if texts else []
+
+
+def _clauses(text: str) -> Text:
+    """A text, to be broken after its commas where it is too wide."""
+    return tuple(text.split(", ")) if text else NOTHING
+
+
+def _metric(published: Number) -> Text:
+    metric = metric_of(published)
+    if metric is not None:
+        return (metric_title(metric),)
+    return (f"{published.metric} {'↓' if published.direction == 'lower' else '↑'}",)
+
+
+def _parameters(line: Line) -> Text:
+    """Ours, and the published ones as counted, else as printed."""
+    published = f"{line.number.parameters}" if line.number.parameters is not None else line.number.size
+    mine = NOTHING[0] if line.entry is None or line.entry.parameters is None else f"{line.entry.parameters}"
+    return (f"{mine} ({published})",) if published else (mine,)
+
+
+def _context(lines: Sequence[Line]) -> Table:
+    """The numbers that get no verdict."""
+    texts: list[list[Text]] = [
+        [
+            _clauses(line.number.task),
+            _metric(line.number),
+            (line.number.name,),
+            (line.number.printed,),
+            (line.number.size,) if line.number.size else NOTHING,
+            ours(line),
+            _clauses(line.number.cited),
+            _clauses(line.judgement.reason),
+        ]
+        for line in lines
+    ]
+    header = ["Task", "Metric", "Model", "Published", "Size", "Ours", "Source", "Note"]
+    return Table(CONTEXT, header, "lllrllll", texts, wide=True)
+
+
+def _record(line: Line) -> dict[str, Any]:
+    published, entry, judgement = line.number, line.entry, line.judgement
+    mean = mean_of(line)
+    interval = mean.interval if mean else None
+    return {
+        "source": published.source,
+        "table": published.table,
+        "row": published.row,
+        "name": published.name,
+        "task": published.task,
+        "metric": published.metric,
+        "direction": published.direction,
+        "published": published.printed,
+        "published_size": published.size,
+        "published_parameters": published.parameters,
+        "published_solved": published.solved,
+        "verdict": judgement.verdict.value,
+        "reason": judgement.reason,
+        "experiment": line.folder,
+        "variant": line.variant,
+        "model": entry.model if entry else published.model,
+        "device": entry.device if entry else None,
+        "preset": entry.preset if entry else None,
+        "rule": entry.rule if entry else None,
+        "n": entry.done if entry else 0,
+        "expected": entry.expected if entry else 0,
+        "solved": line.solved,
+        "compared": len(judgement.compared),
+        "mean": mean.mean if mean else None,
+        "mean_kind": ("geometric" if mean.logarithmic else "arithmetic") if mean else None,
+        "low": interval.low if interval else None,
+        "high": interval.high if interval else None,
+        "interval": interval.method if interval else None,
+        "one_more_run_low": judgement.expected.low if judgement.expected else None,
+        "one_more_run_high": judgement.expected.high if judgement.expected else None,
+        "parameters": entry.parameters if entry else None,
+        "missing": entry.missing if entry else None,
+        "diverged": entry.diverged if entry else None,
+        "failed": entry.failed if entry else 0,
+        "edited": entry.edited if entry else 0,
+        "dirty": entry.dirty if entry else 0,
+        "stale": entry.stale if entry else 0,
+        "unpublished": line.unpublished,
+        "assumed": ", ".join(entry.assumed) if entry else "",
+        "commits": ", ".join(entry.commits) if entry else "",
+        "note": published.note,
+        "row_note": published.row_note,
+    }

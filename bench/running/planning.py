@@ -1,0 +1,63 @@
+"""Which runs of an experiment are to do, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..experiments.config import Experiment
+from ..experiments.runs import Run
+from ..rows.renewals import Staleness, staleness
+from ..rows.store import FINISHED, Workplace, latest, place_of
+
+Reason = Literal["new", "resumes", "tried again", "stale", "afresh", "finished", "finished, stale"]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run, why it is or is not to do, and why its row is not current where it is stale."""
+
+    run: Run
+    reason: Reason
+    staleness: Staleness | None = None
+
+    @property
+    def to_do(self) -> bool:
+        """Whether it will be trained."""
+        return not self.reason.startswith("finished")
+
+
+def plan(
+    experiment: Experiment,
+    workplace: Workplace,
+    device: str,
+    afresh: bool = False,
+    stale: bool = False,
+    instructions: str | None = None,
+) -> list[Planned]:
+    """All runs of the experiment with the reason for which each is to do, or not.
+
+    instructions: only rows that were made with these count as there, by torch's name for them; None: all do.
+    """
+    found = (row for row in workplace.rows() if instructions in (None, place_of(row).instructions))
+    rows = latest(found)
+    planned = []
+    for run in experiment.runs:
+        row = rows.get((run.id, device))
+        finished = row is not None and row["status"] in FINISHED
+        old = staleness(row, run) if finished and row is not None else None
+        reason: Reason
+        if afresh:
+            reason = "afresh"
+        elif workplace.checkpoint(run.id, device).is_file():
+            reason = "resumes"
+        elif row is None:
+            reason = "new"
+        elif not finished:
+            reason = "tried again"
+        elif old is not None:
+            reason = "stale" if stale else "finished, stale"
+        else:
+            reason = "finished"
+        planned.append(Planned(run, reason, old))
+    return planned
