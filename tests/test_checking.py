@@ -176,7 +176,10 @@ def test_the_same_run_twice(folder: Path) -> None:
     rows = rows_in(folder)
     published_in(folder, [*rows, resigned(rows[0], resumed=1)])
     code, findings = answered(folder)
-    assert (code, findings) == (1, [vars(checking.Finding(rows[0]["id"], "2 rows of this run on cpu"))])
+    assert (code, findings) == (
+        1,
+        [vars(checking.Finding(rows[0]["id"], f"2 rows of this run on cpu {rows[0]['provenance']['instructions']}"))],
+    )
 
 
 def test_a_line_that_is_no_row(folder: Path) -> None:
@@ -252,7 +255,7 @@ def test_stale_rows_are_counted_and_no_error(folder: Path) -> None:
     code, findings = answered(folder)
     assert code == 0
     assert [(one["kind"], one["what"].partition(";")[0]) for one in findings] == [
-        ("stale", "stale: the source that defines it has changed since"),
+        ("stale", "stale: my_model.py changed since"),
         ("stale", "rows have grown stale since"),
     ]
     answer = seqbench("verify", "--static", folder)

@@ -23,14 +23,14 @@ FLOORS: dict[str, str] = {
     "engine": "ground experiments",
     "rows": "ground experiments engine",
     "front": "ground experiments engine rows",
-    "analysis": "ground experiments rows",
+    "analysis": "ground experiments engine rows",
     "running": "ground experiments engine rows front",
     "measuring": "ground experiments engine rows running",
     "report/tables": "ground experiments rows analysis",
     "report/figures": "ground experiments rows analysis report/tables",
-    "report/page": "ground experiments rows analysis report/tables report/figures",
+    "report/page": "ground experiments engine rows analysis report/tables report/figures",
     "report": "",
-    "evidence": "ground experiments rows analysis running report/tables report/figures",
+    "evidence": "ground experiments engine rows analysis running report/tables report/figures",
     "cli": (
         "ground experiments engine rows front analysis running measuring evidence "
         "report/tables report/figures report/page"

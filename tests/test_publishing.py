@@ -121,7 +121,7 @@ def broken(row: dict[str, Any], how: str) -> dict[str, Any]:
 REASONS = {
     "dirty": "dirty: the sources differed from the commit when it was made",
     "commitless": "of no commit: it was made outside a git checkout",
-    "stale": "stale: the source that defines it has changed since",
+    "stale": "stale: made by other code, of a commit that is not in this repository",
     "failed": "failed: too hard",
     "died": "died: too hard",
     "foreign": "not a run of this experiment as it is now",

@@ -108,7 +108,7 @@ def no_measurements(experiment: Experiment, area: Path) -> None:
 REASONS: list[tuple[Callable[[Experiment, Path], None], str]] = [
     (dirty, "dirty: the sources differed from the commit when it was made"),
     (of_no_commit, "of no commit: it was made outside a git checkout"),
-    (stale, "stale: the source that defines it has changed since"),
+    (stale, "stale: the code of their runs has changed since"),
     (of_other_seeds, "not only of runs of this experiment as it is now"),
     (edited, "its content has not the sum that it was written with; measure again"),
     (no_measurements, "its first line does not say where the measurements come from"),

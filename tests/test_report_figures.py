@@ -60,7 +60,7 @@ def test_rows_that_are_dirty_stale_or_edited_are_marked(tmp_path: Path) -> None:
     rows[1]["parameters"] = 106
     figure = drawing.draw(experiment, rows)
     assert [label.get_text() for label in figure.axes[1].get_xticklabels()] == ["rnn\n*†", "lstm\n2/3§", "gru", "tcn"]
-    for words in ("* run with uncommitted changes", "† the code that", "§ edited by hand"):
+    for words in ("* run with uncommitted changes", "† stale: made by other code", "§ edited by hand"):
         assert words in caption(figure)
     assert_readable(figure)
 

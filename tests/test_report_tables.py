@@ -156,7 +156,7 @@ def test_marks_are_explained_only_where_used(experiment: Experiment) -> None:
     text = experiment_table.table(entries)
     assert r"\*†‡" in text
     assert "\n\\* run with" in text
-    assert "\n† the code" in text
+    assert "\n† stale: made by other code, of a commit that is not in this repository" in text
 
 
 def test_columns_are_plain_names_where_they_tell_models_apart(tmp_path: Path, experiment: Experiment) -> None:

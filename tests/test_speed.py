@@ -137,7 +137,7 @@ def test_a_whole_run_is_counted_with_its_evaluations() -> None:
     run = make_run("adding(length=20, train=70, valid=8, test=12)", "gru(width=5)", batch=32, epochs=2)
     facts = Ours(run, torch.device("cpu")).facts()
     assert facts["run_steps"] == train(run).progress.total_steps == 6
-    assert facts["run_evaluated"] == 2 * (8 + 12) * 20
+    assert facts["run_evaluated"] == 3 * (8 + 12) * 20, "the untrained network is evaluated, too"
 
 
 @pytest.mark.usefixtures("miniature_data")

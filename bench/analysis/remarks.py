@@ -81,7 +81,8 @@ def _several(rows: Iterable[Row]) -> Iterator[str]:
 
 
 def _disagree(one: Row, other: Row) -> bool:
-    return not elsewhere(one, other) and bool(differences(one, other))
+    same_code = one["provenance"]["source"] == other["provenance"]["source"]
+    return same_code and not elsewhere(one, other) and bool(differences(one, other))
 
 
 def _unknown_metrics(runs: Mapping[str, Run], shown: Mapping[str, Row]) -> Iterator[str]:

@@ -122,6 +122,7 @@ def _verdict_lines(verification: Verification) -> list[str]:
 
 
 def lines_of(verdict: Verdict) -> list[str]:
+    """What is printed of a verdict: one line, and one for each difference."""
     row = verdict.row
     bits = {"the same": "the same to the bit", "within tolerance": "the same within the tolerance"}
     text = f"{named(row)}: {bits.get(verdict.outcome, verdict.outcome)}"
@@ -135,6 +136,7 @@ def lines_of(verdict: Verdict) -> list[str]:
 
 
 def named(row: Row) -> str:
+    """A row as messages name it; `*` marks one that was made with uncommitted changes."""
     dirty = "*" if row["provenance"].get("dirty") else ""
     return f"{row['id']} {row['label']}{dirty} ({row['device']})"
 

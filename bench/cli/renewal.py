@@ -36,9 +36,9 @@ def renew(
     from .live import Live
 
     experiment = load(words[0])
-    rows = Workplace(experiment.folder).published.read()
+    rows = [*Workplace(experiment.folder).rows()]
     if not rows:
-        raise UsageError(f"{words[0]}: there are no published rows to renew")
+        raise UsageError(f"{words[0]}: there are no rows to renew")
     chosen = verifying.chosen(rows, words[1:])
     with Live(Console(stderr=True)) as live:
         found = renewing.renew(experiment.folder, chosen, live, jobs).found

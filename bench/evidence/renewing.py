@@ -107,9 +107,9 @@ class Renewals:
 def renew(folder: Path, rows: Sequence[Row], display: Display, jobs: int | None = None) -> Renewals:
     """Compares the code of each stale row with the present code; rows that both reproduce alike get a record.
 
-    folder: the experiment's. rows: of its published ones; current ones are passed over. jobs: processes at a time.
-    Raises UsageError where the sources differ from their commit, of which a record must speak; while another process
-    runs the experiment; and where the folder belongs to the installed package.
+    folder: the experiment's. rows: of its published ones and of its working area; current ones are passed over. jobs:
+    processes at a time. Raises UsageError where the sources differ from their commit, of which a record must speak;
+    while another process runs the experiment; and where the folder belongs to the installed package.
     """
     workplace, result = _workplace(folder, "renew"), Renewals()
     stale = [
@@ -271,4 +271,4 @@ def _keep(workplace: Workplace, ended: Sequence[tuple[_Stale, Renewal]], commit:
         if not renewal.reason
     ]
     if new:
-        renewals.keep(workplace.folder, workplace.published.read(), new)
+        renewals.keep(workplace.folder, [*workplace.rows()], new)

@@ -95,8 +95,8 @@ def commands(found: Found) -> list[str]:
     chosen = ["--only", row["id"], "--seeds", str(row["config"]["seed"]), "--device", row["device"]]
     threads = ["--threads", str(row["provenance"].get("threads", 1))]
     pinned = [f"{name}={value}" for name, value in instructions.environment(place_of(row).instructions).items()]
-    begin = " ".join([*pinned, ""])
-    lines.append(begin + _line(".venv/bin/seqbench", "run", where, *chosen, "--jobs", "1", *threads, "--afresh"))
+    lines += [_line("export", one) for one in pinned]  # so that torch computes as it did, at whatever commit
+    lines.append(_line(".venv/bin/seqbench", "run", where, *chosen, "--jobs", "1", *threads, "--afresh"))
     if not found.published:
         return [*lines, "# the row is not published: compare what came out with the working area that has it"]
     rows = f"runs/{found.folder.resolve().name}/runs.jsonl"

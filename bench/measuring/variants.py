@@ -109,7 +109,7 @@ class Ours(Steps):
             "steps": round(layout.steps, 1),
             "evaluated": self.part.steps(self.carries),
             "run_steps": self.run.training.epochs * math.ceil(len(self.split) / self.run.training.batch),
-            "run_evaluated": self.run.training.epochs
+            "run_evaluated": (self.run.training.epochs + 1)  # epoch 0, too
             * sum(sequence_steps(split, len(split), self.task, self.carries) for split in self.evaluated),
             "counts": floors.count(layout),
         }
