@@ -176,7 +176,9 @@ def test_a_stale_model_of_the_users_own(tmp_path: Path) -> None:
     write(folder, OWN, my_model=OWN_MODEL.replace("BODY", "inputs = inputs * 1.5"))
     sources.forget()
     publication = published(folder)
-    assert [(row["label"].count("my_model"), reason) for row, reason in publication.left] == [(1, "stale: my_model.py changed since")]
+    assert [(row["label"].count("my_model"), reason) for row, reason in publication.left] == [
+        (1, "stale: my_model.py changed since")
+    ]
     assert len(publication.moved) == 1
 
 
