@@ -276,6 +276,16 @@ def test_two_codes_side_by_side(
     assert found == (["other trace, weights, valid, test than by the code of its commit"] if harmful else [""])
 
 
+def test_a_code_borrows_nothing_of_the_present_one(tmp_path: Path, trained: list[Row]) -> None:
+    """Which is installed, too, with packages that the other code lacks."""
+    skipped = shutil.ignore_patterns("__pycache__", "experiments")
+    shutil.copytree(registry.ROOT / "bench", tmp_path / "before" / "bench", ignore=skipped)
+    task = {"runs": [trained[1]["config"]], "folder": "", "whole": False, "device": "cpu", "threads": 1}
+    (answer,) = renewing._answers(tmp_path / "before", task, None, 1)
+    assert answer["error"].startswith("ModuleNotFoundError: ")
+    assert "experiments" in answer["error"]
+
+
 def test_a_beginning_is_that_of_the_row(trained: list[Row]) -> None:
     """On the machine that made it: the trace begins as the row's does, and the whole has the row's curve."""
     row = trained[1]

@@ -96,8 +96,14 @@ def digest(weights: dict[str, Any]) -> str:
     return bits.hexdigest()[:16]
 
 
+def forget_editable_installs() -> None:
+    """Else an editable install of the present code would lend its packages to a code that has none of that name."""
+    sys.meta_path[:] = [one for one in sys.meta_path if not getattr(one, "__module__", "").startswith("__editable__")]
+
+
 def main(read: Callable[[], str] = sys.stdin.read) -> None:
     """Answers the job on standard input."""
+    forget_editable_installs()
     job = json.loads(read())
     device = importlib.import_module("torch").device(job["device"])
     threads = {} if job["threads"] == 1 else {"threads": job["threads"]}  # the first commits knew no other number
