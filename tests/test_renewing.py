@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,10 @@ class Codes:
 
     def answers(self, code: Path, task: Facts, named: str | None, threads: int) -> list[Facts]:
         models = [one["model"]["name"] for one in task["runs"]]
-        self.asked.append((code.name, models, task["whole"], named))
+        self.asked.append((code.name, models, bool(task["epochs"]), named))
         if code != registry.ROOT:
             return [{"facts": {"weights": "a", "trace": [1]}} for _ in models]
-        return [self.now(model, task["whole"]) for model in models]
+        return [self.now(model, bool(task["epochs"])) for model in models]
 
 
 @pytest.fixture
@@ -166,6 +167,14 @@ def test_a_witness_that_differs_stops_all(folder: Path, codes: Codes) -> None:
     assert not (folder / renewals.FILE).exists()
 
 
+def test_a_witness_is_trained_whole_where_its_rate_changes(folder: Path) -> None:
+    (row, *_) = Workplace(folder).published.read()
+    run = run_of(row, folder)
+    for training, epochs in ({"epochs": 9}, 2), ({"epochs": 1}, 1), ({"epochs": 9, "schedule": "step(every=3)"}, 9):
+        changed = replace(run, training=replace(run.training, **training))
+        assert renewing._epochs_of_a_witness(renewing._Stale(row, changed, (), "c")) == epochs
+
+
 def test_the_witness_is_a_row_whose_rate_changes(folder: Path, codes: Codes) -> None:
     rows = Workplace(folder).published.read()
     stale_rows = [renewing._Stale(row, run_of(row, folder), (), "c") for row in rows]
@@ -280,7 +289,7 @@ def test_a_code_borrows_nothing_of_the_present_one(tmp_path: Path, trained: list
     """Which is installed, too, with packages that the other code lacks."""
     skipped = shutil.ignore_patterns("__pycache__", "experiments")
     shutil.copytree(registry.ROOT / "bench", tmp_path / "before" / "bench", ignore=skipped)
-    task = {"runs": [trained[1]["config"]], "folder": "", "whole": False, "device": "cpu", "threads": 1}
+    task = {"runs": [trained[1]["config"]], "folder": "", "epochs": 0, "device": "cpu", "threads": 1}
     (answer,) = renewing._answers(tmp_path / "before", task, None, 1)
     assert answer["error"].startswith("ModuleNotFoundError: ")
     assert "experiments" in answer["error"]
@@ -293,5 +302,5 @@ def test_a_beginning_is_that_of_the_row(trained: list[Row]) -> None:
     assert begun["steps"] >= beginning.LEAST_STEPS
     assert begun["trace"] == row["trace"][: len(begun["trace"])]
     assert begun["parameters"] == row["parameters"]
-    whole = beginning.facts_of(row["config"], Path(), whole=True)
+    whole = beginning.facts_of(row["config"], Path(), epochs=2)
     assert whole["curve"] == [beginning.timeless(point) for point in row["curve"] if point["epoch"] > 0]

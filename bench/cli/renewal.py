@@ -25,9 +25,9 @@ def renew(
     """Looks whether the present code reproduces stale rows bit for bit; those that it does count as current.
 
     The code of a row's commit and the present code, which must be committed, train the beginning of the run side by
-    side; where more than models/ has changed, one row of the folder is trained whole by both. What was seen is kept in
-    renewed.jsonl beside the rows; table (--device says of which rows), figures and ledger are made anew.
-    Exit codes: 0 nothing is stale now, 1 something is, 2 for a mistake in the command.
+    side; where more than models/ has changed, one row of the folder is trained for longer by both. What was seen is
+    kept in renewed.jsonl beside the rows; table (--device says of which rows), figures and ledger are made anew. Exit
+    codes: 0 nothing is stale now, 1 something is, 2 for a mistake in the command.
 
     Example: seqbench renew results/bai2018-jsb lstm
     """

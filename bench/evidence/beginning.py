@@ -3,8 +3,9 @@
 `renewing` runs it twice, with `seqbench` being the code of a row's commit and then the present code, and compares. So
 it uses only what the suite has had at every commit that made rows, wherever its files lay then.
 
-Reads a JSON object: `runs`, a list of rows' configurations; `folder`, of their experiment; `whole`, whether each run is
-trained to its end; `device` and `threads`. Writes a line of JSON for each run, in order: `facts`, or `error`.
+Reads a JSON object: `runs`, a list of rows' configurations; `folder`, of their experiment; `epochs`, through how many
+of them each run is trained, or 0 for its first steps only; `device` and `threads`. Writes a line of JSON for each run,
+in order: `facts`, or `error`.
 """
 
 from __future__ import annotations
@@ -25,19 +26,21 @@ LEAST_STEPS = 10
 def found(*names: str) -> Any:
     """The first of these modules of `seqbench.bench` that this code has."""
     for name in names:
+        place = f"seqbench.bench.{name}"
         try:
-            return importlib.import_module(f"seqbench.bench.{name}")
-        except ModuleNotFoundError:
-            continue
+            return importlib.import_module(place)
+        except ModuleNotFoundError as error:
+            if not (error.name and f"{place}.".startswith(f"{error.name}.")):
+                raise  # the module is there, and lacks something itself
     raise ModuleNotFoundError(f"this code has none of {', '.join(names)}")
 
 
 def facts_of(
-    config: dict[str, Any], folder: Path, whole: bool = False, device: str = "cpu", **threads: int
+    config: dict[str, Any], folder: Path, epochs: int = 0, device: str = "cpu", **threads: int
 ) -> dict[str, Any]:
     """What a run's code gives: sizes, yardsticks, the trace, the weights and the scores after the first steps.
 
-    whole: of the whole training instead, with its curve; then no evaluation stands apart.
+    epochs: of a training through so many epochs instead, with its curve; then no evaluation stands apart.
     """
     torch = importlib.import_module("torch")
     runs, training = found("experiments.runs", "runs"), found("engine.training", "training")
@@ -48,7 +51,7 @@ def facts_of(
 
     def enough(progress: Any, steps: int) -> None:
         nonlocal stop
-        stop = not whole and progress.total_steps >= LEAST_STEPS
+        stop = progress.epoch >= epochs if epochs else progress.total_steps >= LEAST_STEPS
 
     with tempfile.TemporaryDirectory() as place:
         file = Path(place) / "beginning.pt"
@@ -72,7 +75,7 @@ def facts_of(
         "trace": progress["trace"],
         "weights": digest(weights),
     }
-    if whole:
+    if epochs:
         return {**facts, "curve": [timeless(point) for point in progress["curve"] if point["epoch"] > 0]}
     evaluate, splits = found("engine.evaluation", "evaluation").evaluate, task.load(run.seed)
     for name, split in (("valid", splits.valid), ("test", splits.test)):
@@ -111,7 +114,7 @@ def main(read: Callable[[], str] = sys.stdin.read) -> None:
         for config in job["runs"]:
             try:
                 answer: dict[str, Any] = {
-                    "facts": facts_of(config, Path(job["folder"]), job["whole"], job["device"], **threads)
+                    "facts": facts_of(config, Path(job["folder"]), job["epochs"], job["device"], **threads)
                 }
             except Exception as error:  # whatever this code does wrong is its answer
                 answer = {"error": f"{type(error).__name__}: {error}"}

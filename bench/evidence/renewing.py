@@ -8,8 +8,8 @@ own curve (rates, best epoch, last three) is what stands in the row. Because two
 not with the row, any processor can renew any row whose instructions it has.
 
 What a beginning cannot show is what happens later: rates that change, the order of a second epoch. So where anything
-but `models/` has changed, one witness of the folder, a row whose rate changes where there is such, is trained whole by
-both.
+but `models/` has changed, both codes also train one witness of the folder: a row whose rate changes, whole, where there
+is such, else the quickest through its second epoch.
 """
 
 from __future__ import annotations
@@ -98,7 +98,10 @@ class _Stale:
 
 @dataclass
 class Renewals:
-    """What became of all stale rows. witness: the label of the row that was trained whole, where one was needed."""
+    """What became of all stale rows.
+
+    witness: the label of the row that was trained for longer, where one was needed.
+    """
 
     found: list[Renewal] = field(default_factory=list)
     witness: str = ""
@@ -124,8 +127,8 @@ def renew(folder: Path, rows: Sequence[Row], display: Display, jobs: int | None 
         if any(not name.startswith("models/") for one in stale for name in one.changed):
             witness = _witness(stale)
             result.witness = witness.row["label"]
-            display.say(f"trains {result.witness} whole, by the code of {witness.commit[:10]} and by the present code")
-            if reason := _compared([witness], folder, whole=True)[0]:
+            display.say(f"trains {result.witness} by the code of {witness.commit[:10]} and by the present code")
+            if reason := _compared([witness], folder, _epochs_of_a_witness(witness))[0]:
                 result.found += [
                     Renewal(one.row, one.changed, f"the witness {result.witness}: {reason}") for one in stale
                 ]
@@ -191,13 +194,19 @@ def _other_decisions(row: Row, run: Run) -> str:
 
 
 def _witness(stale: Sequence[_Stale]) -> _Stale:
-    """The row that is trained whole: one whose rate changes where there is such, and of these the quickest."""
+    """The row that is trained for longer: one whose rate changes where there is such, and of these the quickest."""
 
     def order(one: _Stale) -> tuple[bool, float]:
         rates = {point.get("learning_rate") for point in trained(one.row["curve"])}
         return len(rates) < 2, one.row["seconds"]["cpu"]
 
     return min(stale, key=order)
+
+
+def _epochs_of_a_witness(witness: _Stale) -> int:
+    """All where its rate changes. Else two, for the second has an order of its own, and a third brings nothing new."""
+    training = witness.run.training
+    return training.epochs if training.schedule != "constant" or training.warmup else min(2, training.epochs)
 
 
 def _jobs(stale: Sequence[_Stale]) -> Iterator[list[_Stale]]:
@@ -214,10 +223,10 @@ def _circumstances(one: _Stale) -> tuple[str, str, str, int]:
     return one.commit, place.device, place.instructions, one.row["provenance"].get("threads", 1)
 
 
-def _compared(job: Sequence[_Stale], folder: Path, whole: bool = False) -> list[str]:
+def _compared(job: Sequence[_Stale], folder: Path, epochs: int = 0) -> list[str]:
     """For each row of a job, in what the code of its commit and the present code differ; empty where in nothing."""
     commit, device, named, threads = _circumstances(job[0])
-    task = {"runs": [one.row["config"] for one in job], "folder": str(folder.resolve()), "whole": whole}
+    task = {"runs": [one.row["config"] for one in job], "folder": str(folder.resolve()), "epochs": epochs}
     task |= {"device": device, "threads": threads}
     answers = [_answers(code, task, named or None, threads) for code in (_code_of(commit), registry.ROOT)]
     return [_difference(before, now) for before, now in zip(*answers, strict=True)]
