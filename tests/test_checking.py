@@ -274,7 +274,10 @@ def test_rows_of_another_version_of_the_contract(folder: Path) -> None:
     kind = row["config"]["model"] | {"version": 3}
     published_in(folder, [resigned(row, config=row["config"] | {"model": kind}, id="0" * 12), *others])
     finding = answered(folder)[1][0]
-    assert (finding["what"], finding["kind"]) == ("stale: of another version: model 3 in the row, 1 here", "stale")
+    assert (finding["what"], finding["kind"]) == (
+        "of a newer version of the suite: model 3 in the row, 1 here; update the suite",
+        "error",
+    )
 
 
 def test_rows_that_the_experiment_does_not_ask_for_any_more(folder: Path) -> None:

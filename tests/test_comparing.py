@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 from seqbench.bench import api
 from seqbench.bench.experiments.runs import Run
-from seqbench.bench.rows.comparing import BEGINNING, Difference, differences, elsewhere, large_differences, tolerance_of
+from seqbench.bench.rows.comparing import (
+    BEGINNING,
+    Difference,
+    differences,
+    elsewhere,
+    large_differences,
+    newer_version,
+    other_versions,
+    tolerance_of,
+)
 from seqbench.bench.rows.store import Row
 from seqbench.tasks.base import Metric
 
@@ -212,3 +221,14 @@ def test_tolerances_of_metrics(metric: Metric, close: tuple[float, float], far: 
         assert tolerance_of(metric).allows(one, other)
     for one, other in (far, far[::-1]):
         assert not tolerance_of(metric).allows(one, other)
+
+
+def test_a_row_of_a_newer_version_is_refused_with_that_word() -> None:
+    """Of contracts, and of the rules by which its code is hashed; an older one is sent to its own commit."""
+    row = made_up() | {"config": run().config}
+    assert newer_version(row, run()) == ""
+    newer = put(copy.deepcopy(row), "provenance.source", "3:0123456789abcdef")
+    assert newer_version(newer, run()) == "rules of the hash 3 in the row, 2 here"
+    assert newer_version(put(copy.deepcopy(row), "config.loop", 2), run()) == "loop 2 in the row, 1 here"
+    older = put(copy.deepcopy(row), "config.loop", 0)
+    assert (newer_version(older, run()), other_versions(older, run())) == ("", "loop 0 in the row, 1 here")

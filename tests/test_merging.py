@@ -199,7 +199,7 @@ def of_another_seed(row: Row) -> Row:
 REFUSED: dict[str, tuple[Callable[[Row], Row], str]] = {
     "edited": (lambda row: row | {"parameters": 1}, "its content has not the sum that it was written with"),
     "id": (lambda row: clean(row, id="0" * 12), "its id is not that of its configuration, "),
-    "version": (versioned, "it is of another version: task 9 in the row, 1 here"),
+    "version": (versioned, "it is of a newer version of the suite: task 9 in the row, 1 here; update the suite"),
     "foreign": (of_another_seed, "not a run of this experiment as it is now"),
     "failed": (lambda row: clean(row, status="failed"), "no result: it failed"),
     "device": (lambda row: clean(row, device="tpu"), "of an unknown class of device: tpu"),

@@ -155,7 +155,7 @@ def set_version(row: Row) -> None:
 
 
 CANNOT: dict[str, tuple[Callable[[Row], object], str]] = {
-    "version": (set_version, "it is of another version: model 7 in the row, 1 here; check out its commit"),
+    "version": (set_version, "it is of a newer version of the suite: model 7 in the row, 1 here; update the suite"),
     "id": (lambda row: row.update(id="0" * 12), "its id is not that of its configuration, "),
     "seed": (lambda row: row["config"].update(seed=5), "its id is not that of its configuration, "),
     "model": (

@@ -22,7 +22,7 @@ from ..report.tables.cells import STALE
 from ..report.tables.experiment_table import table
 from ..report.tables.ledger_table import ledger
 from ..rows import renewals, sources
-from ..rows.comparing import other_versions
+from ..rows.comparing import newer_version, other_versions
 from ..rows.row_shape import DEVICES, lacking, misshapen
 from ..rows.store import FINISHED, Row, Workplace, place_of, untouched
 from . import publishing
@@ -134,14 +134,16 @@ def _of_content(row: Row, folder: Path, grid: set[str]) -> Iterator[tuple[str, K
         yield "published, though dirty: the sources differed from the commit when it was made", "error"
     try:
         run = runs.from_config(row["config"], folder)
-        other = other_versions(row, run)
+        other, newer = other_versions(row, run), newer_version(row, run)
     except UsageError as error:
         yield f"its configuration is not known any more: {error}", "error"
         return
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         yield f"its configuration is not whole: {type(error).__name__}: {error}", "error"
         return
-    if other:
+    if newer:
+        yield f"of a newer version of the suite: {newer}; update the suite", "error"
+    elif other:
         yield f"stale: of another version: {other}", "stale"
     else:
         yield from _of_run(row, run, grid)

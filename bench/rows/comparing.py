@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -27,6 +27,7 @@ from ..errors import UsageError
 from ..experiments import runs
 from ..experiments.runs import LOOP_VERSION, Run
 from .provenance import COMPUTE
+from .sources import VERSION
 from .store import Row, untouched
 
 MEASURED = (
@@ -164,11 +165,13 @@ def run_of(row: Row, folder: Path | None) -> Run:
     """The run of a row, from its configuration alone. Raises Cannot where there is none, or it is another one."""
     try:
         run = runs.from_config(row["config"], folder)
-        other = other_versions(row, run)
+        other, newer = other_versions(row, run), newer_version(row, run)
     except UsageError as error:
         raise Cannot(f"its configuration is not known here: {error}") from error
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise Cannot(f"its configuration is not whole: {type(error).__name__}: {error}") from error
+    if newer:
+        raise Cannot(f"it is of a newer version of the suite: {newer}; update the suite")
     if other:
         raise Cannot(f"it is of another version: {other}; check out its commit")
     if run.id != row.get("id"):
@@ -178,9 +181,33 @@ def run_of(row: Row, folder: Path | None) -> Run:
 
 def other_versions(row: Row, run: Run) -> str:
     """The contracts whose version has changed since the row was made; empty where none has."""
-    now = {"task": run.task_class.version, "model": run.model_class.version, "loop": LOOP_VERSION}
-    then = {kind: row["config"][kind]["version"] for kind in ("task", "model")} | {"loop": row["config"]["loop"]}
-    return ", ".join(f"{kind} {then[kind]} in the row, {now[kind]} here" for kind in now if then[kind] != now[kind])
+    return _in_words([pair for pair in _versions(row, run) if pair[1] != pair[2]])
+
+
+def newer_version(row: Row, run: Run) -> str:
+    """What of a row is of a version that this suite does not know yet, of contracts or of hashes; else empty.
+
+    run: what the row's configuration means here.
+    """
+    pairs = _versions(row, run)
+    rules, colon, _ = str(row["provenance"].get("source")).partition(":")
+    if colon and rules.isdecimal():
+        pairs.append(("rules of the hash", int(rules), int(VERSION.rstrip(":"))))
+    return _in_words([pair for pair in pairs if pair[1] > pair[2]])
+
+
+def _versions(row: Row, run: Run) -> list[tuple[str, int, int]]:
+    """Each contract's name, its version in the row, and its version here."""
+    config = row["config"]
+    return [
+        ("task", config["task"]["version"], run.task_class.version),
+        ("model", config["model"]["version"], run.model_class.version),
+        ("loop", config["loop"], LOOP_VERSION),
+    ]
+
+
+def _in_words(pairs: Iterable[tuple[str, int, int]]) -> str:
+    return ", ".join(f"{name} {then} in the row, {now} here" for name, then, now in pairs)
 
 
 def large_differences(here: Row, there: Row, run: Run) -> list[Difference]:
