@@ -180,6 +180,22 @@ def test_rows_of_two_devices_are_two_results(folder: Path, trained: list[Row], t
     assert place.working.read() == [trained[0], gpu]
 
 
+def test_rows_of_two_sets_of_instructions_are_two_results(folder: Path, trained: list[Row], tmp_path: Path) -> None:
+    place = working(folder, [clean(trained[0], provenance={"instructions": "AVX2"})])
+    wider = clean(other(trained[0]), provenance={"instructions": "AVX512"})
+    assert seqbench("merge", folder, file_of(tmp_path / "b.jsonl", [wider])).code == 0
+    assert [row["provenance"]["instructions"] for row in place.working.read()] == ["AVX2", "AVX512"]
+
+
+def test_rows_made_before_hashes_of_files_come_in(folder: Path, trained: list[Row], tmp_path: Path) -> None:
+    """They are compared by their commit."""
+    place = working(folder, [])
+    origin = {key: value for key, value in trained[0]["provenance"].items() if key not in ("source_files", "cpu")}
+    before = signed(trained[0] | {"provenance": origin | {"source": "0123456789abcdef"}})
+    assert seqbench("merge", folder, file_of(tmp_path / "b.jsonl", [before])).code == 0
+    assert place.working.read() == [before]
+
+
 def test_a_result_takes_the_place_of_a_failure(folder: Path, trained: list[Row], tmp_path: Path) -> None:
     place = working(folder, [clean(trained[0], status="died", error={"message": "m", "traceback": ""})])
     assert seqbench("merge", folder, file_of(tmp_path / "b.jsonl", trained[:1])).code == 0

@@ -23,7 +23,7 @@ from ..report.tables.experiment_table import table
 from ..report.tables.ledger_table import ledger
 from ..rows import renewals, sources
 from ..rows.comparing import newer_version, other_versions
-from ..rows.row_shape import DEVICES, lacking, misshapen
+from ..rows.row_shape import DEVICES, SAID_ELSEWHERE, lacking, misshapen
 from ..rows.store import FINISHED, Row, Workplace, place_of, untouched
 from . import publishing
 
@@ -31,9 +31,6 @@ DRAWN = ("*.png", "*.svg", "*.pdf")
 SHOWN = 3
 """So many of the things that are wrong with the shape of a row are named."""
 
-
-SAID_ELSEWHERE = ("provenance.source_files", "provenance.cpu")
-"""What older rows lack without a loss: records of renewals have the hashes of files, the processor has a name."""
 
 Kind = Literal["error", "stale", "remark"]
 

@@ -10,7 +10,7 @@ from typing import Literal
 from ..errors import UsageError
 from ..experiments.config import Experiment
 from ..rows.comparing import Cannot, Difference, differences, run_of
-from ..rows.row_shape import lacking, misshapen
+from ..rows.row_shape import SAID_ELSEWHERE, lacking, misshapen
 from ..rows.store import FINISHED, Place, Row, RowFile, Workplace, by_place, place_of, untouched
 
 Prefer = Literal["here", "there", "newer"]
@@ -111,7 +111,7 @@ def _why_not(row: Row, grid: set[str], folder: Path) -> str | None:
         return f"of an unknown class of device: {row.get('device')}"
     if row["status"] not in FINISHED:
         return f"no result: it {row['status']}"
-    if missing := lacking(row):
+    if missing := [name for name in lacking(row) if name not in SAID_ELSEWHERE]:
         return f"it lacks {', '.join(missing)}"
     if wrong := misshapen(row):
         return f"not as rows are: {'; '.join(wrong)}"

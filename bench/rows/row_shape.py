@@ -15,6 +15,8 @@ FINISHED = ("done", "diverged")
 """What is a result; `failed` and `died` are tried again by the next run."""
 STATUSES = (*FINISHED, "failed", "died")
 DEVICES = ("cpu", "cuda")
+SAID_ELSEWHERE = ("provenance.source_files", "provenance.cpu")
+"""What older rows lack without a loss: their commits have the hashes of files, and the processor has a name."""
 
 
 @dataclass(frozen=True)
