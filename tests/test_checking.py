@@ -23,7 +23,6 @@ from test_sweep import OWN_TASK
 SKETCHED = ("overview.png", "overview.svg")
 HARMLESS = OWN_MODEL.replace("BODY", "inputs = inputs * 1.0")
 
-
 pytestmark = pytest.mark.usefixtures("forgotten")
 
 
@@ -175,11 +174,8 @@ def test_a_row_that_is_not_in_order(how: str, folder: Path) -> None:
 def test_the_same_run_twice(folder: Path) -> None:
     rows = rows_in(folder)
     published_in(folder, [*rows, resigned(rows[0], resumed=1)])
-    code, findings = answered(folder)
-    assert (code, findings) == (
-        1,
-        [vars(checking.Finding(rows[0]["id"], f"2 rows of this run on cpu {rows[0]['provenance']['instructions']}"))],
-    )
+    what = f"2 rows of this run on cpu {rows[0]['provenance']['instructions']}"
+    assert answered(folder) == (1, [vars(checking.Finding(rows[0]["id"], what))])
 
 
 def test_a_line_that_is_no_row(folder: Path) -> None:
@@ -274,10 +270,8 @@ def test_rows_of_another_version_of_the_contract(folder: Path) -> None:
     kind = row["config"]["model"] | {"version": 3}
     published_in(folder, [resigned(row, config=row["config"] | {"model": kind}, id="0" * 12), *others])
     finding = answered(folder)[1][0]
-    assert (finding["what"], finding["kind"]) == (
-        "of a newer version of the suite: model 3 in the row, 1 here; update the suite",
-        "error",
-    )
+    what = "of a newer version of the suite: model 3 in the row, 1 here; update the suite"
+    assert (finding["what"], finding["kind"]) == (what, "error")
 
 
 def test_rows_that_the_experiment_does_not_ask_for_any_more(folder: Path) -> None:
