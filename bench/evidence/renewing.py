@@ -27,7 +27,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..engine.evaluation import select, trained
+from ..engine.evaluation import history, select, trained
 from ..errors import UsageError
 from ..experiments import registry
 from ..experiments.runs import Run
@@ -182,12 +182,10 @@ def _other_decisions(row: Row, run: Run) -> str:
     task, schedule = run.make_task(), make_schedule(run.training.schedule)
     if row["status"] == "done" and select(task, curve) != row["scores"]:
         return "the best epoch or the mean of the last three would be another by the present code"
-    metric = task.metrics[0]
-    sign = 1 if metric.direction == "lower" else -1
-    history = [sign * point["valid"][metric.name] for point in curve]
+    scores = history(task, curve)
     all_steps = curve[0]["steps"] * run.training.epochs if curve else 0
     for number, point in enumerate(curve):
-        rate = run.training.rate(schedule, history[:number], point["steps"] - 1, all_steps)
+        rate = run.training.rate(schedule, scores[:number], point["steps"] - 1, all_steps)
         if point.get("learning_rate") not in (None, rate):
             return f"the rate of epoch {point['epoch']} would be {rate}, not {point['learning_rate']}"
     return ""
