@@ -15,6 +15,14 @@ from torch import Tensor, nn
 State = Any
 """What a model remembers between two pieces of a sequence: a nest of lists and tuples of tensors (B, …)."""
 
+Unknown = Literal["unknown"]
+UNKNOWN: Unknown = "unknown"
+"""What a model does not tell of itself."""
+
+
+class ContractError(Exception):
+    """A model gives what the contract does not allow; the message names the line and what is needed."""
+
 
 class ParameterGroup(NamedTuple):
     """Parameters that are trained alike.
@@ -38,6 +46,7 @@ class Model(nn.Module, ABC):
     reads each symbol once; a model that does not reads overlapping windows, each from the start.
     `causal`: no feature depends on a later input. A model that reads in both directions says False, as an attribute
     of its class or as a property that follows from its options; it cannot be streamed.
+    `streamed`: `forward` goes on from a state, so that a sequence may be fed in pieces.
     `width_step`: `sizing` tries only widths that are multiples of it.
     `fine_option`: the option, a whole number such as the inner width of a block, by which `sizing` comes nearer to a
     parameter budget once the width is chosen; counts grow with it, from 1 on. It is part of the size, as the width is.
@@ -54,14 +63,15 @@ class Model(nn.Module, ABC):
     fine_option: ClassVar[str | None] = None
 
     causal: bool = True
+    streamed: bool = True
 
     features: int
     """W: the width of the features."""
-    state_size: int
+    state_size: int | Unknown = UNKNOWN
     """Numbers kept for each sequence between two steps when it is streamed."""
-    receptive_field: int | None
+    receptive_field: int | Unknown | None = UNKNOWN
     """Steps of input that can reach one feature; None where the memory has no fixed end."""
-    macs_per_step: int
+    macs_per_step: int | Unknown = UNKNOWN
     """Multiply-adds of weights for each time step of one sequence, without the head."""
 
     @classmethod

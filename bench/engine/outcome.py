@@ -73,7 +73,7 @@ class Outcome:
 
     `network` has the parameters of the epoch that is best on validation; `lengths` are its scores at other lengths,
     `yardsticks` those of simple answers (see `Task.yardsticks`). uncaptured: why its steps were not captured, on a
-    GPU; empty where they were.
+    GPU; empty where they were. causal: whether the model sees no later input, where the task asks that.
     """
 
     status: str
@@ -83,6 +83,7 @@ class Outcome:
     yardsticks: dict[str, Scores]
     network: Network
     uncaptured: str = ""
+    causal: bool = True
 
 
 def copied(network: Network) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from ...models.base import UNKNOWN
 from ...tasks.base import Continuous
 from . import runs, sizing
 from .notation import Spec, parse
@@ -42,7 +43,11 @@ def facts_of(
         "state_size": body.state_size,
         "macs_per_step": body.macs_per_step,
         "head_macs_per_read": network.head.macs_per_step,
-        "macs_per_sequence": task.steps * body.macs_per_step + reads * network.head.macs_per_step,
+        "macs_per_sequence": (
+            UNKNOWN
+            if body.macs_per_step == UNKNOWN
+            else task.steps * body.macs_per_step + reads * network.head.macs_per_step
+        ),
         "shapes": {
             "inputs": shown,
             "features": ["B", task.steps, body.features],

@@ -202,9 +202,9 @@ def _limits(
 
 
 def _size(evidence: Evidence, panel: Panel, place: int, against: Against) -> float | None:
-    """The parameters or the numbers of state of a cell's newest row; None where no row has them."""
+    """The parameters or the numbers of state of a cell's newest row; None where no row tells them."""
     key = "parameters" if against == "parameters" else "state_size"
-    sizes = [row[key] for _, row in evidence.runs_of(panel.cells[place]) if row.get(key) is not None]
+    sizes = [row[key] for _, row in evidence.runs_of(panel.cells[place]) if isinstance(row.get(key), int)]
     return float(sizes[-1]) if sizes else None
 
 
