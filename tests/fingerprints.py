@@ -47,7 +47,7 @@ def small(task: str) -> Task:
 
 
 def kind_of(task: str) -> tuple[str, bool, bool]:
-    """What tells tasks apart for a model: numbers or symbols in, a distribution or numbers out, which steps are read."""
+    """What tells tasks apart for a model: numbers or symbols, a distribution or numbers out, which steps are read."""
     made = small(task)
     return type(made.input).__name__, made.distribution, made.reads is None
 
