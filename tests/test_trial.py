@@ -10,6 +10,7 @@ import pytest
 import torch
 from seqbench.bench import api
 from seqbench.bench.engine import trial
+from seqbench.bench.engine.repeatable import drawing_globally
 from seqbench.bench.errors import UsageError
 from seqbench.bench.experiments.runs import Run
 from seqbench.models.base import Model, State
@@ -133,6 +134,28 @@ def test_it_is_refused_where_a_task_predicts_its_own_input(model: type[Model], m
     run = run_of(model, "jsb")
     with pytest.raises(UsageError, match=r"^test_trial\.py:\d+: the model is not causal \(.*\), and jsb asks it"):
         api.train(run)
+
+
+def test_torchs_recurrent_dropout_draws_from_the_global_generator() -> None:
+    """Not from cuDNN's own state, which outlives a run; on a CPU one can only see that cuDNN is switched off."""
+    asked: list[bool] = []
+
+    class Layers(nn.LSTM):
+        def forward(self, *arguments: Any) -> Any:
+            asked.append(torch.backends.cudnn.enabled)
+            return super().forward(*arguments)
+
+    inputs = torch.randn(2, 5, 3)
+    for dropout, without in ((0.3, True), (0.0, False)):
+        layers = Layers(3, 4, num_layers=2, dropout=dropout, batch_first=True)
+        torch.manual_seed(0)
+        before, _ = layers(inputs)
+        torch.manual_seed(0)
+        after, _ = drawing_globally(nn.Sequential(layers))[0](inputs)
+        assert torch.equal(before, after)
+        assert asked == [True, not without]
+        assert torch.backends.cudnn.enabled
+        asked.clear()
 
 
 def test_a_declared_model_of_the_suite_is_named_too(monkeypatch: pytest.MonkeyPatch) -> None:

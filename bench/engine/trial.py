@@ -16,8 +16,9 @@ from ...models.base import Model
 from ...models.network import Network
 from ...tasks.base import Continuous, Task
 from ..errors import UsageError
-from ..experiments import registry, sizing
+from ..experiments.registry import PACKAGE
 from ..experiments.runs import Run
+from ..experiments.sizing import on_paper
 from ..experiments.user_code import place_in
 
 BATCH = 2
@@ -35,7 +36,7 @@ def is_causal(run: Run, task: Task, device: torch.device) -> bool:
     if is_own(run.model_class):
         declared = run.model_class.causal  # a property where it follows from the options
         if not isinstance(declared, bool):
-            network = sizing.on_paper(task, run.model_class, run.model.options, run.head, run.embedding)
+            network = on_paper(task, run.model_class, run.model.options, run.head, run.embedding)
             declared = network.body.causal
         causal, reach = declared or not task.asks_causality, "its class says so"
     else:
@@ -56,7 +57,7 @@ def is_causal(run: Run, task: Task, device: torch.device) -> bool:
 
 def is_own(model: type[Any]) -> bool:
     """Whether a class is one of the suite's."""
-    return model.__module__.startswith(f"{registry.PACKAGE}.")
+    return model.__module__.startswith(f"{PACKAGE}.")
 
 
 def place_of(model: type[Any]) -> str:
