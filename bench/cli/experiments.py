@@ -50,13 +50,19 @@ def load(directory: str, seeds: str | None = None) -> Experiment:
 
 def _numbers(seeds: str) -> list[int]:
     """`0,3-5` as [0, 3, 4, 5]."""
+    from ..experiments.config import MOST_RUNS
+
     try:
         spans = [[int(end) for end in part.split("-")] for part in seeds.split(",")]
-    except ValueError:
+    except ValueError:  # no number, or one of thousands of digits
         spans = []
+    count = sum(span[-1] - span[0] + 1 for span in spans)
+    if count > MOST_RUNS:
+        raise UsageError(f"--seeds {seeds}: {count:,} seeds; an experiment has at most {MOST_RUNS:,} runs")
     numbers = [number for span in spans for number in range(span[0], span[-1] + 1)]
     if not numbers or any(len(span) > 2 for span in spans):
-        raise UsageError(f"--seeds {seeds}: numbers and spans are needed, such as 0,1 or 0-4")
+        given = seeds if len(seeds) < 60 else seeds[:60] + "…"
+        raise UsageError(f"--seeds {given}: numbers and spans are needed, such as 0,1 or 0-4")
     return list(dict.fromkeys(numbers))
 
 
@@ -74,8 +80,8 @@ def device_named(name: str) -> str:
 
 
 def _number_or_auto(text: str) -> str:
-    if text != "auto" and (not text.isdecimal() or int(text) < 1):
-        raise typer.BadParameter(f"{text}: a number of at least 1 is needed, or auto")
+    if text != "auto" and not (text.isdecimal() and len(text) < 7 and int(text) >= 1):
+        raise typer.BadParameter(f"{text[:20]}: a number from 1 to 999999 is needed, or auto")
     return text
 
 
