@@ -272,8 +272,8 @@ def _referring(marked: Marked, path: Path_, wanted: str, cells: list[Cell]) -> I
 def _distinguished(cell: Cell) -> list[str]:
     """What a cell's label has only where it is needed."""
     run = cell.runs[0]
-    sized_by = run.model_class.sized_by
-    return [f"{sized_by}={run.model.options.get(sized_by)}", f"head={run.head}", str(run.embedding)]
+    size = [f"{name}={run.model.options.get(name)}" for name in sizing.size_options(run.model_class)]
+    return [*size, f"head={run.head}", str(run.embedding)]
 
 
 def _check_lengths(task: Task, training: Training) -> None:
