@@ -82,6 +82,8 @@ def main() -> None:
         sys.exit(_complain(" ".join(str(error.format_message()).split()), 2))
     except UsageError as error:
         sys.exit(_complain(str(error), 2))
+    except MemoryError as error:
+        sys.exit(_complain(f"not enough memory: {error or 'something smaller is needed'}", 1))
     except OSError as error:
         sys.exit(_complain(f"{error.strerror or error}: {error.filename}" if error.filename else str(error), 1))
 
