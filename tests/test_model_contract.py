@@ -159,7 +159,8 @@ def test_state_is_not_changed_by_using_it(name: str) -> None:
 def test_state_size_counts_the_state(name: str, steps: int) -> None:
     model = build(name)
     _, state = model(noise(BATCH, steps, CHANNELS))
-    assert sum(part[0].numel() for part in tensors_of(state)) == model.state_size
+    assert sum(part[0].numel() for part in tensors_of(state)) == model.state_size_after(steps)
+    assert model.state_size is None or model.state_size == model.state_size_after(10_000)
 
 
 @every_model
