@@ -49,9 +49,7 @@ def scalar_decay_scan(
     return outputs.view(inputs.shape), after.permute(0, 2, 3, 1)
 
 
-def stepwise(
-    inputs: Tensor, log_decays: Tensor, writes: Tensor, reads: Tensor, state: Tensor
-) -> tuple[Tensor, Tensor]:
+def stepwise(inputs: Tensor, log_decays: Tensor, writes: Tensor, reads: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
     """As `scalar_decay_scan`, one step after the other: what the other forms are tested against."""
     outputs = []
     # unbind, not an index: the gradient of an index is as large as the whole sequence, at each of T steps.
@@ -62,9 +60,7 @@ def stepwise(
     return torch.stack(outputs, dim=1), state
 
 
-def chunked(
-    inputs: Tensor, log_decays: Tensor, writes: Tensor, reads: Tensor, state: Tensor
-) -> tuple[Tensor, Tensor]:
+def chunked(inputs: Tensor, log_decays: Tensor, writes: Tensor, reads: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
     """As `scalar_decay_scan`, by matrix products inside of chunks of `LONG` steps (listing 1 of the paper).
 
     Inside of a chunk y = (Γ ⊙ C Bᵀ) x, with Γ_ts = a_{s+1} … a_t for s ≤ t and 0 above; the state carries the rest.

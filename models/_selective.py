@@ -24,6 +24,7 @@ from ._chunks import CHUNK, borders, given, over_sequences, slots
 from ._compiling import fast, kernel
 from ._vectors import dot
 
+
 def selective_scan(
     inputs: Tensor,  # (B, T, E)
     deltas: Tensor,  # (B, T, E)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import base
-from ._block import Blocks, Mixer, ShortConvolution, matrix
+from ._block import Blocks, Mixer, ShortConvolution, convolved, matrix
 from ._options import at_least
 from ._selective import selective_scan
 from ._step_sizes import step_size_bias
@@ -67,7 +67,8 @@ class Model(Blocks):
         dropout: float = 0.0,
     ) -> None:
         rank = math.ceil(width / 16) if rank is None else rank
-        at_least(1, state=state, expansion=expansion, rank=rank, convolution=convolution)
+        at_least(1, state=state, expansion=expansion, rank=rank)
+        at_least(0, convolution=convolution)
         self.state, self.expansion, self.rank, self.taps = state, expansion, rank, convolution
         super().__init__(channels, width=width, layers=layers, inner=inner, convolution=0, norm=norm, dropout=dropout)
 
@@ -87,7 +88,7 @@ class SelectiveStateSpace(Mixer):
     def __init__(self, width: int, channels: int, state: int, rank: int, taps: int, scale: float = 1.0) -> None:
         super().__init__()
         self.enter, self.gate = matrix(width, channels), matrix(width, channels)
-        self.convolution = ShortConvolution(channels, taps)
+        self.convolution = ShortConvolution(channels, taps) if taps else None
         self.select = matrix(channels, rank + 2 * state)
         self.step_size = nn.Linear(rank, channels)
         nn.init.uniform_(self.step_size.weight, -(rank**-0.5), rank**-0.5)
@@ -97,14 +98,14 @@ class SelectiveStateSpace(Mixer):
         self.skip = nn.Parameter(torch.ones(channels))
         self.leave = matrix(channels, width, scale)
         self.sizes = [rank, state, state]
-        self.state_size = channels * state + self.convolution.state_size
+        self.state_size = channels * state + (0 if self.convolution is None else self.convolution.state_size)
         self.receptive_field = None
         self.macs_per_step = channels * (3 * width + taps + 2 * (rank + state) + state)
 
     def forward(self, inputs: Tensor, state: base.State = None) -> tuple[Tensor, base.State]:
         """Outputs (B, T, W) of inputs (B, T, W); the state is the convolution's (B, k-1, E), and h (B, E, N)."""
         history, memory = (None, None) if state is None else state
-        hidden, history = self.convolution(self.enter(inputs), history)  # (B, T, E)
+        hidden, history = convolved(self.convolution, self.enter(inputs), history)  # (B, T, E)
         low, writes, reads = self.select(hidden).split(self.sizes, dim=2)  # (B, T, R), (B, T, N), (B, T, N)
         deltas = F.softplus(self.step_size(low))  # (B, T, E)
         if memory is None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import base
-from ._block import Blocks, Mixer, RMSNorm, ShortConvolution, matrix
+from ._block import Blocks, Mixer, RMSNorm, ShortConvolution, convolved, matrix
 from ._heads import divide, width_step
 from ._options import at_least
 from ._scalar_decay import scalar_decay_scan
@@ -65,7 +65,8 @@ class Model(Blocks):
         norm: Literal["rms", "layer"] = "rms",
         dropout: float = 0.0,
     ) -> None:
-        at_least(1, state=state, heads=heads, expansion=expansion, convolution=convolution)
+        at_least(1, state=state, heads=heads, expansion=expansion)
+        at_least(0, convolution=convolution)
         divide(width, heads, expansion)
         self.state, self.heads, self.expansion, self.taps = state, heads, expansion, convolution
         super().__init__(channels, width=width, layers=layers, inner=inner, convolution=0, norm=norm, dropout=dropout)
@@ -90,7 +91,7 @@ class ScalarStateSpace(Mixer):
     def __init__(self, width: int, channels: int, state: int, heads: int, taps: int, scale: float = 1.0) -> None:
         super().__init__()
         self.enter, self.gate = matrix(width, channels + 2 * state), matrix(width, channels)
-        self.convolution = ShortConvolution(channels + 2 * state, taps)
+        self.convolution = ShortConvolution(channels + 2 * state, taps) if taps else None
         self.step_size = nn.Linear(width, heads)
         with torch.no_grad():
             self.step_size.weight.copy_(matrix(width, heads).weight)
@@ -100,14 +101,14 @@ class ScalarStateSpace(Mixer):
         self.norm = RMSNorm(channels)
         self.leave = matrix(channels, width, scale)
         self.sizes, self.shape = [channels, state, state], (heads, channels // heads, state)
-        self.state_size = channels * state + self.convolution.state_size
+        self.state_size = channels * state + (0 if self.convolution is None else self.convolution.state_size)
         self.receptive_field = None
         self.macs_per_step = width * (3 * channels + 2 * state + heads) + (channels + 2 * state) * taps
 
     def forward(self, inputs: Tensor, state: base.State = None) -> tuple[Tensor, base.State]:
         """Outputs (B, T, W) of inputs (B, T, W); the state is the convolution's (B, k-1, E+2N), and S (B, H, P, N)."""
         history, memory = (None, None) if state is None else state
-        mixed, history = self.convolution(self.enter(inputs), history)
+        mixed, history = convolved(self.convolution, self.enter(inputs), history)
         hidden, writes, reads = mixed.split(self.sizes, dim=2)  # (B, T, E), (B, T, N), (B, T, N)
         hidden = hidden.unflatten(2, self.shape[:2])  # (B, T, H, P)
         deltas = F.softplus(self.step_size(inputs))  # (B, T, H)
