@@ -1,4 +1,5 @@
 # make run: the comparison in a few minutes. make test: the tests. make check: style and types. make help: this.
+# make answers: every table and figure of results/, the ledger, and the README's copies of them, from the rows.
 # On Windows use WSL, or the commands below by hand. A CPU-only torch: make run TORCH_INDEX=<URL>, see the README.
 
 PYTHON ?= python3
@@ -6,7 +7,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test check speed speed-report speed-compare speed-history clean help
+.PHONY: run test check answers speed speed-report speed-compare speed-history clean help
 
 # make speed: the benchmarks of bench/speed on the present sources. speed-compare BASE=COMMIT: what changed since.
 # speed-history: over the commits of the history, resumable. speed-report: all of it as a site, in .cache/asv-html.
@@ -34,6 +35,9 @@ check: $(INSTALLED)
 	mkdir -p .cache && ln -sfn .. .cache/seqbench
 	MYPYPATH=.cache $(BIN)/mypy --namespace-packages --explicit-package-bases \
 		-p seqbench.bench -p seqbench.tasks -p seqbench.models
+
+answers: $(INSTALLED)
+	$(BIN)/python -m seqbench.bench.evidence.answers
 
 speed: $(INSTALLED) .cache/asv-machine-$(MACHINE)
 	$(BIN)/asv run --environment "existing:$(CURDIR)/$(BIN)/python" --set-commit-hash $$(git rev-parse HEAD) $(ASV_RUN)
