@@ -1,4 +1,5 @@
 # make run: the comparison in a few minutes. make test: the tests. make check: style and types. make help: this.
+# make answers: every table and figure of results/, the ledger, and the README's copies of them, from the rows.
 # On Windows use WSL, or the commands below by hand. TORCH_BACKEND=cpu, cu128, … or TORCH_INDEX=<URL>: another torch.
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Where Linux has no NVIDIA driver, torch's CPU build is taken: 0.2 GB instead of 3. uv knows where each build lies.
 TORCH_BACKEND ?= $(shell test "$$(uname -s)" = Linux && ! test -e /dev/nvidiactl && echo cpu)
 
-.PHONY: run test check speed speed-report speed-compare speed-history clean help
+.PHONY: run test check answers speed speed-report speed-compare speed-history clean help
 
 # make speed: the benchmarks of bench/speed on the present sources. speed-compare BASE=COMMIT: what changed since.
 # speed-history: over the commits of the history, resumable. speed-report: all of it as a site, in .cache/asv-html.
@@ -36,6 +37,9 @@ check: $(INSTALLED)
 	mkdir -p .cache && ln -sfn .. .cache/seqbench
 	MYPYPATH=.cache $(BIN)/mypy --namespace-packages --explicit-package-bases \
 		-p seqbench.bench -p seqbench.tasks -p seqbench.models
+
+answers: $(INSTALLED)
+	$(BIN)/python -m seqbench.bench.evidence.answers
 
 speed: $(INSTALLED) .cache/asv-machine-$(MACHINE)
 	$(BIN)/asv run --environment "existing:$(CURDIR)/$(BIN)/python" --set-commit-hash $$(git rev-parse HEAD) $(ASV_RUN)
