@@ -116,7 +116,8 @@ def _fit(part: Any, value: Any) -> tuple[bool, Any]:
     if part is type(None):
         return value is None, None
     if origin is Literal:
-        return value in typing.get_args(part), value
+        words = typing.get_args(part)
+        return value in words, words[words.index(value)] if value in words else value  # 14 where 14.0 was said
     if origin in (tuple, list):
         items = [_fit(typing.get_args(part)[0], item) for item in value] if isinstance(value, list | tuple) else []
         return isinstance(value, list | tuple) and all(fits for fits, _ in items), origin(item for _, item in items)
