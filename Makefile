@@ -85,4 +85,4 @@ clean:
 	rm -rf .venv .cache build *.egg-info
 
 help:
-	@sed -n '1,2s/^# //p' Makefile
+	@sed -n '1,3s/^# //p' Makefile

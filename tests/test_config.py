@@ -247,6 +247,10 @@ def test_a_users_model_beside_the_experiment(tmp_path: Path) -> None:
         (row(precision="bfloat16"), "5: unknown key 'precision'"),
         (row(training="{patience: 0}"), "4: rnn: training: patience=0: at least 1 is needed, or none"),
         (
+            row("jsb", training="{until_solved: true}"),
+            "4: rnn: training: until_solved=true: this task counts as solved at no score; use patience",
+        ),
+        (
             row("copy-memory", "[gru]", parameters="12530"),
             "4: gru: no width comes within 1.0% of 12,530 parameters: 61 ",
         ),

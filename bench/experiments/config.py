@@ -39,7 +39,7 @@ from .marked_yaml import CUT, Marked, Path_
 from .notation import Spec, parse, written
 from .options import Option, coerce, options_of
 from .runs import PRECISIONS, Run, make_task
-from .settings import Training
+from .settings import Training, check_until_solved
 
 Preset = Literal["suite", "published"]
 
@@ -232,6 +232,7 @@ def _cells(
         complete_model = sizing.sized(task, one, budget, tolerance, head, embedding, folder)
         for training, suffix in _trainings(settings):
             _check_lengths(task, training)
+            check_until_solved(training, task.metrics)
             runs = tuple(
                 Run(task_spec, complete_model, training, head, embedding, seed, precision, folder) for seed in seeds
             )

@@ -116,7 +116,7 @@ def _fit(part: Any, value: Any) -> tuple[bool, Any]:
     if origin is Literal:
         words = typing.get_args(part)
         value = "none" if value is None and "none" in words else value  # the notation reads that word as a value
-        return value in words, value
+        return value in words, words[words.index(value)] if value in words else value  # 14 where 14.0 was said
     if origin in (tuple, list):
         items = [_fit(typing.get_args(part)[0], item) for item in value] if isinstance(value, list | tuple) else []
         return isinstance(value, list | tuple) and all(fits for fits, _ in items), origin(item for _, item in items)
