@@ -67,8 +67,8 @@ class Model(nn.Module, ABC):
 
     features: int
     """W: the width of the features."""
-    state_size: int | Unknown = UNKNOWN
-    """Numbers kept for each sequence between two steps when it is streamed."""
+    state_size: int | Unknown | None = UNKNOWN
+    """Numbers kept for each sequence between two steps when it is streamed; None where they grow with the sequence."""
     receptive_field: int | Unknown | None = UNKNOWN
     """Steps of input that can reach one feature; None where the memory has no fixed end."""
     macs_per_step: int | Unknown = UNKNOWN
@@ -78,6 +78,11 @@ class Model(nn.Module, ABC):
     def width_step_for(cls, options: Mapping[str, Any]) -> int:
         """The `width_step` of a model with these options (all of them); where heads divide the width, their number."""
         return cls.width_step
+
+    def state_size_after(self, steps: int) -> int | Unknown:
+        """Numbers kept for each sequence after so many steps; a model whose state grows says here how."""
+        assert self.state_size is not None, "a model whose state grows says how"
+        return self.state_size
 
     @abstractmethod
     def forward(self, inputs: Tensor, state: State = None) -> tuple[Tensor, State]:

@@ -62,7 +62,7 @@ def gradient_norms(network: Network, task: Task, split: Split, examples: int = E
     if not scored:
         raise UsageError("gradient flow: no example is scored behind its first step, so nothing flows back")
     steps = max(batch.inputs.shape[1] for batch, _ in scored)
-    state = network.body.state_size
+    state = network.body.state_size_after(steps)
     numbers = network.body.features if state == UNKNOWN else state
     size = max(1, MOST_NUMBERS // (steps * max(1, numbers)))
     groups = [scored[start : start + size] for start in range(0, len(scored), size)]
