@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
+import made_rows
 import own_models
 import pytest
 import torch
 from seqbench.bench import api
+from seqbench.bench.analysis import grid
+from seqbench.bench.analysis.standing import standing
 from seqbench.bench.engine import trial
 from seqbench.bench.engine.repeatable import drawing_globally
 from seqbench.bench.errors import UsageError
 from seqbench.bench.experiments.runs import Run
+from seqbench.bench.report.tables import experiment_table
+from seqbench.bench.rows import row_shape
+from seqbench.bench.rows.store import signed
 from seqbench.models.base import Model, State
 from torch import Tensor, nn
 from torch.nn import functional
@@ -250,3 +257,22 @@ def test_the_five_models_train_at_a_budget_with_the_same_score_twice(
         assert one.causal
         assert abs(one.network.parameter_count / 5000 - 1) <= 0.2
     assert not api.train(api.make_run(COPY, "symmetric.py:Net", epochs=1, batch=8)).causal
+
+
+def test_a_model_that_is_not_causal_is_named_in_the_table_and_never_bold(tmp_path: Path) -> None:
+    experiment = made_rows.write(
+        tmp_path,
+        "question: Which?\nseeds: 2\ntraining: {epochs: 1, learning_rate: 0.01}\nrows:\n"
+        "- {task: copy-memory(delay=5), models: [gru(width=4), rnn(width=4)]}\n",
+    )
+    rows = [made_rows.made(run, 0.1 * (1 + place)) for place, run in enumerate(experiment.runs)]
+    sees = [row | {"causal": False} if "rnn" in row["label"] else row for row in rows]
+    entries = grid.collect(experiment, [signed(row) for row in sees])
+    text = experiment_table.table(entries)
+    assert re.search(r"^\| copy-memory.*n=2 +\|[^|]*n=2¶ *\|$", text, re.MULTILINE)
+    assert "¶ not causal: the model sees later inputs, though the task asks for answers from the inputs so far" in text
+    assert standing(entries[:1] + [one for one in entries if one.metric == entries[0].metric][1:]).left_out == {
+        "rnn": "not causal"
+    }
+    assert not row_shape.misshapen(sees[-1])
+    assert "¶" not in experiment_table.table(grid.collect(experiment, rows))

@@ -34,7 +34,7 @@ class Entry:
     written with, or not the id of its configuration: nothing of such a row counts. So these five make up `expected`,
     the runs that the experiment asks for.
     dirty: rows made with uncommitted changes; stale: rows that are not current; changed: the files that
-    make them so.
+    make them so. not_causal: rows of a model that sees later inputs, though the task asks that it does not.
     assumed: settings that the source of the cell does not give. seconds: training and evaluation, median of runs;
     processor_seconds: what of it the processor worked, which other work on the machine does not lengthen.
     yardsticks: scores of simple answers in this metric, by name, as the rows have them.
@@ -74,6 +74,7 @@ class Entry:
     early: Mapping[int, float] = field(default_factory=dict)
     epoch_seconds: float | None = None
     edited: int = 0
+    not_causal: int = 0
     changed: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     decides: str = ""
@@ -255,6 +256,7 @@ def _common(cell: Cell, preset: Preset, rows: Mapping[str, Row]) -> dict[str, An
         "seeds": tuple(run.seed for run in cell.runs),
         "dirty": sum(bool(origin["dirty"]) for origin in origins),
         "stale": len(old),
+        "not_causal": sum(row.get("causal") is False for _, row in present),
         "changed": tuple(sorted({name for one in old for name in one.changed})),
         "parameters": sizes[-1] if sizes else None,
         "budget": cell.budget,

@@ -255,7 +255,7 @@ class Loop:
         if status == "done":
             lengths = yield from self._evaluated_at_lengths()
             self._lap("evaluation_seconds")
-        scores, found = select(self.task, self.progress.curve), (self._uncaptured(), self.causal)
+        scores, found = select(self.task, self.progress.curve), (self._uncaptured(), self.causal, self.run)
         return Outcome(status, self.progress, scores, lengths, self.yardsticks, self.network, *found)
 
     def _uncaptured(self) -> str:

@@ -21,7 +21,7 @@ from ...rows.renewals import Staleness
 
 Text = tuple[str, ...]
 
-DIRTY, STALE, ASSUMED, EDITED = "*", "†", "‡", "§"
+DIRTY, STALE, ASSUMED, EDITED, NOT_CAUSAL = "*", "†", "‡", "§", "¶"
 WITHOUT = ("diverged", "failed", "edited")
 """Why a run that has a row has no score that counts, as fields of `Entry`."""
 NOTHING: Text = (NO_NUMBER,)
@@ -137,7 +137,13 @@ def _sample(count: int, expected: int) -> str:
 def marks(entry: Entry) -> str:
     """The signs behind a cell's text; `footnotes` says what they mean."""
     assumed = entry.assumed and entry.missing < entry.expected
-    used = ((DIRTY, entry.dirty), (STALE, entry.stale), (ASSUMED, assumed), (EDITED, entry.edited))
+    used = (
+        (DIRTY, entry.dirty),
+        (STALE, entry.stale),
+        (ASSUMED, assumed),
+        (EDITED, entry.edited),
+        (NOT_CAUSAL, entry.not_causal),
+    )
     return "".join(sign for sign, is_used in used if is_used)
 
 
@@ -152,6 +158,7 @@ def footnotes(entries: Iterable[Entry]) -> list[str]:
         ASSUMED: f"with settings that the source does not give: {', '.join(names)}",
         EDITED: "edited by hand: a row has not the sum that it was written with, or not the id of its configuration, "
         "so nothing of it counts",
+        NOT_CAUSAL: "not causal: the model sees later inputs, though the task asks for answers from the inputs so far",
     }
     return [f"{sign} {meaning}" for sign, meaning in meanings.items() if sign in used]
 
