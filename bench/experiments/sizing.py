@@ -269,8 +269,11 @@ def sized(
     Its width is fitted to the budget, where there is one, unless the spec itself names the width; then its
     `fine_option` too, unless the spec names that.
     """
-    published = task.sizes.get(registry.short(spec.name), {})
-    cls, options = registry.resolve("model", Spec(spec.name, {**published, **spec.options}), folder)
+    given = {**task.sizes.get(registry.short(spec.name), {}), **spec.options}
+    width = options_of(found := registry.find("model", spec.name, folder)).get(found.sized_by)
+    if budget is not None and width is not None and width.required:
+        given.setdefault(width.name, 1)  # in the place of that which is sought
+    cls, options = registry.resolve("model", Spec(spec.name, given), folder)
     if budget is not None and cls.sized_by not in spec.options:
         fine = cls.fine_option not in spec.options
         size = fit(task, cls, options, budget, tolerance, head, embedding, fine)
