@@ -346,7 +346,7 @@ def test_what_a_name_means(tmp_path: Path) -> None:
     assert fitting.kinds_of("both.py", tmp_path) == ["model", "task"]
     both.write_text("", "utf-8")
     (tmp_path / "neither.py").write_text("", "utf-8")
-    with pytest.raises(UsageError, match="holds no class Model .*; nor a task: .* holds no class Task"):
+    with pytest.raises(UsageError, match=r"holds no class Model .*; nor a task: .* holds no class Task"):
         fitting.kinds_of("neither.py", tmp_path)
 
 
