@@ -128,6 +128,7 @@ def load(folder: Path, seeds: list[int] | None = None) -> Experiment:
     cells: list[Cell] = []
     contrasts: list[tuple[Path_, str | None, range]] = []
     seen: dict[str, Path_] = {}
+    names: dict[str, str] = {}
     for number, content in enumerate(top["rows"]):
         path: Path_ = ("rows", number)
         row = _checked(marked, path, content, ROW_KEYS)
@@ -148,6 +149,7 @@ def load(folder: Path, seeds: list[int] | None = None) -> Experiment:
                 except UsageError as error:
                     raise marked.error(at, f"{model['model']}: {error}") from error
                 for cell in made:
+                    _refuse_namesakes(marked, at, cell, names)
                     _refuse_twin(marked, at, cell, seen)
                 cells.extend(made)
         named = path if row["reference"] is not None else ()
@@ -193,7 +195,7 @@ def _tasks(marked: Marked, folder: Path, path: Path_, texts: str | list[str]) ->
     specs = []
     for place, text in enumerate([texts] if isinstance(texts, str) else texts):
         try:
-            spec = _parse(text)
+            spec = _parse(text, folder)
             for one in _axes(registry.find("task", spec.name, folder), spec):
                 specs.append(Spec(one.name, make_task(one, folder).options()))
         except UsageError as error:
@@ -215,7 +217,7 @@ def _cells(
     embedding = sizing.embedding_for(task, row["embedding"] if model["embedding"] is None else model["embedding"])
     budget = row["parameters"] if model["parameters"] is None else model["parameters"]
     tolerance = row["tolerance"] if model["tolerance"] is None else model["tolerance"]
-    spec = _parse(model["model"])
+    spec = _parse(model["model"], folder)
     model_class = registry.find("model", spec.name, folder)
     can_be_assumed = {*options_of(Training), *options_of(model_class), "head", "embedding"}
     for name in model["assumed"]:
@@ -245,7 +247,9 @@ def _referring(marked: Marked, path: Path_, wanted: str, cells: list[Cell]) -> I
     for cell in cells:
         others = [other for other in cells if other.task == cell.task]
         found = [other for other in others if other.model == wanted]
-        found = found or [other for other in others if registry.short(other.runs[0].model.name) == wanted]
+        found = found or [
+            other for other in others if registry.short(other.runs[0].model.name) == registry.short(wanted)
+        ]
         if not found:
             known = {name for one in others for name in (one.model, registry.short(one.runs[0].model.name))}
             raise marked.error(path, f"reference: {cell.task} has no model {wanted!r}: {nearest(wanted, known)}")
@@ -270,10 +274,12 @@ def _check_lengths(task: Task, training: Training) -> None:
             raise UsageError(f"test_lengths: {error}") from error
 
 
-def _parse(text: str) -> Spec:
+def _parse(text: str, folder: Path) -> Spec:
+    """A spec; the path of a file within the experiment's folder as seen from there."""
     if text.count("(") != text.count(")"):
         raise UsageError(f"cannot read {text!r}: {CUT}")
-    return parse(text)
+    spec = parse(text)
+    return Spec(registry.within(spec.name, folder), spec.options)
 
 
 def _is_axis(option: Option, value: Any) -> bool:
@@ -296,6 +302,17 @@ def _trainings(settings: Mapping[str, Any]) -> Iterator[tuple[Training, list[str
         chosen = {**settings, **dict(zip(axes, combination, strict=True))}
         values = {key: coerce("training", known[key], value) for key, value in chosen.items()}
         yield Training(**values), [f"{key}={written(value)}" for key, value in zip(axes, combination, strict=True)]
+
+
+def _refuse_namesakes(marked: Marked, at: Path_, cell: Cell, names: dict[str, str]) -> None:
+    for name in (cell.runs[0].task.name, cell.runs[0].model.name):
+        short = registry.short(name)
+        if names.setdefault(short, name) != name:
+            raise marked.error(
+                at,
+                f"two files are called {short} ({names[short]} and {name}): ids and tables would not tell them apart; "
+                "name them by paths within the experiment's folder",
+            )
 
 
 def _refuse_twin(marked: Marked, at: Path_, cell: Cell, seen: dict[str, Path_]) -> None:

@@ -52,7 +52,7 @@ def of_sweep(folder: Path, runs: Iterable[Run]) -> dict[str, Any]:
     commit = _git(root, "rev-parse", "HEAD")
     if commit is None or _git(root, "rev-parse", "--show-toplevel") != str(root):
         return {"commit": None, "dirty": False, "diff": None, "command": sys.argv[1:]}
-    own = sorted({str(path) for run in runs for path in sources.class_files(run)})
+    own = sorted({str(path) for run in runs for path in sources.files_of(run)})
     paths = [*DEFINES_RESULTS, str(folder.resolve() / "experiment.yaml"), *own]
     inside = [path for path in paths if not Path(path).is_absolute() or Path(path).is_relative_to(root)]
     dirty = bool(_git(root, "status", "--porcelain", "--", *inside, *SHOWS_RESULTS))
