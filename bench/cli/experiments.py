@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from .. import atomic
 from ..errors import UsageError
 from .facts import Json, console, show_json
 from .writing import writing
@@ -290,7 +291,7 @@ def table(
         typer.echo(text, nl=False)
         return
     with writing(out):
-        out.write_text(text, encoding="utf-8")
+        atomic.write(out, text)
     typer.echo(f"wrote {out}")
 
 

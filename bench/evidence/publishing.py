@@ -4,13 +4,13 @@ them.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .. import atomic
 from ..analysis.grid import collect
 from ..analysis.ledger import printed_scores
 from ..analysis.published import read as published_numbers
@@ -127,12 +127,7 @@ def _move_measurements(experiment: Experiment, workplace: Workplace) -> tuple[li
     reason = _why_not_measurements(experiment, workplace, path, target)
     if reason:
         return [], [(path, reason)]
-    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(path.read_bytes())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    atomic.write(target, path.read_bytes())
     for old in (path, *(path.with_name(f"gradients.{format}") for format in ALL_FORMATS)):
         old.unlink(missing_ok=True)
     return [target], []
@@ -175,7 +170,7 @@ def write_answers(experiment: Experiment, device: str | None = None) -> list[Pat
     if not rows:
         return []
     path = experiment.folder / TABLE
-    path.write_text(table(collect(experiment, rows, device), "md", experiment.question), encoding="utf-8")
+    atomic.write(path, table(collect(experiment, rows, device), "md", experiment.question))
     drawn = write_figures(experiment, rows, experiment.folder, device)
     for name in (f"{name}.{format}" for name in drawing.FIGURES for format in FORMATS):
         if experiment.folder / name not in drawn:

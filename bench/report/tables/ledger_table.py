@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from ... import atomic
 from ...analysis import samples
 from ...analysis.grid import Entry
 from ...analysis.ledger import Line, metric_of, of_results, summary
@@ -62,7 +63,7 @@ def write_ledger(path: Path, device: str | None = None) -> Path | None:
     lines = of_results(path.parent, device)
     if all(line.folder is None for line in lines):
         return None
-    path.write_text(ledger(lines), encoding="utf-8")
+    atomic.write(path, ledger(lines))
     return path
 
 
