@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from .. import atomic
 from ..analysis.grid import collect
@@ -21,7 +20,7 @@ from ..report.figures import drawing
 from ..report.figures.saving import FORMATS as ALL_FORMATS
 from ..report.tables.experiment_table import table
 from ..report.tables.ledger_table import write_ledger
-from ..rows import measurements, renewals, sources
+from ..rows import commits, measurements, renewals, sources
 from ..rows.comparing import is_of_its_configuration
 from ..rows.store import FINISHED, Row, Workplace, by_place, place_of, untouched
 
@@ -103,20 +102,12 @@ def _why_not(row: Row, runs: dict[str, Run], folder: Path) -> str | None:
         return "its content has not the sum that it was written with"
     if not is_of_its_configuration(row, folder):
         return "its id is not that of its configuration"
-    return _why_unclean(row["provenance"]) or _why_stale(row, runs[row["id"]])
+    return commits.why_unclean(row["provenance"]) or _why_stale(row, runs[row["id"]])
 
 
 def _why_stale(row: Row, run: Run) -> str | None:
     old = renewals.staleness(row, run)
     return None if old is None else str(old)
-
-
-def _why_unclean(origin: dict[str, Any]) -> str | None:
-    if origin["commit"] is None:
-        return "of no commit: it was made outside a git checkout"
-    if origin["dirty"]:
-        return "dirty: the sources differed from the commit when it was made"
-    return None
 
 
 def _move_measurements(experiment: Experiment, workplace: Workplace) -> tuple[list[Path], list[tuple[Path, str]]]:
@@ -141,7 +132,7 @@ def _why_not_measurements(experiment: Experiment, workplace: Workplace, path: Pa
     hashes = {run.id: sources.source_hash(run) for run in experiment.runs}
     if not set(origin["sources"]) <= set(hashes):
         return "not only of runs of this experiment as it is now"
-    if unclean := _why_unclean(origin["provenance"]):
+    if unclean := commits.why_unclean(origin["provenance"]):
         return unclean
     if any(source != hashes[run_id] for run_id, source in origin["sources"].items()):
         return OLD_MEASUREMENTS
