@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from .. import atomic
 from ..errors import UsageError
 from .facts import Json, show_json
 from .terminal import Console, echo, standard_output
@@ -50,7 +51,7 @@ def load(directory: str, seeds: str | None = None) -> Experiment:
 
 def _numbers(seeds: str) -> list[int]:
     """`0,3-5` as [0, 3, 4, 5]."""
-    from ..experiments.config import MOST_RUNS
+    from ..experiments.axes import MOST_RUNS
 
     try:
         spans = [[int(end) for end in part.split("-")] for part in seeds.split(",")]
@@ -296,7 +297,7 @@ def table(
         echo(text, nl=False)
         return
     with writing(out):
-        out.write_text(text, encoding="utf-8")
+        atomic.write(out, text)
     echo(f"wrote {out}")
 
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import jinja2
 from markupsafe import Markup, escape
 
+from ... import atomic
 from ...analysis.digits import number
 from ...analysis.grid import Entry, collect, columns
 from ...analysis.ledger import Line, canonical, lines
@@ -130,7 +131,7 @@ def write(
         found = lines(chosen, source, device, judged) if judged else []
     text = render(sections, found, speeds(chosen))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    atomic.write(path, text)
     return path
 
 
