@@ -74,11 +74,11 @@ def loss_of_parity(model: Callable[..., Blocks], steps: int, **options: Any) -> 
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = torch.nn.ModuleList([model(1, **options), torch.nn.Linear(options["width"], 1)])
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
     generator = torch.Generator().manual_seed(0)
     losses = []
     for _ in range(steps):
-        bits = torch.randint(0, 2, (64, 8, 1), generator=generator).float()
+        bits = torch.randint(0, 2, (32, 8, 1), generator=generator).float()
         logits = network[1](network[0](2 * bits - 1)[0])
         loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, bits.cumsum(1) % 2)
         optimizer.zero_grad()

@@ -149,5 +149,5 @@ def test_options_out_of_range(name: str, options: dict[str, Any], message: str) 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_short_parity_is_learnt_a_little(name: str) -> None:
-    first, last = loss_of_parity(MODELS[name], 200, width=12, layers=2, states=8)
-    assert last < 0.8 * first
+    first, last = loss_of_parity(MODELS[name], 100, width=12, layers=2, states=8)
+    assert last < 0.9 * first
