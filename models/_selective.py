@@ -93,7 +93,7 @@ class _SelectiveScan(torch.autograd.Function):
 
 @kernel
 def selective_forward(inputs, deltas, rates, writes, reads, skip, states, outputs, first, end, slot):
-    """Fills outputs (B, T, E) and states (B, chunks+1, N, E), of which the first is given, of sequences first … end-1."""
+    """Fills outputs (B, T, E) and states (B, M+1, N, E), of which the first is given, of sequences first … end-1."""
     steps, (modes, width) = inputs.shape[1], rates.shape
     scaled = np.empty(width, inputs.dtype)
     for row in range(first, end):
