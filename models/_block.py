@@ -26,7 +26,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import base
+from ._compiling import fast
 from ._options import at_least, one_of, probability
+from ._short_convolution import short_convolution
 from .base import ParameterGroup, State
 
 
@@ -234,16 +236,16 @@ class SwiGLU(nn.Module):
 class ShortConvolution(nn.Module):
     """silu(b + Σ_{j<k} w_j ⊙ x_{t-(k-1-j)}): a causal depthwise convolution of (B, T, C), and zeros before t = 0.
 
-    weight is w (C, k), bias is b (C,); both start as PyTorch's Conv1d of one channel a group does, from U(-1/√k, 1/√k).
-    k multiply-adds of shifted sequences take half the time of `F.conv1d`, which wants time last.
+    weight is w (C, k), bias is b (C,), if wanted; both start as PyTorch's Conv1d of one channel a group does, from
+    U(-1/√k, 1/√k). On a CPU the kernel of `_short_convolution` computes it.
     """
 
-    def __init__(self, channels: int, kernel: int) -> None:
+    def __init__(self, channels: int, kernel: int, bias: bool = True) -> None:
         super().__init__()
         at_least(1, channels=channels, kernel=kernel)
         self.weight = nn.Parameter(torch.empty(channels, kernel))
-        self.bias = nn.Parameter(torch.empty(channels))
-        for parameter in (self.weight, self.bias):
+        self.bias = nn.Parameter(torch.empty(channels)) if bias else None
+        for parameter in self.parameters():
             nn.init.uniform_(parameter, -(kernel**-0.5), kernel**-0.5)
         self.kernel = kernel
         self.state_size = channels * (kernel - 1)
@@ -256,15 +258,26 @@ class ShortConvolution(nn.Module):
         before, steps = self.kernel - 1, inputs.shape[1]
         if history is None:
             history = inputs.new_zeros((len(inputs), before, inputs.shape[2]))
+        bias = inputs.new_zeros(inputs.shape[2]) if self.bias is None else self.bias
+        if fast(inputs, history, self.weight, bias):
+            last = torch.cat([history[:, steps:], inputs[:, max(0, steps - before) :]], dim=1)
+            return short_convolution(inputs, history, self.weight, bias), last
         whole = torch.cat([history, inputs], dim=1)  # (B, k-1+T, C)
-        outputs = self.bias.to(whole.dtype)
+        outputs = bias.to(whole.dtype)
         for tap in range(self.kernel):
             outputs = torch.addcmul(outputs, whole[:, tap : tap + steps], self.weight[:, tap])
         return F.silu(outputs), whole[:, steps:].clone()  # a view would keep the whole piece alive
 
     def extra_repr(self) -> str:
         channels, kernel = self.weight.shape
-        return f"{channels}, kernel={kernel}"
+        return f"{channels}, kernel={kernel}, bias={self.bias is not None}"
+
+
+def convolved(
+    convolution: ShortConvolution | None, inputs: Tensor, history: base.State
+) -> tuple[Tensor, base.State]:  # (B, T, C) -> (B, T, C)
+    """The inputs after a short convolution, and its state; without one after a SiLU alone, and no state."""
+    return (F.silu(inputs), ()) if convolution is None else convolution(inputs, history)
 
 
 class RMSNorm(nn.Module):

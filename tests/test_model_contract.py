@@ -75,7 +75,8 @@ def test_declarations(name: str) -> None:
     assert isinstance(found.version, int)
     assert found.version >= 1
     assert found.source
-    assert all(variant.startswith(f"{name}(") and variant.endswith(")") for variant in found.variants)
+    called = name.replace("_", "-")
+    assert all(variant.startswith(f"{called}(") and variant.endswith(")") for variant in found.variants)
     assert set(found.test_parameters) <= set(signature.parameters)
     assert inspect.getdoc(found)
 
