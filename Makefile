@@ -1,4 +1,5 @@
 # make run: the comparison in a few minutes. make test: the tests. make check: style and types. make help: this.
+# make oracles: tests of the modern models against other people's packages, in an environment of their own (2 GB).
 # On Windows use WSL, or the commands below by hand. A CPU-only torch: make run TORCH_INDEX=<URL>, see the README.
 
 PYTHON ?= python3
@@ -6,7 +7,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test check speed speed-report speed-compare speed-history clean help
+.PHONY: run test check oracles speed speed-report speed-compare speed-history clean help
 
 # make speed: the benchmarks of bench/speed on the present sources. speed-compare BASE=COMMIT: what changed since.
 # speed-history: over the commits of the history, resumable. speed-report: all of it as a site, in .cache/asv-html.
@@ -34,6 +35,9 @@ check: $(INSTALLED)
 	mkdir -p .cache && ln -sfn .. .cache/seqbench
 	MYPYPATH=.cache $(BIN)/mypy --namespace-packages --explicit-package-bases \
 		-p seqbench.bench -p seqbench.tasks -p seqbench.models
+
+oracles: .cache/oracles/installed
+	.cache/oracles/bin/python -m pytest tests/oracles
 
 speed: $(INSTALLED) .cache/asv-machine-$(MACHINE)
 	$(BIN)/asv run --environment "existing:$(CURDIR)/$(BIN)/python" --set-commit-hash $$(git rev-parse HEAD) $(ASV_RUN)
@@ -68,8 +72,15 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
+.cache/oracles/installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .cache/oracles
+	$(if $(TORCH_INDEX),.cache/oracles/bin/python -m pip install -q "$$(grep '^torch==' requirements.lock)" --index-url $(TORCH_INDEX))
+	.cache/oracles/bin/python -m pip install -q -r requirements.lock
+	.cache/oracles/bin/python -m pip install -q --no-build-isolation -e ".[oracles]"
+	@touch $@
+
 clean:
 	rm -rf .venv .cache build *.egg-info
 
 help:
-	@sed -n '1,2s/^# //p' Makefile
+	@sed -n '1,3s/^# //p' Makefile
