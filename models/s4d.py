@@ -23,9 +23,9 @@ class Model(Blocks):
 
     Each channel u_t of the mixer's inputs (W,) has N/2 complex states x_t of its own. From x_0 = 0,
 
-        x_t = e^{ΔA} ⊙ x_{t-1} + u_t                    A = -exp(a) + i ω, for each channel a and ω (N/2,)
-        y_t = 2 Re(C B x_t) + D u_t                     B = (e^{ΔA} - 1)/A: zero-order hold of the input for a time Δ
-        v_t ⊙ σ(w_t)                                    what the mixer gives, (v_t, w_t) = E gelu(y_t) + e
+        x_t = e^{ΔA} ⊙ x_{t-1} + B u_t          A = -exp(a) + i ω, for each channel a and ω (N/2,)
+        y_t = 2 Re(C x_t) + D u_t               B = (e^{ΔA} - 1)/A: zero-order hold of the input for a time Δ
+        v_t ⊙ σ(w_t)                            what the mixer gives, (v_t, w_t) = E gelu(y_t) + e
 
     with C (N/2,) complex, Δ and D numbers, and over all channels y_t (W,) and E (2W, W). Each state is one of a
     conjugate pair, hence the 2. Complex numbers are kept as two real ones and count as two. A sequence is computed in
@@ -127,12 +127,12 @@ class S4D(Mixer):
     def _states(self, inputs: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
         """y (B, T, W) of u (B, T, W), and x (B, W, N) after the last step."""
         rates, held = self._discretized()
-        read = 2 * held * complex_of(self.outputs)  # (W, N/2)
+        read = 2 * complex_of(self.outputs)  # (W, N/2)
         if state is None:
             state = inputs.new_zeros((len(inputs), *self.outputs.shape))
         if inputs.shape[1] > 1:
-            return by_chunks(inputs, rates, read, self.skip, state)
-        after = rates.exp() * complex_of(state) + inputs[:, 0].unsqueeze(2)  # (B, W, N/2)
+            return by_chunks(inputs, rates, held, read, self.skip, state)
+        after = rates.exp() * complex_of(state) + held * inputs[:, 0].unsqueeze(2)  # (B, W, N/2)
         return (read * after).real.sum(2).unsqueeze(1) + self.skip * inputs, pairs_of(after)
 
     def _discretized(self) -> tuple[Tensor, Tensor]:
@@ -153,10 +153,12 @@ class S4D(Mixer):
         return [ParameterGroup(slow, learning_rate_factor=self.learning_rate_factor, decays=False)]
 
 
-def by_chunks(inputs: Tensor, rates: Tensor, read: Tensor, skip: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    """y_t = Re Σ_m read_m x_tm + skip u_t of x_t = e^{rates} ⊙ x_{t-1} + u_t, and x after the last step.
+def by_chunks(
+    inputs: Tensor, rates: Tensor, held: Tensor, read: Tensor, skip: Tensor, state: Tensor
+) -> tuple[Tensor, Tensor]:
+    """y_t = Re Σ_m read_m x_tm + skip u_t of x_t = e^{rates} ⊙ x_{t-1} + held u_t, and x after the last step.
 
-    inputs: u (B, T, W). rates, read: (W, M) complex. skip: (W,). state: x before, (B, W, 2M), real parts first.
+    inputs: u (B, T, W). rates, held, read: (W, M) complex. skip: (W,). state: x before, (B, W, 2M), real parts first.
 
     The sequence is cut into n = √T/2 chunks of c steps. What comes to a chunk's outputs from its own inputs is the
     product with a Toeplitz matrix (c, c) of the first c lags of the convolution, and what comes from earlier ones is
@@ -169,36 +171,40 @@ def by_chunks(inputs: Tensor, rates: Tensor, read: Tensor, skip: Tensor, state: 
     count = math.ceil(steps / size)  # fewer where the last ones would be empty
     lags = torch.arange(size + 1, device=inputs.device)
     powers = (rates.unsqueeze(1) * lags.unsqueeze(1)).exp()  # (W, c+1, M): e^{rates · lag}
+    left_by = powers * held.unsqueeze(1)  # (W, c+1, M): what an input leaves so many steps later
     missing = count * size - steps
-    chunks = _Laid.apply(F.pad(inputs, (0, 0, 0, missing)), (2, 0, 1)).view(width, batch * count, size)
+    chunks = _Transposed.apply(F.pad(inputs, (0, 0, 0, missing)).view(-1, width)).view(width, -1, size)
     before = state.transpose(0, 1).unsqueeze(2)  # (W, B, 1, 2M): before each chunk
     if count > 1:
-        write = pairs_of(powers[:, :size].flip(1))  # (W, c, 2M): what an input leaves at the end of its chunk
+        write = pairs_of(left_by[:, :size].flip(1))  # (W, c, 2M): what an input leaves at the end of its chunk
         left = (chunks @ write).view(width * batch, count, 2 * modes)
         decay = pairs_of(powers[:, size])  # (W, 2M)
         states, _ = linear_recurrence(decay, left[:, :-1], before.reshape(width * batch, -1), pairs=True)
         before = torch.cat([before, states.view(width, batch, count - 1, -1)], 2)  # (W, B, n, 2M)
-    lagged = (powers[:, :size] * read.unsqueeze(1)).real.sum(2)  # (W, c): the convolution
+    lagged = (left_by[:, :size] * read.unsqueeze(1)).real.sum(2)  # (W, c): the convolution
     lagged = lagged + F.pad(skip.unsqueeze(1), (0, size - 1))
     toeplitz = F.pad(lagged, (size - 1, 0)).unfold(1, size, 1).flip(1)  # (W, c, c), from input to output
     show = pairs_of((read.unsqueeze(1) * powers[:, 1:]).conj()).transpose(1, 2)  # (W, 2M, c), as only Re is wanted
     outputs = torch.baddbmm(before.flatten(1, 2) @ show, chunks, toeplitz)  # (W, B·n, c)
     end = size - missing  # steps of the last chunk
-    gathered = torch.einsum("btw,wtm->bwm", inputs[:, steps - end :], pairs_of(powers[:, :end].flip(1)))
+    gathered = torch.einsum("btw,wtm->bwm", inputs[:, steps - end :], pairs_of(left_by[:, :end].flip(1)))
     last = pairs_of(powers[:, end] * complex_of(before[:, :, -1].transpose(0, 1)))  # (B, W, 2M)
-    outputs = _Laid.apply(outputs.view(width, batch, -1), (1, 2, 0))  # (B, n·c, W)
+    outputs = _Transposed.apply(outputs.view(width, -1)).view(batch, -1, width)  # (B, n·c, W)
     return outputs[:, :steps], last + gathered
 
 
-class _Laid(torch.autograd.Function):
-    """The permuted tensor, contiguous, and so is its gradient: products of many small matrices copy each otherwise."""
+class _Transposed(torch.autograd.Function):
+    """The transposed matrix, contiguous, and so is its gradient.
+
+    Products of many small matrices would copy one after the other. And of all the ways to lay an array out anew torch
+    has a fast one for matrices alone.
+    """
 
     @staticmethod
-    def forward(ctx: Any, tensor: Tensor, order: tuple[int, ...]) -> Tensor:
-        ctx.order = order
-        return tensor.permute(order).contiguous()
+    def forward(ctx: Any, matrix: Tensor) -> Tensor:
+        return matrix.t().contiguous()
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        back = tuple(ctx.order.index(place) for place in range(len(ctx.order)))
-        return _Laid.apply(gradient, back), None
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        transposed: Tensor = _Transposed.apply(gradient.contiguous())
+        return transposed
