@@ -100,7 +100,7 @@ def two_level(decay: Tensor, inputs: Tensor, initial: Tensor, *, pairs: bool = F
     """
     steps = inputs.shape[1]
     if pairs:
-        return _parts(_chunked(_complex(decay), _complex(inputs), _complex(initial)))[:, :steps]
+        return pairs_of(_chunked(complex_of(decay), complex_of(inputs), complex_of(initial)))[:, :steps]
     return _chunked(decay, inputs, initial)[:, :steps]
 
 
@@ -126,13 +126,15 @@ def _chunked(decay: Tensor, inputs: Tensor, initial: Tensor) -> Tensor:  # (B, N
     return states.flatten(1, 2)  # (B, N, c, D) -> (B, N·c, D)
 
 
-def _product(left: Tensor, right: Tensor, pairs: bool) -> Tensor:  # (…, D)
-    return _parts(_complex(left) * _complex(right)) if pairs else left * right
-
-
-def _complex(pairs: Tensor) -> Tensor:  # (…, D) -> (…, D/2) complex
+def complex_of(pairs: Tensor) -> Tensor:
+    """The complex numbers (…, D/2) whose real, and then imaginary, parts are given (…, D)."""
     return torch.complex(*pairs.chunk(2, -1))
 
 
-def _parts(numbers: Tensor) -> Tensor:  # (…, D/2) complex -> (…, D)
+def pairs_of(numbers: Tensor) -> Tensor:
+    """Real and then imaginary parts (…, D) of complex numbers (…, D/2)."""
     return torch.cat([numbers.real, numbers.imag], -1)
+
+
+def _product(left: Tensor, right: Tensor, pairs: bool) -> Tensor:  # (…, D)
+    return pairs_of(complex_of(left) * complex_of(right)) if pairs else left * right

@@ -39,6 +39,8 @@ class Model(nn.Module, ABC):
     `causal`: no feature depends on a later input. A model that reads in both directions says False, as an attribute
     of its class or as a property that follows from its options; it cannot be streamed.
     `width_step`: `sizing` tries only widths that are multiples of it.
+    `fine_option`: the option, a whole number such as the inner width of a block, by which `sizing` comes nearer to a
+    parameter budget once the width is chosen; counts grow with it, from 1 on. It is part of the size, as the width is.
     """
 
     version: ClassVar[int] = 1
@@ -49,6 +51,7 @@ class Model(nn.Module, ABC):
     test_parameters: ClassVar[Mapping[str, Any]] = {}
     carries: ClassVar[bool] = False
     width_step: ClassVar[int] = 1
+    fine_option: ClassVar[str | None] = None
 
     causal: bool = True
 

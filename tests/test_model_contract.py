@@ -72,6 +72,7 @@ def test_declarations(name: str) -> None:
     assert first.name == "channels"
     assert all(option.kind is option.KEYWORD_ONLY and option.default is not option.empty for option in options)
     assert found.sized_by in signature.parameters
+    assert found.fine_option is None or found.fine_option in signature.parameters
     assert isinstance(found.version, int)
     assert found.version >= 1
     assert found.source
