@@ -76,3 +76,7 @@ class Recurrence(Mixer):
         """Hidden states (B, T, W) of inputs (B, T, W), and what the model then remembers."""
         outputs: tuple[Tensor, base.State] = self.model(inputs, state)
         return outputs
+
+    def read(self, inputs: Tensor, reads: int) -> Tensor:
+        """Hidden states (B, R, W) of the last steps of whole sequences."""
+        return self.model.read(inputs, reads)
