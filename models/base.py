@@ -39,10 +39,12 @@ class Model(nn.Module, ABC):
     `causal`: no feature depends on a later input. A model that reads in both directions says False, as an attribute
     of its class or as a property that follows from its options; it cannot be streamed.
     `width_step`: `sizing` tries only widths that are multiples of it.
+    `variant` names the options that always stand in its label, because they say which architecture it is.
     """
 
     version: ClassVar[int] = 1
     sized_by: ClassVar[str] = "width"
+    variant: ClassVar[tuple[str, ...]] = ()
     variants: ClassVar[tuple[str, ...]] = ()
     source: ClassVar[str] = ""
     look: ClassVar[tuple[str, str, tuple[float, ...]] | None] = None
