@@ -87,7 +87,7 @@ def test_drawing_without_putting_back() -> None:
 
 
 def test_selective_copying_in_words() -> None:
-    task = selective_copying.Task(length=7, memory=3, symbols=10)
+    task = selective_copying.Task(length=7, memory=3, alphabet=10)
     symbols, places = task.examples(7, "train", 3, 40)
     batch = task.present(torch.from_numpy(symbols), torch.from_numpy(places))
     for row, index in enumerate(range(3, 43)):
@@ -108,7 +108,7 @@ def test_selective_copying_in_words() -> None:
 
 
 def test_induction_heads_in_words() -> None:
-    task = induction_heads.Task(length=9, symbols=5)
+    task = induction_heads.Task(length=9, alphabet=5)
     symbols, places = task.examples(7, "valid", 3, 40)
     batch = task.present(torch.from_numpy(symbols), torch.from_numpy(places))
     for row, index in enumerate(range(3, 43)):
@@ -151,8 +151,8 @@ def test_a_constant_answer_scores_the_floor_and_the_right_one_solves_the_task() 
         (cycle_navigation.Task(target="prefixes", length=30), 0),
         (modular_arithmetic.Task(target="prefixes", length=30), 0),
         (cycle_navigation.Task(target="end", length=3), 0),
-        (selective_copying.Task(symbols=6), 3),
-        (induction_heads.Task(symbols=3), 1),
+        (selective_copying.Task(alphabet=6), 3),
+        (induction_heads.Task(alphabet=3), 1),
         (associative_recall.Task(vocabulary=18), 11),
     ]
     for task, constant in made:
@@ -194,7 +194,7 @@ def scores(task: base.Task, outputs: torch.Tensor, batch: base.Batch) -> dict[st
         ),
         (lambda: word_problem.Task(group="S4"), "word-problem: group must be 'Z60' or 'A5' or 'S5', got 'S4'"),  # type: ignore[arg-type]
         (lambda: word_problem.Task(test=0), "word-problem: test must be 1 or more, got 0"),
-        (lambda: selective_copying.Task(symbols=3), "selective-copying: symbols must be from 4 to 256, got 3"),
+        (lambda: selective_copying.Task(alphabet=3), "selective-copying: alphabet must be from 4 to 256, got 3"),
         (lambda: induction_heads.Task(length=2), "induction-heads: length must be 3 or more, got 2"),
         (lambda: associative_recall.Task(length=31), "associative-recall: length must be 32 or more, got 31"),
         (lambda: associative_recall.Task(vocabulary=17), "associative-recall: vocabulary must be 18 or more, got 17"),
