@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from ..errors import UsageError
 from ..experiments import registry
 from ..experiments.notation import parse
+from .terminal import echo, standard_output
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def console() -> Console:
-    """Standard output; wide where it is no terminal, so that a pipe gets whole lines."""
-    return Console(width=None if sys.stdout.isatty() else 160)
-
-
 def show_json(content: Any) -> None:
     """Prints facts for programs."""
-    typer.echo(json.dumps(content, indent=1, ensure_ascii=False))
+    echo(json.dumps(content, indent=1, ensure_ascii=False))
 
 
 def list_(json: Json = False) -> None:
@@ -46,11 +40,11 @@ def list_(json: Json = False) -> None:
             }
         )
         return
-    out = console()
+    out = standard_output()
     for kind, entries in listed.items():
         table = Table(title=kind, title_justify="left", box=None, header_style="bold")
         for header in ("name", "what it is", "variants", "source"):
-            table.add_column(header, overflow="fold")
+            table.add_column(header, overflow="fold", no_wrap=header in ("name", "variants"))  # these are copied
         for entry in entries:
             table.add_row(entry.name, entry.line, "\n".join(entry.variants), entry.source)
         out.print(table)
@@ -78,7 +72,7 @@ def describe(
     table = Table(box=None, show_header=False)
     for name, value in facts.items():
         table.add_row(name, _readable(value))
-    console().print(table)
+    standard_output().print(table)
 
 
 def _readable(value: Any) -> str:
@@ -113,4 +107,4 @@ def export(
         show_json({"file": str(out), "shapes": shapes})
         return
     for name, shape in shapes.items():
-        typer.echo(f"{name}  {shape}")
+        echo(f"{name}  {shape}")
