@@ -90,7 +90,7 @@ def blocks(entries: Sequence[Entry], question: str = "") -> list[Block]:
         *notes.remarks(entries),
         *yardsticks(entries),
     ]
-    over_tasks: list[Block] = [_overall(found), notes.of_overall(found)] if found else []
+    over_tasks: list[Block] = [_overall(found), notes.of_overall(found)] if found else [*notes.no_overall(entries)]
     at_lengths = [*_at_lengths(entries)]
     return [
         *heading,
