@@ -23,6 +23,7 @@ from .cells import (
     size_text,
     yardsticks,
 )
+from .contrast_table import contrast_blocks
 from .records import as_json, long_form, standings
 from .writers import Block, Table, latex, markdown
 
@@ -97,6 +98,7 @@ def blocks(entries: Sequence[Entry], question: str = "") -> list[Block]:
         _origin(entries),
         _scores(entries, lines),
         *below,
+        *contrast_blocks(lines, entries),
         *at_lengths,
         *over_tasks,
         _sizes(entries),

@@ -56,14 +56,20 @@ def comparisons(lines: Lines, entries: Iterable[Entry]) -> list[str]:
     texts = []
     solvable = {(entry.task, entry.metric.name) for entry in entries if entry.metric.solved_at is not None}
     bold = [place for place, standing in lines.items() if standing.bold]
-    if bold:
-        tests = []
-        if any(place not in solvable for place in bold):
-            tests.append("a difference of means counts where the exact permutation test and Welch’s both find it")
-        if any(place in solvable for place in bold):
-            tests.append("a difference of solved runs where Fisher’s exact test does")
+    if any(lines[place].planned for place in bold):
         texts.append(
-            "Bold: the best of a row and every model that is not separated from it: "
+            "Bold: the models that a planned contrast finds better than their reference; where there are none, the "
+            "reference and every model that is not found worse."
+        )
+    if of_pairs := [place for place in bold if not lines[place].planned]:
+        tests = []
+        if any(place not in solvable for place in of_pairs):
+            tests.append("a difference of means counts where the exact permutation test and Welch’s both find it")
+        if any(place in solvable for place in of_pairs):
+            tests.append("a difference of solved runs where Fisher’s exact test does")
+        where = " where no reference is named" if len(of_pairs) < len(bold) else ""
+        texts.append(
+            f"Bold{where}: the best of a row and every model that is not separated from it: "
             f"{', '.join(tests)} (two-sided, 0.05, Holm-corrected over all pairs of the row)."
         )
     compared = sum(bool(standing.bold or standing.why) for standing in lines.values())
