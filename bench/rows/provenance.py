@@ -49,13 +49,13 @@ def of_sweep(folder: Path, runs: Iterable[Run]) -> dict[str, Any]:
     Outside a git checkout (an installed wheel) the commit is None and the version stands in for it.
     """
     root = registry.ROOT
-    commit = _git(root, "rev-parse", "HEAD")
-    if commit is None or _git(root, "rev-parse", "--show-toplevel") != str(root):
+    commit = git(root, "rev-parse", "HEAD")
+    if commit is None or git(root, "rev-parse", "--show-toplevel") != str(root):
         return {"commit": None, "dirty": False, "diff": None, "command": sys.argv[1:]}
     own = sorted({str(path) for run in runs for path in sources.class_files(run)})
     paths = [*DEFINES_RESULTS, str(folder.resolve() / "experiment.yaml"), *own]
     inside = [path for path in paths if not Path(path).is_absolute() or Path(path).is_relative_to(root)]
-    dirty = bool(_git(root, "status", "--porcelain", "--", *inside, *SHOWS_RESULTS))
+    dirty = bool(git(root, "status", "--porcelain", "--", *inside, *SHOWS_RESULTS))
     diff = _diff(root, [*inside, *SHOWS_RESULTS]) if dirty else None
     return {"commit": commit, "dirty": dirty, "diff": diff, "command": sys.argv[1:]}
 
@@ -63,17 +63,15 @@ def of_sweep(folder: Path, runs: Iterable[Run]) -> dict[str, Any]:
 def remote() -> str | None:
     """The address that the checkout was cloned from; None outside a checkout, or where there is none."""
     root = registry.ROOT
-    return (
-        _git(root, "remote", "get-url", "origin") if _git(root, "rev-parse", "--show-toplevel") == str(root) else None
-    )
+    return git(root, "remote", "get-url", "origin") if git(root, "rev-parse", "--show-toplevel") == str(root) else None
 
 
 def _diff(root: Path, paths: list[str]) -> str:
     """The SHA-256 of all that differs from the commit, whatever the user's own settings of git are."""
     plain = ("--binary", "--full-index", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "--unified=3")
     prefix = ("--src-prefix=a/", "--dst-prefix=b/", "--diff-algorithm=myers")
-    known = _git(root, "diff", *plain, *prefix, "HEAD", "--", *paths)
-    unknown = _git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", *paths)
+    known = git(root, "diff", *plain, *prefix, "HEAD", "--", *paths)
+    unknown = git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", *paths)
     digest = hashlib.sha256((known or "").encode(errors="surrogateescape"))
     for name in sorted(filter(None, (unknown or "").split("\0"))):
         digest.update(f"\n{name}\n".encode(errors="surrogateescape"))
@@ -81,7 +79,8 @@ def _diff(root: Path, paths: list[str]) -> str:
     return digest.hexdigest()
 
 
-def _git(root: Path, *arguments: str) -> str | None:
+def git(root: Path, *arguments: str) -> str | None:
+    """What git answers in a folder, without the last line's end; None where it refuses, or is not there."""
     command = ["git", "-C", str(root), *arguments]
     try:
         answer = subprocess.run(command, capture_output=True, encoding="utf-8", errors="surrogateescape", check=True)
