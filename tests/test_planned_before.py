@@ -52,9 +52,7 @@ def test_what_was_added_or_changed_after_the_first_row_is_said(experiment: Exper
     row = dirtied(made(experiment.runs[0]), commit=commit)
     assert said(experiment, row, TWO) == []
     assert said(experiment, row, TWO + DECIDES) == ["decides: added after the first row, of 2026-11-01"]
-    added = (
-        "reference of adding(length=20): added after the first row, of 2026-11-01; its contrasts were planned only if"
-    )
+    added = f"{REFERENCE} added {LATER}"
     (as_then,) = said(experiment, row, TWO + "reference: lstm\n")
     assert as_then == f"{added} is as it was then"
     (too,) = said(experiment, row, TWO.replace("Which one", "Is the GRU") + "reference: lstm\n")
