@@ -21,7 +21,7 @@ from ..rows.renewals import staleness
 from ..rows.store import FINISHED, Row, by_place, latest
 from .cell_scores import BEST, LAST, counted, of_sets
 from .remarks import remarks
-from .samples import Summary, summary, summary_of_solved
+from .samples import FEWEST, Summary, summary, summary_of_solved
 from .statistics import Interval, wilson
 
 
@@ -113,8 +113,8 @@ class Entry:
 
     @property
     def solved_share(self) -> Interval | None:
-        """The interval of the share of runs that solve the task, in 0 … 1; None below two runs."""
-        return None if self.solved is None or self.finished < 2 else wilson(self.solved, self.finished)
+        """The interval of the share of runs that solve the task, in 0 … 1; None below three runs."""
+        return None if self.solved is None or self.finished < FEWEST else wilson(self.solved, self.finished)
 
     @property
     def summary(self) -> Summary | None:

@@ -17,6 +17,8 @@ from .terminal import Console, echo, standard_output
 from .writing import writing
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from ..experiments.config import Experiment
 
 Dir = Annotated[str, typer.Argument(metavar="DIR", help="A folder with an experiment.yaml, such as results/quick.")]
@@ -122,49 +124,59 @@ def run(
     if json and not dry_run:
         raise UsageError("--json goes with --dry-run here; seqbench status --json tells what is there")
     from ..experiments import places
-    from ..rows.instructions import chosen as named_instructions
     from ..running import processes
 
     places.experiment_folder(directory)  # a mistake in the name starts nothing
-    pinned = named_instructions(instructions)
     if not dry_run:
         processes.start_ahead(device, threads, instructions)
     from ..experiments import naming
-    from ..running import planning, sweep
+    from ..running import each_set, sweep
 
     experiment, chosen, at_a_time = load(directory, seeds), device_named(device), None if jobs == "auto" else int(jobs)
     from ..rows.store import Workplace
 
     workplace = Workplace(experiment.folder)
-    planned = planning.plan(experiment, workplace, chosen, afresh, stale, pinned if instructions else None)
+    out = standard_output()
+    plans, left_out = each_set.plan(experiment, workplace, chosen, afresh, stale, instructions)
+    for text in left_out:
+        out.print(text, style="yellow")
     if only:
-        named = [(item.run.id, str(item.run)) for item in planned]
+        named = [(item.run.id, str(item.run)) for planned in plans.values() for item in planned]
         if (text := naming.unmet(only, named)) is not None:
             there = naming.listed(named)
             raise UsageError(f"--only {text!r}: no run of {directory} has that in its label or begins with it: {there}")
-        planned = [item for item in planned if any(naming.means(text, item.run.id, str(item.run)) for text in only)]
-    out = standard_output()
+        plans = {
+            one: [item for item in planned if any(naming.means(text, item.run.id, str(item.run)) for text in only)]
+            for one, planned in plans.items()
+        }
     if dry_run:
-        if json:
-            show_json([{"id": item.run.id, "run": str(item.run), "reason": item.reason} for item in planned])
-            return
-        for item in planned:
-            echo(f"{item.run.id}  {item.run}  {item.reason}")
+        _show_plans(plans, json)
         return
-    old = sum(item.reason == "finished, stale" for item in planned)
+    old = sum(item.reason == "finished, stale" for planned in plans.values() for item in planned)
     if old:
         out.print(f"{old} rows are stale: seqbench status says why, --stale trains them again", style="yellow")
     from ..report.tables import experiment_table  # noqa: F401  # now, while the fork server imports, rather than after the last run
     from .live import Live
 
-    with Live(out) as live:
-        result = sweep.run(
-            experiment, planned, live, chosen, at_a_time, minutes, threads=threads, instructions=instructions
-        )
+    code = each_set.run(experiment, plans, lambda: Live(out), chosen, at_a_time, minutes, threads=threads)
     _answer(experiment, workplace, chosen, out, figure)
-    if result.exit_code in (sweep.OUT_OF_TIME, sweep.INTERRUPTED, sweep.TERMINATED):
+    if code in (sweep.OUT_OF_TIME, sweep.INTERRUPTED, sweep.TERMINATED):
         out.print(f"not done yet; go on with: seqbench run {shlex.quote(directory)}", style="yellow")
-    raise typer.Exit(result.exit_code)
+    raise typer.Exit(code)
+
+
+def _show_plans(plans: Mapping[str | None, Sequence[Any]], json: bool) -> None:
+    """What would be trained, and why; with which instructions where the experiment asks for several sets."""
+    items = [(one, item) for one, planned in plans.items() for item in planned]
+    several = len(plans) > 1
+    if json:
+        found = [{"id": item.run.id, "run": str(item.run), "reason": item.reason} for _, item in items]
+        show_json(
+            [one | ({"instructions": name} if several else {}) for one, (name, _) in zip(found, items, strict=True)]
+        )
+        return
+    for one, item in items:
+        echo(f"{item.run.id}  {item.run}  {item.reason}{f' ({one})' if several else ''}")
 
 
 def _answer(experiment: Experiment, workplace: Any, device: str, out: Console, figure: bool) -> None:

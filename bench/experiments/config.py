@@ -7,6 +7,7 @@ An experiment is a folder with an `experiment.yaml`:
     decides: If the TCN leads, X; else Y.       # what is concluded from which outcome, printed beneath the question
     reference: lstm                             # the model of each row that planned contrasts compare the others with
     seeds: 2                                    # a count, or a list of seeds
+    instructions: [avx2, avx512]                # sets of vector instructions, each run with each; else avx2 alone
     precision: float32                          # or, on a GPU only, tf32 or bfloat16 (mixed precision)
     training: {optimizer: adam}                 # settings for all rows; a row's and a model's own go before them
     rows:
@@ -41,6 +42,8 @@ from .runs import PRECISIONS, Run, make_task
 from .settings import Training, check_until_solved
 
 Preset = Literal["suite", "published"]
+SETS = ("avx2", "avx512", "default")
+"""Sets of vector instructions that a run can be asked for with; `default` is torch's name for plain code."""
 
 EXPERIMENT_KEYS = {
     "question": Option("question", str, "", True),
@@ -49,6 +52,7 @@ EXPERIMENT_KEYS = {
     "preset": Option("preset", Preset, "suite", False),
     "seeds": Option("seeds", int | list[int], 1, False),
     "precision": Option("precision", Literal[PRECISIONS], "float32", False),
+    "instructions": Option("instructions", list[str], [], False),
     "training": Option("training", dict, {}, False),
     "models": Option("models", list[Any], [], False),
     "rows": Option("rows", list[Any], [], True),
@@ -92,13 +96,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A question, and the grid of cells that answers it. decides: what is concluded from which outcome."""
+    """A question, and the grid of cells that answers it. decides: what is concluded from which outcome.
+
+    instructions: the sets of vector instructions that each run is wanted with, in words of `SETS`; empty for one.
+    """
 
     folder: Path
     question: str
     preset: Preset
     cells: tuple[Cell, ...]
     decides: str = ""
+    instructions: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -123,6 +131,9 @@ def load(folder: Path, seeds: list[int] | None = None) -> Experiment:
     marked = Marked(file)
     top = _checked(marked, (), marked.content, EXPERIMENT_KEYS)
     chosen = seeds if seeds is not None else _seeds(marked, top["seeds"])
+    sets = tuple(top["instructions"])
+    if unknown := next((name for name in sets if name not in SETS or sets.count(name) > 1), None):
+        raise marked.error(("instructions",), f"instructions: {unknown!r}: each of {', '.join(SETS)} once at most")
     if not top["rows"]:
         raise marked.error(("rows",), "at least one row is needed")
     cells: list[Cell] = []
@@ -160,7 +171,7 @@ def load(folder: Path, seeds: list[int] | None = None) -> Experiment:
     for path, wanted, places in contrasts:
         if wanted is not None:
             told[places.start : places.stop] = _referring(marked, path, wanted, told[places.start : places.stop])
-    return Experiment(folder, top["question"].strip(), top["preset"], tuple(told), top["decides"].strip())
+    return Experiment(folder, top["question"].strip(), top["preset"], tuple(told), top["decides"].strip(), sets)
 
 
 def _checked(marked: Marked, path: Path_, content: Any, known: Mapping[str, Option]) -> dict[str, Any]:

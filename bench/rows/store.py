@@ -242,9 +242,10 @@ class Workplace:
         finally:
             lock.release()
 
-    def checkpoint(self, run_id: str, device: str) -> Path:
-        """The file of a run's checkpoint."""
-        return self.area / "checkpoints" / f"{run_id}-{device}.pt"
+    def checkpoint(self, run_id: str, device: str, instructions: str | None = None) -> Path:
+        """The file of a run's checkpoint; one of its own for vector instructions that are not the pinned ones."""
+        ending = "" if instructions in (None, PINNED) else f"-{instructions}"
+        return self.area / "checkpoints" / f"{run_id}-{device}{ending}.pt"
 
     def trained(self, run_id: str, device: str) -> Path:
         """The file of the parameters that a language model has learned, for `sample`."""

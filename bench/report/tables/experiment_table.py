@@ -23,6 +23,7 @@ from .cells import (
     size_text,
     yardsticks,
 )
+from .contrast_table import contrast_blocks
 from .records import as_json, long_form, standings
 from .writers import Block, Table, latex, markdown
 
@@ -90,13 +91,14 @@ def blocks(entries: Sequence[Entry], question: str = "") -> list[Block]:
         *notes.remarks(entries),
         *yardsticks(entries),
     ]
-    over_tasks: list[Block] = [_overall(found), notes.of_overall(found)] if found else []
+    over_tasks: list[Block] = [_overall(found), notes.of_overall(found)] if found else [*notes.no_overall(entries)]
     at_lengths = [*_at_lengths(entries)]
     return [
         *heading,
         _origin(entries),
         _scores(entries, lines),
         *below,
+        *contrast_blocks(lines, entries),
         *at_lengths,
         *over_tasks,
         _sizes(entries),
