@@ -70,7 +70,7 @@ def test_the_table_names_every_checksum() -> None:
     text = writers.markdown(data_table.blocks(task_data()))
     for name in registry.listing("task"):
         for remote in registry.find("task", name).remotes:
-            assert f"{remote.filename} " in text
+            assert f"| {remote.filename}, from " in text
             assert remote.sha256 in text
 
 

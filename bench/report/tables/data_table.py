@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ...errors import UsageError
 from ...experiments.data_facts import Collection, Sizes, TaskData, versions
@@ -100,16 +101,10 @@ def _counts(sizes: Sizes) -> str:
 
 
 def _files(found: Iterable[TaskData]) -> Table:
-    """One line a file, with all tasks that read it."""
-    tasks_of: dict[str, list[str]] = {}
-    files = {}
-    for one in found:
-        for file in one.files:
-            files[file.filename] = file
-            tasks_of.setdefault(file.filename, []).append(one.task)
+    """One line a file; its folder says whose it is."""
+    files = {file.filename: file for one in found for file in one.files}
     lines: list[list[Text]] = [
-        [tuple(tasks_of[name]), (name,), (file.sha256,), (file.urls[0] if file.urls else "–",)]
+        [(name, *(f"from {urlsplit(url).hostname}" for url in file.urls[:1])), (file.sha256,)]
         for name, file in files.items()
     ]
-    header = ["Task", "File", "SHA-256", "First home"]
-    return Table("Files", header, "l" * len(header), lines, wide=True)
+    return Table("Files", ["File, and its first home", "SHA-256"], "ll", lines, wide=True)
