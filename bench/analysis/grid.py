@@ -15,6 +15,7 @@ from ..engine.evaluation import trained
 from ..errors import UsageError
 from ..experiments import registry
 from ..experiments.config import Cell, Experiment, Preset
+from ..experiments.describing import cost_of
 from ..experiments.runs import Run
 from ..rows.comparing import counts
 from ..rows.renewals import staleness
@@ -39,6 +40,7 @@ class Entry:
     make them so.
     assumed: settings that the source of the cell does not give. seconds: training and evaluation, median of runs;
     processor_seconds: what of it the processor worked, which other work on the machine does not lengthen.
+    state_size, macs_per_step: what the network costs at each step (`describing.Cost`), of cells that have a row.
     yardsticks: scores of simple answers in this metric, by name, as the rows have them.
     steps: seed -> training steps to solve the task, of the runs that did. lengths: length -> seed -> test score at that
     length (NaN: not finite), of the runs that were tested at others than they were trained at. early: seed -> test
@@ -78,6 +80,8 @@ class Entry:
     remarks: tuple[str, ...] = ()
     decides: str = ""
     reference: str | None = None
+    state_size: int | None = None
+    macs_per_step: int | None = None
 
     @property
     def floor(self) -> float:
@@ -155,6 +159,8 @@ def collect(experiment: Experiment, rows: Iterable[Row], device: str | None = No
         if cell.task not in tasks:
             tasks[cell.task] = cell.runs[0].make_task()
         common = _common(cell, experiment.preset, sound) | {"model": label, "device": device, "remarks": said}
+        if common["parameters"] is not None:
+            common |= cost_of(cell.runs[0], tasks[cell.task])._asdict()
         reference = label_of.get(cell.reference.id) if cell.reference is not None else None
         common |= {"decides": experiment.decides, "reference": reference}
         common |= {"edited": sum(run.id in edited for run in cell.runs)}
@@ -225,7 +231,7 @@ def _common(cell: Cell, preset: Preset, rows: Mapping[str, Row]) -> dict[str, An
     sizes = [row["parameters"] for _, row in present if "parameters" in row]
     done = [row for _, row in present if row["status"] == "done"]
     times = [row["seconds"] for row in done]
-    epochs = [_worked(row) / count for row in done if (count := len(trained(row.get("curve") or [])))]
+    epochs = [seconds_worked(row) / count for row in done if (count := len(trained(row.get("curve") or [])))]
     return {
         "task": cell.task,
         "model_name": registry.short(cell.runs[0].model.name),
@@ -245,7 +251,7 @@ def _common(cell: Cell, preset: Preset, rows: Mapping[str, Row]) -> dict[str, An
     }
 
 
-def _worked(row: Row) -> float:
+def seconds_worked(row: Row) -> float:
     """Seconds that a run worked: of the processor on a CPU, else of the clock, as the processor waits for the card."""
     seconds: dict[str, float] = row["seconds"]
     return seconds["cpu"] if row["device"] == "cpu" else seconds["training"] + seconds["evaluation"]

@@ -16,8 +16,8 @@ from ...analysis.samples import Summary, summary, summary_of_solved
 from ...analysis.standing import Standing, standing
 
 WHOLE = (
-    "length", "solved", "parameters", "budget", "expected", "done", "diverged", "failed", "missing", "dirty", "stale",
-    "edited",
+    "length", "solved", "parameters", "budget", "state_size", "macs_per_step", "expected", "done", "diverged", "failed",
+    "missing", "dirty", "stale", "edited",
 )  # fmt: skip
 """Columns of whole numbers that may be empty."""
 BOOLEAN = ("bold", "best")
@@ -104,6 +104,8 @@ def _record(entry: Entry, line: Standing) -> dict[str, Any]:
         "comparison": line.why or line.left_out.get(entry.model, ""),
         "parameters": entry.parameters,
         "budget": entry.budget,
+        "state_size": entry.state_size,
+        "macs_per_step": entry.macs_per_step,
         "assumed": ", ".join(entry.assumed),
         "seconds": entry.seconds,
         "processor_seconds": entry.processor_seconds,
