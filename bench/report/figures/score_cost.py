@@ -37,7 +37,7 @@ CIRCUMSTANCES = ("processor", "cpu", "instructions", "threads")
 
 
 class Point(NamedTuple):
-    """A model on a panel: the median time of a run, and the score, both as its large mark has them.
+    """A model on a panel: the median seconds of a run, and the score, both as its large mark has them.
 
     able: whether it is better than the floor, with all of its interval where it has one.
     """
@@ -45,24 +45,51 @@ class Point(NamedTuple):
     time: float
     score: float
     able: bool = True
+    label: str = ""
 
 
 @in_house_style
-def draw(evidence: Evidence) -> Figure:
+def draw(evidence: Evidence, explained: bool = True) -> Figure:
     """A panel for each task: its first metric against the time of a run, of the processor on a CPU, else of the clock.
 
+    explained: False leaves the caption out, for where `how_to_read` stands beside the figure.
     Raises NothingToDraw where no task has two models with a score.
     """
-    panels = [panel for panel in evidence.panels() if sum(bool(entry.done) for entry in panel.entries) > 1]
-    if not panels:
-        raise NothingToDraw("no task has two models with a score")
-    page, remarks = sheet(len(panels), HEIGHT), [CAPTION]
-    for axes, panel in zip(page.axes, panels, strict=True):
-        remarks += _draw_panel(axes, panel, evidence)
+    panels = _shown(evidence)
+    page = sheet(len(panels), HEIGHT)
+    drawn = [
+        remark for axes, panel in zip(page.axes, panels, strict=True) for remark in _draw_panel(axes, panel, evidence)
+    ]
     labels = dict.fromkeys(label for panel in panels for label in panel.labels)
     handles = [handle(label, evidence.looks[label], line=False) for label in labels]
     handles.append(Line2D([], [], label="Pareto front", **{**RING, "linestyle": "solid", "markersize": 7}))
-    return page.finish(handles, [*dict.fromkeys([*remarks, ON_FRONT]), *origin(panels)])
+    caption = [*dict.fromkeys([*how_to_read(evidence), *drawn]), *origin(panels)] if explained else []
+    return page.finish(handles, caption)
+
+
+def how_to_read(evidence: Evidence) -> list[str]:
+    """The sentences of the caption on what the marks and rings mean. Raises NothingToDraw as `draw` does."""
+    panels = _shown(evidence)
+    solvable = any(panel.entries[0].metric.solved_at is not None for panel in panels)
+    several = any(_several(evidence, panel) for panel in panels)
+    return [CAPTION, *([OF_SOLVED] if solvable else []), ON_FRONT, *([SEVERAL] if several else [])]
+
+
+def said(evidence: Evidence) -> str:
+    """The figure in words: who is on the front of each task. Raises NothingToDraw as `draw` does."""
+    fronts = []
+    for panel in _shown(evidence):
+        points, metric = _points(evidence, panel), panel.entries[0].metric
+        names = ", ".join(point.label for point in pareto_front(points, metric.direction)) or "nobody"
+        fronts.append(f"{panel.cells[0].task}: {names}")
+    return f"Score against the time of a run. On the Pareto front, the shortest runs first: {'; '.join(fronts)}."
+
+
+def _shown(evidence: Evidence) -> list[Panel]:
+    panels = [panel for panel in evidence.panels() if sum(bool(entry.done) for entry in panel.entries) > 1]
+    if not panels:
+        raise NothingToDraw("no task has two models with a score")
+    return panels
 
 
 def pareto_front(points: Sequence[Point], direction: str) -> list[Point]:
@@ -79,15 +106,15 @@ def pareto_front(points: Sequence[Point], direction: str) -> list[Point]:
 
 
 def _draw_panel(axes: Axes, panel: Panel, evidence: Evidence) -> list[str]:
-    """Draws runs, models and the front; what the caption must say of them."""
+    """Draws runs, models and the front; what the caption must say of the axis."""
     metric = panel.entries[0].metric
-    times = [_times(evidence, panel, place) for place in range(len(panel.entries))]
-    in_hours = max(seconds for of_model in times for seconds in of_model.values()) >= LONG
-    unit = HOUR if in_hours else 1.0
+    points = _points(evidence, panel)
+    times = [seconds for place in range(len(panel.entries)) for seconds in _times(evidence, panel, place).values()]
+    unit = HOUR if max(times) >= LONG else 1.0
     axes.set_title(panel.cells[0].task)
     axes.set_ylabel(wrapped(f"test {metric_title(metric)}", 20))
     clock = "processor " if evidence.device == "cpu" else ""
-    axes.set_xlabel(f"{clock}{'hours' if in_hours else 'seconds'} per run")
+    axes.set_xlabel(f"{clock}{'seconds' if unit == 1 else 'hours'} per run")
     shown = [score for entry in panel.entries for score in entry.values.values()]
     is_logarithmic = scale_scores(axes, [*shown, *panel.thresholds.values()], metric.logarithmic)
     near = near_thresholds(panel.thresholds, shown, is_logarithmic)
@@ -95,32 +122,34 @@ def _draw_panel(axes: Axes, panel: Panel, evidence: Evidence) -> list[str]:
     axes.set_ylim(limits([*shown, *near.values()], bounds, is_logarithmic))
     draw_thresholds(axes, near)
     remarks = [FAR] if near != panel.thresholds else []
-    remarks += [OF_SOLVED] if metric.solved_at is not None else []
-    remarks += [SEVERAL] if _several(evidence, panel) else []
-    floor = floor_of(panel.entries)
-    points = []
-    for entry, label, of_model in zip(panel.entries, panel.labels, times, strict=True):
-        if not of_model:
+    for place, (entry, label) in enumerate(zip(panel.entries, panel.labels, strict=True)):
+        look = mark_of(evidence.looks[label]) | {"linestyle": "none", "clip_on": False}
+        for seed, seconds in _times(evidence, panel, place).items():
+            axes.plot([seconds / unit], [entry.values[seed]], markersize=2.4, alpha=0.6, **look)
+        for point in (point for point in points if point.label == label):
+            one = _estimate(entry)
+            if one is not None and one.interval is not None:
+                cut = draw_bar(axes, point.time / unit, one.interval[:2], evidence.looks[label].style.colour)
+                remarks += [CUT] if cut else []
+            axes.plot([point.time / unit], [point.score], markersize=5, **look)
+    _draw_front(axes, pareto_front(points, metric.direction), unit)
+    _scale_times(axes, [seconds / unit for seconds in times])
+    return remarks
+
+
+def _points(evidence: Evidence, panel: Panel) -> list[Point]:
+    """The models of a panel that have a score."""
+    floor, found = floor_of(panel.entries), []
+    for place, (entry, label) in enumerate(zip(panel.entries, panel.labels, strict=True)):
+        times = _times(evidence, panel, place)
+        if not times:
             continue
-        look = mark_of(evidence.looks[label])
-        for seed, seconds in of_model.items():
-            axes.plot(
-                [seconds / unit], [entry.values[seed]], linestyle="none", markersize=2.4, alpha=0.6, clip_on=False,
-                **look,
-            )  # fmt: skip
         one = _estimate(entry)
         centre = one.mean if one is not None else median(entry.values.values())
         ends = [centre, *(one.interval[:2] if one is not None and one.interval is not None else ())]
-        able = not any(score >= floor if metric.direction == "lower" else score <= floor for score in ends)
-        point = Point(median(of_model.values()) / unit, centre, able)
-        if one is not None and one.interval is not None:
-            cut = draw_bar(axes, point.time, one.interval[:2], evidence.looks[label].style.colour)
-            remarks += [CUT] if cut else []
-        axes.plot([point.time], [point.score], linestyle="none", markersize=5, clip_on=False, **look)
-        points.append(point)
-    _draw_front(axes, pareto_front(points, metric.direction))
-    _scale_times(axes, [seconds / unit for of_model in times for seconds in of_model.values()])
-    return remarks
+        able = not any(score >= floor if entry.metric.direction == "lower" else score <= floor for score in ends)
+        found.append(Point(median(times.values()), centre, able, label))
+    return found
 
 
 def _times(evidence: Evidence, panel: Panel, place: int) -> dict[int, float]:
@@ -140,11 +169,11 @@ def _estimate(entry: Entry) -> Any:
     return entry.summary if entry.metric.solved_at is None else None
 
 
-def _draw_front(axes: Axes, front: Sequence[Point]) -> None:
+def _draw_front(axes: Axes, front: Sequence[Point], unit: float) -> None:
     """A ring around each model of the front, and the steps between them: what one gets for how long a run."""
     if not front:
         return  # an empty line would still claim room at the origin of the page
-    times, values = [point.time for point in front], [point.score for point in front]
+    times, values = [point.time / unit for point in front], [point.score for point in front]
     axes.plot(times, values, drawstyle="steps-post", zorder=1.5, **FRONT)
     axes.plot(times, values, zorder=1.6, clip_on=False, **RING)
 
