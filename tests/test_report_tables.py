@@ -258,7 +258,7 @@ def test_sizes_and_times_stand_below(tmp_path: Path) -> None:
     macs = str(3 * 4 * (88 + 4) + 4 * 88)
     said = ["jsb", "gru", "105", "+5.0 %", "4", macs, "3.5", "4.0"]
     assert [", ".join(text) for text in table.lines[-1]] == said
-    assert table.header[-2:] == ["Processor seconds per run", "Wall seconds per run"]
+    assert table.header[-2:] == ["Processor seconds", "Wall seconds"]
     assert meaning == cost_table.MEANING
     frame = records.long_form(entries)
     assert frame[["state_size", "macs_per_step", "processor_seconds"]].iloc[-1].tolist() == [4, int(macs), 3.5]
@@ -274,7 +274,7 @@ def test_long_runs_are_in_hours_and_what_was_not_run_costs_nothing(experiment: E
     long = {"seconds": {"training": 7000.0, "evaluation": 200.0, "cpu": 3600.0}}
     rows = [made(run, 0.1, **long) for run in experiment.cells[0].runs]
     table, _ = cost_table.blocks(grid.collect(experiment, rows))
-    assert table.header[-2:] == ["Processor hours per run", "Wall hours per run"]
+    assert table.header[-2:] == ["Processor hours", "Wall hours"]
     assert [text[0] for text in table.lines[0][-2:]] == ["1.00", "2.00"]
     assert {text for line in table.lines[1:] for text in line[2:]} == {("–",)}
 

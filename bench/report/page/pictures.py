@@ -11,16 +11,21 @@ from matplotlib.figure import Figure
 from ..figures import profile, score_cost
 from ..figures.panels import Evidence, NothingToDraw
 from ..figures.saving import as_svg
+from ..figures.style import COLUMN
 from ..tables import cost_table
 from ..tables.writers import Block, Table
 
 
 class Picture(NamedTuple):
-    """A figure within the page. source: a data URI. alt: what it shows in words. caption: how to read it."""
+    """A figure within the page. source: a data URI. alt: what it shows in words. caption: how to read it.
+
+    wide: whether it was drawn for more than a column of a paper.
+    """
 
     source: str
     alt: str
     caption: str
+    wide: bool = False
 
 
 def pictures(below: Sequence[Block], evidence: Evidence, heading: str) -> dict[int, Picture]:
@@ -58,7 +63,8 @@ def _cost(below: Sequence[Block], evidence: Evidence, heading: str) -> tuple[int
         place for place, block in enumerate(below) if isinstance(block, Table) and block.title == cost_table.TITLE
     )
     source = _source(figure, evidence, f"{heading}: score-cost")
-    return place, Picture(source, score_cost.said(evidence), " ".join(score_cost.how_to_read(evidence)))
+    how = " ".join(score_cost.how_to_read(evidence))
+    return place, Picture(source, score_cost.said(evidence), how, wide=figure.get_figwidth() > COLUMN)
 
 
 def _source(figure: Figure, evidence: Evidence, title: str) -> str:

@@ -11,9 +11,9 @@ from .writers import Block, Table
 
 TITLE = "Size and cost"
 MEANING = (
-    "State: the numbers that a model carries from one step to the next. Multiply-adds per step: of a forward pass that "
-    "computes every step, with the read-out. Time per run: training and evaluation, median of the runs; other work on "
-    "the machine lengthens wall time, and not processor time."
+    "State: the numbers that a model carries from one step to the next. Multiply-adds: per step, of a forward pass "
+    "that computes every step, with the read-out. Time: of a run with its evaluations, median of the runs; other work "
+    "on the machine lengthens wall time, and not processor time."
 )
 """What the columns mean."""
 HOUR, LONG = 3600, 600
@@ -38,8 +38,7 @@ def blocks(entries: Sequence[Entry]) -> Iterator[Block]:
         for (task, model), entry in cells.items()
     ]
     header = [
-        "Task", "Model", "Parameters", "From budget", "State", "Multiply-adds per step", f"Processor {unit} per run",
-        f"Wall {unit} per run",
+        "Task", "Model", "Parameters", "From budget", "State", "Multiply-adds", f"Processor {unit}", f"Wall {unit}",
     ]  # fmt: skip
     yield Table(TITLE, header, "llrrrrrr", lines, wide=True)
     yield MEANING
