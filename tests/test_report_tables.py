@@ -147,7 +147,7 @@ def test_devices_are_never_mixed(experiment: Experiment) -> None:
 def test_marks_are_explained_only_where_used(experiment: Experiment) -> None:
     rows = all_rows(experiment)
     text = experiment_table.table(grid.collect(experiment, rows))
-    assert "‡ with settings that the source does not give: clip" in text
+    assert "‡ with settings that the paper does not give: lstm: clip" in text
     assert "†" not in text
     assert r"\*" not in text
     rows = [dirtied(row, dirty=True, source="old") for row in rows]

@@ -47,7 +47,8 @@ class Entry:
     score after the first of several epochs, of the runs that are done. epoch_seconds: for an epoch with its evaluation,
     of the processor on a CPU and of the clock on a GPU, median of runs. remarks: what a table of these rows has to say
     of them, one line each. decides: what the experiment concludes from which outcome. reference: the model of the same
-    task that planned contrasts compare this one with; None without one.
+    task that planned contrasts compare this one with; None without one. note: what the experiment says of this row's
+    data and training.
     """
 
     task: str
@@ -82,6 +83,7 @@ class Entry:
     reference: str | None = None
     state_size: int | None = None
     macs_per_step: int | None = None
+    note: str = ""
 
     @property
     def floor(self) -> float:
@@ -162,7 +164,7 @@ def collect(experiment: Experiment, rows: Iterable[Row], device: str | None = No
         if common["parameters"] is not None:
             common |= cost_of(cell.runs[0], tasks[cell.task])._asdict()
         reference = label_of.get(cell.reference.id) if cell.reference is not None else None
-        common |= {"decides": experiment.decides, "reference": reference}
+        common |= {"decides": experiment.decides, "reference": reference, "note": cell.note}
         common |= {"edited": sum(run.id in edited for run in cell.runs)}
         entries.extend(
             Entry(metric=metric, **common, **_counted(cell, metric, common["rule"], sound, edited))

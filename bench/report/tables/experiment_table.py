@@ -86,6 +86,7 @@ def blocks(entries: Sequence[Entry], question: str = "") -> list[Block]:
         *notes.methods(entries),
         *notes.comparisons(lines, entries),
         *footnotes(entries),
+        *notes.disclosures(entries),
         *notes.remarks(entries),
         *yardsticks(entries),
     ]

@@ -115,6 +115,7 @@ def _record(entry: Entry, line: Standing) -> dict[str, Any]:
         "edited": entry.edited,
         "commits": ", ".join(entry.commits),
         "remarks": " ".join(entry.remarks),
+        "note": entry.note,
         **({"decides": entry.decides} if entry.decides else {}),
         **({"reference": entry.reference} if entry.reference else {}),
     }
