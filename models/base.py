@@ -39,6 +39,8 @@ class Model(nn.Module, ABC):
     `causal`: no feature depends on a later input. A model that reads in both directions says False, as an attribute
     of its class or as a property that follows from its options; it cannot be streamed.
     `width_step`: `sizing` tries only widths that are multiples of it.
+    `fine_option`: the option, a whole number such as the inner width of a block, by which `sizing` comes nearer to a
+    parameter budget once the width is chosen; counts grow with it, from 1 on. It is part of the size, as the width is.
     """
 
     version: ClassVar[int] = 1
@@ -49,13 +51,14 @@ class Model(nn.Module, ABC):
     test_parameters: ClassVar[Mapping[str, Any]] = {}
     carries: ClassVar[bool] = False
     width_step: ClassVar[int] = 1
+    fine_option: ClassVar[str | None] = None
 
     causal: bool = True
 
     features: int
     """W: the width of the features."""
-    state_size: int
-    """Numbers kept for each sequence between two steps when it is streamed."""
+    state_size: int | None
+    """Numbers kept for each sequence between two steps when it is streamed; None where they grow with the sequence."""
     receptive_field: int | None
     """Steps of input that can reach one feature; None where the memory has no fixed end."""
     macs_per_step: int
@@ -65,6 +68,11 @@ class Model(nn.Module, ABC):
     def width_step_for(cls, options: Mapping[str, Any]) -> int:
         """The `width_step` of a model with these options (all of them); where heads divide the width, their number."""
         return cls.width_step
+
+    def state_size_after(self, steps: int) -> int:
+        """Numbers kept for each sequence after so many steps; a model whose state grows says here how."""
+        assert self.state_size is not None, "a model whose state grows says how"
+        return self.state_size
 
     @abstractmethod
     def forward(self, inputs: Tensor, state: State = None) -> tuple[Tensor, State]:

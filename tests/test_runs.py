@@ -78,6 +78,8 @@ def test_two_spellings_have_one_id() -> None:
 
     assert id_of("step(by=0.5, every=10)", "linear(std=0.5)") == id_of("step(by=5e-1)", "linear( std = .5 )")
     assert make_run("adding", "lstm(forget_bias=1)").id == make_run("adding", "lstm(forget_bias=1.0)").id
+    assert make_run("sequential-mnist(side=14)", "gru").id == make_run("sequential-mnist(side=14.0)", "gru").id
+    assert make_run("sequential-mnist(side=28)", "gru").id == make_run("sequential-mnist", "gru").id
 
 
 def test_every_value_that_matters_changes_the_id() -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from ..errors import UsageError
-from .facts import Json, console, show_json
+from .facts import Json, show_json
+from .terminal import Console, echo, standard_output
 from .writing import writing
 
 if TYPE_CHECKING:
@@ -50,13 +50,19 @@ def load(directory: str, seeds: str | None = None) -> Experiment:
 
 def _numbers(seeds: str) -> list[int]:
     """`0,3-5` as [0, 3, 4, 5]."""
+    from ..experiments.config import MOST_RUNS
+
     try:
         spans = [[int(end) for end in part.split("-")] for part in seeds.split(",")]
-    except ValueError:
+    except ValueError:  # no number, or one of thousands of digits
         spans = []
+    count = sum(span[-1] - span[0] + 1 for span in spans)
+    if count > MOST_RUNS:
+        raise UsageError(f"--seeds {seeds}: {count:,} seeds; an experiment has at most {MOST_RUNS:,} runs")
     numbers = [number for span in spans for number in range(span[0], span[-1] + 1)]
     if not numbers or any(len(span) > 2 for span in spans):
-        raise UsageError(f"--seeds {seeds}: numbers and spans are needed, such as 0,1 or 0-4")
+        given = seeds if len(seeds) < 60 else seeds[:60] + "…"
+        raise UsageError(f"--seeds {given}: numbers and spans are needed, such as 0,1 or 0-4")
     return list(dict.fromkeys(numbers))
 
 
@@ -74,8 +80,8 @@ def device_named(name: str) -> str:
 
 
 def _number_or_auto(text: str) -> str:
-    if text != "auto" and (not text.isdecimal() or int(text) < 1):
-        raise typer.BadParameter(f"{text}: a number of at least 1 is needed, or auto")
+    if text != "auto" and not (text.isdecimal() and len(text) < 7 and int(text) >= 1):
+        raise typer.BadParameter(f"{text[:20]}: a number from 1 to 999999 is needed, or auto")
     return text
 
 
@@ -136,13 +142,13 @@ def run(
             there = naming.listed(named)
             raise UsageError(f"--only {text!r}: no run of {directory} has that in its label or begins with it: {there}")
         planned = [item for item in planned if any(naming.means(text, item.run.id, str(item.run)) for text in only)]
-    out = console()
+    out = standard_output()
     if dry_run:
         if json:
             show_json([{"id": item.run.id, "run": str(item.run), "reason": item.reason} for item in planned])
             return
         for item in planned:
-            typer.echo(f"{item.run.id}  {item.run}  {item.reason}")
+            echo(f"{item.run.id}  {item.run}  {item.reason}")
         return
     old = sum(item.reason == "finished, stale" for item in planned)
     if old:
@@ -183,7 +189,7 @@ def _answer(experiment: Experiment, workplace: Any, device: str, out: Console, f
         from ..report.figures.drawing import overview
 
         for path in overview(experiment, here, workplace.area / "overview", device):
-            out.print(f"figure: {path}", highlight=False, soft_wrap=True)
+            out.print(f"figure: {path}", soft_wrap=True)
 
 
 def status(directory: Dir, json: Json = False) -> None:
@@ -224,11 +230,11 @@ def status(directory: Dir, json: Json = False) -> None:
     for line in lines:
         state = line["state"] + (" (dirty)" if line["dirty"] else "") + (f": {line['error']}" if line["error"] else "")
         table.add_row(line["id"], line["run"], line["device"], state, line["next"], "yes" if line["published"] else "")
-    console().print(table)
+    standard_output().print(table)
     for why in dict.fromkeys(line["stale"] for line in lines if line["stale"]):
-        typer.echo(f"{sum(line['stale'] == why for line in lines)} rows are {why}")
+        echo(f"{sum(line['stale'] == why for line in lines)} rows are {why}")
     done = sum(line["state"] in ("done", "diverged") for line in lines)
-    typer.echo(f"{done} of {len(lines)} runs are done; working area: {workplace.area}")
+    echo(f"{done} of {len(lines)} runs are done; working area: {workplace.area}")
 
 
 def publish(directory: Dir, device: DeviceClass = None, json: Json = False) -> None:
@@ -242,20 +248,20 @@ def publish(directory: Dir, device: DeviceClass = None, json: Json = False) -> N
 
     publication = publish_rows(load(directory), device)
     for text in publication.repaired:
-        typer.echo(text, err=True)
+        echo(text, err=True)
     if json:
         left = [{"id": row["id"], "reason": reason} for row, reason in publication.left]
         left += [{"file": str(path), "reason": reason} for path, reason in publication.left_files]
         written = [str(path) for path in publication.written]
         show_json({"published": [row["id"] for row in publication.moved], "left": left, "written": written})
     else:
-        typer.echo(f"{len(publication.moved)} rows published")
+        echo(f"{len(publication.moved)} rows published")
         for path in publication.written:
-            typer.echo(f"wrote {path}")
+            echo(f"wrote {path}")
     for row, reason in publication.left:
-        typer.echo(f"left: {row['id']} {row['label']}: {reason}", err=True)
+        echo(f"left: {row['id']} {row['label']}: {reason}", err=True)
     for path, reason in publication.left_files:
-        typer.echo(f"left: {path}: {reason}", err=True)
+        echo(f"left: {path}: {reason}", err=True)
     if publication.left or publication.left_files:
         raise typer.Exit(1)
 
@@ -287,11 +293,11 @@ def table(
     else:
         text = _table(directories[0], format.value, device, working)
     if out is None:
-        typer.echo(text, nl=False)
+        echo(text, nl=False)
         return
     with writing(out):
         out.write_text(text, encoding="utf-8")
-    typer.echo(f"wrote {out}")
+    echo(f"wrote {out}")
 
 
 def _table(directory: str, format: Any, device: str | None, working: bool) -> str:

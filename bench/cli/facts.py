@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ..errors import UsageError
 from ..experiments import registry
 from ..experiments.notation import parse
+from .terminal import echo, standard_output
 from .writing import writing
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-def console() -> Console:
-    """Standard output; wide where it is no terminal, so that a pipe gets whole lines."""
-    return Console(width=None if sys.stdout.isatty() else 160)
 
 
 def json_text(content: Any) -> str:
@@ -32,7 +26,7 @@ def json_text(content: Any) -> str:
 
 def show_json(content: Any) -> None:
     """Prints facts for programs."""
-    typer.echo(json_text(content))
+    echo(json_text(content))
 
 
 def list_(
@@ -64,11 +58,11 @@ def list_(
             }
         )
         return
-    out = console()
+    out = standard_output()
     for kind, entries in listed.items():
         table = Table(title=kind, title_justify="left", box=None, header_style="bold")
         for header in ("name", "what it is", "variants", "source"):
-            table.add_column(header, overflow="fold")
+            table.add_column(header, overflow="fold", no_wrap=header in ("name", "variants"))  # these are copied
         for entry in entries:
             table.add_row(entry.name, entry.line, "\n".join(entry.variants), entry.source)
         out.print(table)
@@ -87,9 +81,9 @@ def _list_data(json: bool, out: Path | None) -> None:
         show_json(data_table.records(found))
         return
     if out is not None:
-        typer.echo(f"written: {out}")
+        echo(f"written: {out}")
         return
-    shown = console()
+    shown = standard_output()
     for block in data_table.blocks(found):
         if not isinstance(block, Written):
             shown.print(block, markup=False, highlight=False)
@@ -124,7 +118,7 @@ def describe(
     table = Table(box=None, show_header=False)
     for name, value in facts.items():
         table.add_row(name, _readable(value))
-    console().print(table)
+    standard_output().print(table)
 
 
 def _readable(value: Any) -> str:
@@ -171,6 +165,6 @@ def export(
         show_json({"file": str(out), "shapes": shapes} | ({"croissant": str(described)} if described else {}))
         return
     for name, shape in shapes.items():
-        typer.echo(f"{name}  {shape}")
+        echo(f"{name}  {shape}")
     if described is not None:
-        typer.echo(f"metadata  {described}")
+        echo(f"metadata  {described}")

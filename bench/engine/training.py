@@ -17,10 +17,10 @@ from ...tasks.base import Splits
 from .. import seeding
 from ..errors import UsageError
 from ..experiments.runs import Run
-from ..experiments.settings import check_warmup, make_schedule
+from ..experiments.settings import check_until_solved, check_warmup, make_schedule
 from .checkpoint import Checkpoint, circumstances
 from .devices import device_of
-from .evaluation import Evaluation, Scores, best_of, epochs_since_best, history, select
+from .evaluation import Evaluation, Scores, best_of, ends_early, history, select
 from .lanes import Lane, Moment, Turns, finished
 from .outcome import Outcome, Progress, Stopped, copied, never, say_nothing
 from .repeatable import check_precision, check_threads, repeatable
@@ -111,6 +111,7 @@ class Loop:
         self.epoch_steps = math.ceil(len(self.splits.train) / run.training.batch)
         self.all_steps = self.epoch_steps * run.training.epochs
         self.optimizer_steps = run.training.optimizer_steps(self.epoch_steps)
+        check_until_solved(run.training, self.task.metrics)
         check_warmup(run.training, self.optimizer_steps * run.training.epochs)
         self.trace_every = max(1, self.all_steps // TRACE_POINTS)
         self.step = TrainingStep(run, self.task, self.splits.train, self.network, self.optimizer, device, lane)
@@ -135,7 +136,7 @@ class Loop:
         if not self.progress.curve:
             yield from self._evaluate_untrained()
             self.report(self.progress, self.all_steps)
-        while self.progress.epoch < self.run.training.epochs and not self._out_of_patience():
+        while self.progress.epoch < self.run.training.epochs and not self._ends_early():
             if not ((yield from self._epoch()) and (yield from self._finish_epoch())):
                 return (yield from self._outcome("diverged"))
             self.report(self.progress, self.all_steps)
@@ -241,9 +242,8 @@ class Loop:
         """The selecting metric on validation after each epoch, signed so that lower is better."""
         return history(self.task, self.progress.curve)
 
-    def _out_of_patience(self) -> bool:
-        patience = self.run.training.patience
-        return patience is not None and epochs_since_best(self.task, self.progress.curve) >= patience
+    def _ends_early(self) -> bool:
+        return ends_early(self.run.training, self.task, self.progress.curve)
 
     def _outcome(self, status: str) -> Generator[Moment | None, None, Outcome]:
         self.over = True

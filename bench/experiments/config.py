@@ -27,6 +27,7 @@ A row or model of a task that shows symbols may name the `embedding` too, as `em
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,10 +40,12 @@ from .marked_yaml import CUT, Marked, Path_
 from .notation import Spec, parse, written
 from .options import Option, coerce, options_of
 from .runs import PRECISIONS, Run, make_task
-from .settings import Training
+from .settings import Training, check_until_solved
 
 Preset = Literal["suite", "published"]
 
+MOST_RUNS = 100_000
+"""Of an experiment: more would fill memory before the first of them is trained."""
 EXPERIMENT_KEYS = {
     "question": Option("question", str, "", True),
     "decides": Option("decides", str, "", False),
@@ -148,6 +151,7 @@ def load(folder: Path, seeds: list[int] | None = None) -> Experiment:
                 at = (*where, place) if own else path  # models for all rows: the row says where it went wrong
                 try:
                     made = list(_cells(folder, task, row, model, settings, chosen, top["precision"]))
+                    _few(len(seen) + len(made) * len(chosen))
                 except UsageError as error:
                     raise marked.error(at, f"{model['model']}: {error}") from error
                 for cell in made:
@@ -185,7 +189,10 @@ def _check_training(marked: Marked, path: Path_, settings: Mapping[str, Any]) ->
 
 
 def _seeds(marked: Marked, seeds: int | list[int]) -> list[int]:
-    chosen = list(range(seeds)) if isinstance(seeds, int) else seeds
+    chosen = range(seeds) if isinstance(seeds, int) else seeds
+    if len(chosen) > MOST_RUNS:
+        raise marked.error(("seeds",), f"{len(chosen):,} seeds; an experiment has at most {MOST_RUNS:,} runs")
+    chosen = list(chosen)
     if not chosen or len(set(chosen)) != len(chosen) or min(chosen) < 0:
         raise marked.error(("seeds",), "a positive count, or a list of distinct seeds from 0 up, is needed")
     return chosen
@@ -228,6 +235,7 @@ def _cells(
         complete_model = sizing.sized(task, one, budget, tolerance, head, embedding, folder)
         for training, suffix in _trainings(settings):
             _check_lengths(task, training)
+            check_until_solved(training, task.metrics)
             runs = tuple(
                 Run(task_spec, complete_model, training, head, embedding, seed, precision, folder) for seed in seeds
             )
@@ -238,32 +246,39 @@ def _cells(
 
 def _told_apart(cells: list[Cell]) -> Iterator[Cell]:
     """The cells; those of one task with the same label have in it what differs: width, head, embedding."""
+    common: dict[tuple[str, str], set[str]] = {}
     for cell in cells:
-        alike = [_distinguished(other) for other in cells if (other.task, other.model) == (cell.task, cell.model)]
-        differing = [text for text in _distinguished(cell) if any(text not in other for other in alike)]
+        texts = common.setdefault((cell.task, cell.model), set(_distinguished(cell)))
+        texts.intersection_update(_distinguished(cell))
+    for cell in cells:
+        differing = [text for text in _distinguished(cell) if text not in common[cell.task, cell.model]]
         yield replace(cell, model=", ".join([cell.model, *differing]))
 
 
 def _referring(marked: Marked, path: Path_, wanted: str, cells: list[Cell]) -> Iterator[Cell]:
     """The cells of a row with their reference, which `wanted` names by its label or by its model's name."""
+    by_task: dict[str, list[Cell]] = {}
     for cell in cells:
-        others = [other for other in cells if other.task == cell.task]
-        found = [other for other in others if other.model == wanted]
-        found = found or [other for other in others if registry.short(other.runs[0].model.name) == wanted]
-        if not found:
+        by_task.setdefault(cell.task, []).append(cell)
+    found: dict[str, Run] = {}
+    for task, others in by_task.items():
+        named = [other for other in others if other.model == wanted]
+        named = named or [other for other in others if registry.short(other.runs[0].model.name) == wanted]
+        if not named:
             known = {name for one in others for name in (one.model, registry.short(one.runs[0].model.name))}
-            raise marked.error(path, f"reference: {cell.task} has no model {wanted!r}: {nearest(wanted, known)}")
-        if len(found) > 1:
-            labels = "; ".join(other.model for other in found)
-            raise marked.error(path, f"reference: {wanted!r} names several models of {cell.task}: {labels}")
-        yield replace(cell, reference=found[0].runs[0])
+            raise marked.error(path, f"reference: {task} has no model {wanted!r}: {nearest(wanted, known)}")
+        if len(named) > 1:
+            labels = "; ".join(other.model for other in named)
+            raise marked.error(path, f"reference: {wanted!r} names several models of {task}: {labels}")
+        found[task] = named[0].runs[0]
+    return (replace(cell, reference=found[cell.task]) for cell in cells)
 
 
 def _distinguished(cell: Cell) -> list[str]:
     """What a cell's label has only where it is needed."""
     run = cell.runs[0]
-    sized_by = run.model_class.sized_by
-    return [f"{sized_by}={run.model.options.get(sized_by)}", f"head={run.head}", str(run.embedding)]
+    size = [f"{name}={run.model.options.get(name)}" for name in sizing.size_options(run.model_class)]
+    return [*size, f"head={run.head}", str(run.embedding)]
 
 
 def _check_lengths(task: Task, training: Training) -> None:
@@ -285,10 +300,17 @@ def _is_axis(option: Option, value: Any) -> bool:
     return isinstance(value, list) and value != [] and not option.takes_list
 
 
+def _few(runs: int) -> None:
+    """Raises UsageError for more runs than an experiment may have."""
+    if runs > MOST_RUNS:
+        raise UsageError(f"{runs:,} runs; an experiment has at most {MOST_RUNS:,}")
+
+
 def _axes(cls: type[Any], spec: Spec) -> Iterator[Spec]:
     """The specs that a spec with lists for values stands for; a list is a value where the option takes one."""
     known = options_of(cls)
     values = [value if key in known and _is_axis(known[key], value) else [value] for key, value in spec.options.items()]
+    _few(math.prod(map(len, values)))
     for combination in itertools.product(*values):
         yield Spec(spec.name, dict(zip(spec.options, combination, strict=True)))
 
@@ -296,6 +318,7 @@ def _axes(cls: type[Any], spec: Spec) -> Iterator[Spec]:
 def _trainings(settings: Mapping[str, Any]) -> Iterator[tuple[Training, list[str]]]:
     known = options_of(Training)
     axes = [key for key, value in settings.items() if _is_axis(known[key], value)]
+    _few(math.prod(len(settings[key]) for key in axes))
     for combination in itertools.product(*(settings[key] for key in axes)):
         chosen = {**settings, **dict(zip(axes, combination, strict=True))}
         values = {key: coerce("training", known[key], value) for key, value in chosen.items()}

@@ -62,7 +62,7 @@ def facts_of(
         "parameters": network.parameter_count,
         "width": body.features,
         "receptive_field": body.receptive_field,
-        "state_size": body.state_size,
+        "state_size": body.state_size_after(task.steps),
         "macs_per_step": body.macs_per_step,
         "head_macs_per_read": network.head.macs_per_step,
         "macs_per_sequence": _macs_per_sequence(network, task),

@@ -112,8 +112,9 @@ class Run:
 
     @property
     def model_label(self) -> str:
-        """The model with the options that are not at their defaults, without its width."""
-        options = {key: value for key, value in self.model.options.items() if key != self.model_class.sized_by}
+        """The model with the options that are not at their defaults, without its size."""
+        size = sizing.size_options(self.model_class)
+        options = {key: value for key, value in self.model.options.items() if key not in size}
         return label(Spec(self.model.name, options), self.model_class)
 
     def __str__(self) -> str:

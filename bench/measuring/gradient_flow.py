@@ -62,7 +62,7 @@ def gradient_norms(network: Network, task: Task, split: Split, examples: int = E
     if not scored:
         raise UsageError("gradient flow: no example is scored behind its first step, so nothing flows back")
     steps = max(batch.inputs.shape[1] for batch, _ in scored)
-    size = max(1, MOST_NUMBERS // (steps * max(1, network.body.state_size)))
+    size = max(1, MOST_NUMBERS // (steps * max(1, network.body.state_size_after(steps))))
     groups = [scored[start : start + size] for start in range(0, len(scored), size)]
     norms = [norm for group in groups for norm in _norms_of(network, task, group)]
     return torch.stack([norm[: min(map(len, norms))] for norm in norms]).mean(0)

@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from ...analysis.grid import BEST, Entry
+from ...analysis.cell_scores import BEST
+from ...analysis.grid import Entry
 from ...analysis.overall import Line, Overall, overall
 from ...analysis.samples import Summary, summary, summary_of_solved
 from ...analysis.standing import Standing, standing
