@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
+from ruamel.yaml import YAML
 
 from ...tasks.datasets import Remote
 from . import registry
@@ -89,5 +89,5 @@ def versions() -> str:
 
 def _content() -> dict[str, Any]:
     path: Path = registry.ROOT / "tasks" / FILE
-    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content: dict[str, Any] = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     return content
