@@ -16,6 +16,7 @@ An experiment is a folder with an `experiment.yaml`:
       tolerance: 0.025                          # how far a count may lie from it (default 0.01)
       head: linear(std=0.01)                    # the read-out, else the task's
       reference: tcn                            # goes before the experiment's
+      note: No clipping, as in the code.        # what a reader must know of this row, printed beneath the table
       training: {epochs: 2, learning_rate: 2.0e-3}      # a list of values is an axis
       models:
       - tcn(kernel=8, levels=4)
@@ -64,6 +65,7 @@ ROW_KEYS = {
     "head": Option("head", str | None, None, False),
     "embedding": Option("embedding", str | None, None, False),
     "reference": Option("reference", str | None, None, False),
+    "note": Option("note", str, "", False),
     "training": Option("training", dict, {}, False),
     "models": Option("models", list[Any], [], False),
 }
@@ -83,7 +85,7 @@ class Cell:
     """One place of the table: a task, a model, its settings, and one Run a seed.
 
     reference: the first run of the cell of this row and task that planned contrasts compare this one with; None where
-    the experiment names none.
+    the experiment names none. note: what a reader must know of the row's data and training.
     """
 
     task: str
@@ -92,6 +94,7 @@ class Cell:
     budget: int | None
     assumed: tuple[str, ...]
     reference: Run | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -247,7 +250,8 @@ def _cells(
                 Run(task_spec, complete_model, training, head, embedding, seed, precision, folder) for seed in seeds
             )
             label = ", ".join([runs[0].model_label, *suffix])
-            yield Cell(runs[0].task_label, label, runs, budget, tuple(model["assumed"]))
+            note = " ".join(row["note"].split())
+            yield Cell(runs[0].task_label, label, runs, budget, tuple(model["assumed"]), note=note)
 
 
 def _told_apart(cells: list[Cell]) -> Iterator[Cell]:
