@@ -48,12 +48,14 @@ class Model(nn.Module, ABC):
     of its class or as a property that follows from its options; it cannot be streamed.
     `streamed`: `forward` goes on from a state, so that a sequence may be fed in pieces.
     `width_step`: `sizing` tries only widths that are multiples of it.
+    `variant` names the options that always stand in its label, because they say which architecture it is.
     `fine_option`: the option, a whole number such as the inner width of a block, by which `sizing` comes nearer to a
     parameter budget once the width is chosen; counts grow with it, from 1 on. It is part of the size, as the width is.
     """
 
     version: ClassVar[int] = 1
     sized_by: ClassVar[str] = "width"
+    variant: ClassVar[tuple[str, ...]] = ()
     variants: ClassVar[tuple[str, ...]] = ()
     source: ClassVar[str] = ""
     look: ClassVar[tuple[str, str, tuple[float, ...]] | None] = None

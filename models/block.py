@@ -34,6 +34,7 @@ class Model(Blocks):
 
     version = 1
     sized_by = "width"
+    variant = ("mixer",)
     variants = ("block(mixer=gru)", "block(mixer=rnn)", "block(convolution=4)")
     source = "Beck et al. 2024, arXiv:2405.04517, Table 2 (LSTM in a pre-norm residual block)"
     look = ("#A63A00", "D", (6, 1.5, 1, 1.5))
@@ -76,3 +77,7 @@ class Recurrence(Mixer):
         """Hidden states (B, T, W) of inputs (B, T, W), and what the model then remembers."""
         outputs: tuple[Tensor, base.State] = self.model(inputs, state)
         return outputs
+
+    def read(self, inputs: Tensor, reads: int) -> Tensor:
+        """Hidden states (B, R, W) of the last steps of whole sequences."""
+        return self.model.read(inputs, reads)

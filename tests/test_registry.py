@@ -79,7 +79,7 @@ def test_names_of_the_suite() -> None:
         ("model", "tnc", "unknown model 'tnc': did you mean 'tcn'?"),
         ("task", "ading", "unknown task 'ading': did you mean 'adding'?"),
         ("task", "copy_memory", "did you mean 'copy-memory'?"),
-        ("task", "zzzzzz", "known: adding, copy-memory, "),
+        ("task", "zzzzzz", "known: adding, associative-recall, "),
         ("model", "_recurrent", "unknown model"),
         ("model", "base", "unknown model 'base'"),
         ("task", "gru", "unknown task 'gru'"),
@@ -147,9 +147,9 @@ def test_a_model_is_not_a_task(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "hint"),
     [
-        ("1 / 0", "broken.py: ZeroDivisionError: division by zero"),
+        ("1 / 0", "broken.py:1: ZeroDivisionError: division by zero"),
         ("class Model(", "broken.py: SyntaxError: "),
-        ("import nothing_of_this_name", "broken.py: ModuleNotFoundError: "),
+        ("import nothing_of_this_name", "broken.py:1: ModuleNotFoundError: "),
     ],
 )
 def test_files_that_do_not_load(tmp_path: Path, content: str, hint: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,10 +178,22 @@ def test_resolving_fills_in_and_checks_options(folder: Path) -> None:
         registry.resolve("model", Spec("my_model.py:Demanding", {"width": 4}), folder)
 
 
-def test_a_short_name_has_no_path() -> None:
-    assert registry.short("a/b/my_model.py:Net") == "my_model.py:Net"
-    assert registry.short("C:\\mine\\my_model.py") == "my_model.py"
-    assert registry.short("copy-memory") == "copy-memory"
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("a/b/my_model.py:Net", "a/b/my_model.py:Net"),
+        ("./my_model.py", "my_model.py"),
+        ("b/../a/my_model.py", "a/my_model.py"),
+        ("a\\my_model.py", "a/my_model.py"),
+        ("../mine/my_model.py", "../mine/my_model.py"),
+        ("/home/me/my_model.py:Net", "my_model.py:Net"),
+        ("C:\\mine\\my_model.py", "my_model.py"),
+        ("package.module:Net", "package.module:Net"),
+        ("copy-memory", "copy-memory"),
+    ],
+)
+def test_a_short_name_tells_files_apart_and_machines_not(name: str, short: str) -> None:
+    assert registry.short(name) == short
 
 
 LIST = """
