@@ -86,10 +86,10 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@touch $@
 
 .cache/oracles/installed: $(INSTALLED)   # beside what .venv has, torch above all
-	$(PYTHON) -m venv .cache/oracles
+	$(PYTHON) -m venv --without-pip .cache/oracles
 	@$(BIN)/python -c "import site; print(f'import site; site.addsitedir({site.getsitepackages()[0]!r})')" > \
 		"$$(.cache/oracles/bin/python -c 'import site; print(site.getsitepackages()[0])')/suite.pth"
-	.cache/oracles/bin/python -m pip install -q --no-build-isolation -e ".[oracles]"
+	$(BIN)/python -m pip --python .cache/oracles/bin/python install -q --no-build-isolation -e ".[oracles]"
 	@touch $@
 
 clean:

@@ -55,10 +55,10 @@ def gradients(outputs: Tensor, of: list[Tensor]) -> list[Tensor]:
 
 
 def assert_pieces_give_the_whole(model: nn.Module, inputs: Tensor) -> None:
-    """Outputs, the last state and all gradients do not depend on where a sequence is cut, one step at a time included.
+    """Outputs, last state and all gradients do not depend on where a sequence is cut, one step at a time included.
 
-    Gradients in float64 alone: in a whole model norms of small numbers enlarge the roundings of float32, as they do with
-    any order of the same sums.
+    Gradients in float64 alone: in a whole model norms of small numbers enlarge the roundings of float32, as they do
+    with any order of the same sums.
     """
     steps, draw = inputs.shape[1], random.Random(3)
     inputs = inputs.clone().requires_grad_()
@@ -86,7 +86,7 @@ def assert_sees_exactly(model: nn.Module, reach: int | None, channels: int, step
         assert (int(seen.min()), int(seen.max())) == (first, t)
 
 
-def assert_learns_parity(model: Callable[..., base.Model], **options: Any) -> None:
+def assert_learns_parity(model: Callable[..., base.Model], learning_rate: float = 3e-3, **options: Any) -> None:
     """200 steps of training on the parity of eight bits, at every prefix, lower the loss by a tenth."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
@@ -94,7 +94,7 @@ def assert_learns_parity(model: Callable[..., base.Model], **options: Any) -> No
         network = nn.ModuleList([body, nn.Linear(body.features, 1)])
     draws = torch.Generator().manual_seed(2)
     base.seed_dropout(network, draws)
-    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
+    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
     losses = []
     for _ in range(200):
         bits = torch.randint(2, (32, 8, 1), generator=draws).float()
