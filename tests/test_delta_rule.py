@@ -157,6 +157,8 @@ def test_kernels_and_torchs_operations_agree_on_the_model(name: str, options: di
             seen.append([features, *torch.autograd.grad(features.square().sum(), [inputs, *model.parameters()])])
         for ours, theirs in zip(*seen, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
+        for reads in (1, 3):
+            torch.testing.assert_close(model.read(inputs, reads), features[:, -reads:], rtol=1e-10, atol=1e-10)
 
 
 @both_types
