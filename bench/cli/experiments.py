@@ -129,8 +129,8 @@ def run(
     workplace = Workplace(experiment.folder)
     out = standard_output()
     plans, left_out = each_set.plan(experiment, workplace, chosen, afresh, stale, instructions)
-    for text in left_out:
-        out.print(text, style="yellow")
+    for sentence in left_out:
+        out.print(sentence, style="yellow")
     if only:
         named = [(item.run.id, str(item.run)) for planned in plans.values() for item in planned]
         if (text := naming.unmet(only, named)) is not None:
@@ -149,8 +149,8 @@ def run(
     from ..report.tables import experiment_table  # noqa: F401  # now, while the fork server imports, rather than after the last run
     from .live import Live
 
-    options = {"threads": threads, "keep_weights": keep_weights}
-    code = each_set.run(experiment, plans, lambda: Live(out), chosen, at_a_time, minutes, **options)
+    asked = {"threads": threads, "keep_weights": keep_weights}
+    code = each_set.run(experiment, plans, lambda: Live(out), chosen, at_a_time, minutes, **asked)
     _answer(experiment, workplace, chosen, out, figure)
     if code in (sweep.OUT_OF_TIME, sweep.INTERRUPTED, sweep.TERMINATED):
         out.print(f"not done yet; go on with: seqbench run {shlex.quote(directory)}", style="yellow")

@@ -253,8 +253,11 @@ class Workplace:
 
     def _area(self) -> Path:
         folder = self.folder.resolve()
-        if "SEQBENCH_RUNS" in os.environ:
-            return Path(os.environ["SEQBENCH_RUNS"]) / folder.name
+        if named := os.environ.get("SEQBENCH_RUNS"):  # an empty one is none
+            try:
+                return Path(named).expanduser() / folder.name
+            except RuntimeError as error:
+                raise UsageError(f"SEQBENCH_RUNS={named}: there is no such user, or no home folder") from error
         if self.installed:
             return Path.cwd() / "runs" / folder.name
         above = folder.parent
