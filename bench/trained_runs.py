@@ -174,11 +174,9 @@ def answers_of(network: Network, task: Task, split: Split) -> Predictions:
                 [part.cpu() if part is not None else None for part in (said, batch.targets, scored, surprisals)]
             )
     network.train(training)
-    answers, targets, scored, surprisals = (_joined(list(parts)) for parts in zip(*pieces, strict=True))
-    assert answers is not None
-    assert targets is not None
-    assert scored is not None
-    return Predictions(answers, targets, scored, surprisals)
+    joined = [_joined(list(parts)) for parts in zip(*pieces, strict=True)]
+    answers, targets, counting = (part for part in joined[:3] if part is not None)
+    return Predictions(answers, targets, counting, joined[3])
 
 
 def _joined(parts: list[Tensor | None]) -> Tensor | None:

@@ -50,5 +50,4 @@ def items_of(*asked: tuple[str, Callable[[], Answer]]) -> Iterator[Item]:
         except Exception as error:  # whatever a user's model or task does wrong
             yield Item(name, "broken", described(error))
         else:
-            verdict, found, remedy = ("kept", answer, "") if isinstance(answer, str) else answer
-            yield Item(name, verdict, found, remedy)
+            yield Item(name, "kept", answer) if isinstance(answer, str) else Item(name, *answer)

@@ -219,8 +219,8 @@ class _Trial:
 
 
 def _same(one: Batch, other: Batch) -> bool:
-    pairs = zip(one, other, strict=True)
-    return all(torch.equal(a, b) if isinstance(a, Tensor) else a is b or a == b for a, b in pairs)
+    pairs: Any = zip(one, other, strict=True)
+    return all(torch.equal(a, b) if isinstance(a, Tensor) else a == b for a, b in pairs)
 
 
 def _states() -> seeding.States:
