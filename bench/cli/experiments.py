@@ -130,30 +130,38 @@ def run(
     from ..rows.store import Workplace
 
     workplace = Workplace(experiment.folder)
-    planned = planning.plan(experiment, workplace, chosen, afresh, stale, pinned if instructions else None)
-    if only:
-        named = [(item.run.id, str(item.run)) for item in planned]
-        if (text := naming.unmet(only, named)) is not None:
-            there = naming.listed(named)
-            raise UsageError(f"--only {text!r}: no run of {directory} has that in its label or begins with it: {there}")
-        planned = [item for item in planned if any(naming.means(text, item.run.id, str(item.run)) for text in only)]
+    named = [(item.id, str(item)) for item in experiment.runs]
+    if only and (text := naming.unmet(only, named)) is not None:
+        there = naming.listed(named)
+        raise UsageError(f"--only {text!r}: no run of {directory} has that in its label or begins with it: {there}")
+
+    def plan() -> list[planning.Planned]:
+        found = planning.plan(experiment, workplace, chosen, afresh, stale, pinned if instructions else None)
+        fits = [not only or any(naming.means(text, item.run.id, str(item.run)) for text in only) for item in found]
+        return [item for item, wanted in zip(found, fits, strict=True) if wanted]
+
     out = console()
     if dry_run:
+        planned = plan()
         if json:
             show_json([{"id": item.run.id, "run": str(item.run), "reason": item.reason} for item in planned])
             return
         for item in planned:
             typer.echo(f"{item.run.id}  {item.run}  {item.reason}")
         return
-    old = sum(item.reason == "finished, stale" for item in planned)
-    if old:
-        out.print(f"{old} rows are stale: seqbench status says why, --stale trains them again", style="yellow")
     from ..report.tables import experiment_table  # noqa: F401  # now, while the fork server imports, rather than after the last run
     from .live import Live
 
     with Live(out) as live:
+
+        def plan_aloud() -> list[planning.Planned]:
+            planned = plan()
+            if old := sum(item.reason == "finished, stale" for item in planned):
+                live.say(f"{old} rows are stale: seqbench status says why, --stale trains them again")
+            return planned
+
         result = sweep.run(
-            experiment, planned, live, chosen, at_a_time, minutes, threads=threads, instructions=instructions
+            experiment, plan_aloud, live, chosen, at_a_time, minutes, threads=threads, instructions=instructions
         )
     _answer(experiment, workplace, chosen, out, figure)
     if result.exit_code in (sweep.OUT_OF_TIME, sweep.INTERRUPTED, sweep.TERMINATED):
@@ -230,6 +238,8 @@ def status(directory: Dir, json: Json = False) -> None:
         typer.echo(f"{sum(line['stale'] == why for line in lines)} rows are {why}")
     done = sum(line["state"] in ("done", "diverged") for line in lines)
     typer.echo(f"{done} of {len(lines)} runs are done; working area: {workplace.area}")
+    if workplace.unfinished.exists():
+        typer.echo("table and figures are older than the rows: publish or renew was cut short; publish makes them")
 
 
 def publish(directory: Dir, device: DeviceClass = None, json: Json = False) -> None:

@@ -241,6 +241,11 @@ class Workplace:
         finally:
             lock.release()
 
+    @property
+    def unfinished(self) -> Path:
+        """A file that is there from the moment when published rows change until table, figures and ledger follow."""
+        return self.area / "unfinished"
+
     def checkpoint(self, run_id: str, device: str) -> Path:
         """The file of a run's checkpoint."""
         return self.area / "checkpoints" / f"{run_id}-{device}.pt"
