@@ -28,6 +28,7 @@ class Language(base.Task):
     the head answers with a distribution over the vocabulary at the last R = `scored` steps.
     """
 
+    predicts_input: ClassVar[bool] = True
     distribution: ClassVar[bool] = True
     vocabulary: ClassVar[int]
     """V, the symbols of the true files; they are counted when a file is read."""

@@ -21,6 +21,7 @@ FLOORS: dict[str, str] = {
     "ground": "",
     "experiments": "ground",
     "engine": "ground experiments",
+    "contract": "ground experiments engine",
     "rows": "ground experiments engine",
     "front": "ground experiments engine rows",
     "analysis": "ground experiments engine rows",
@@ -32,7 +33,7 @@ FLOORS: dict[str, str] = {
     "report": "",
     "evidence": "ground experiments engine rows analysis running report/tables report/figures",
     "cli": (
-        "ground experiments engine rows front analysis running measuring evidence "
+        "ground experiments engine contract rows front analysis running measuring evidence "
         "report/tables report/figures report/page"
     ),
     "speed": "",

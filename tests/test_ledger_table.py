@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from command import seqbench
 from latex_pages import content
-from ledgers import TEXT, made, number, write
+from ledgers import JSB, gru_rows, lay_out, made, number, write
 from seqbench.bench.analysis import ledger as report
 from seqbench.bench.analysis.grid import collect
 from seqbench.bench.analysis.ledger import Line, lines, summary
@@ -24,30 +24,17 @@ from seqbench.bench.errors import UsageError
 from seqbench.bench.experiments.config import Experiment
 from seqbench.bench.report.tables import ledger_table
 from seqbench.bench.report.tables.cells import cell_text
-from seqbench.bench.report.tables.ledger_table import ledger, long_form, ours, write_ledger
+from seqbench.bench.report.tables.ledger_records import long_form
+from seqbench.bench.report.tables.ledger_table import ledger, ours, write_ledger
 from seqbench.bench.rows.store import Row, Workplace
 
 ROOT = Path(__file__).resolve().parent.parent
-SCORES = (8.0, 8.1, 8.2)
-JSB = TEXT.replace("seeds: 10", "seeds: 3")
 
 
 @pytest.fixture
 def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Experiment:
     monkeypatch.delenv("SEQBENCH_RUNS", raising=False)
     return write(tmp_path / "results" / "x", JSB)
-
-
-def lay_out(experiment: Experiment, published: Sequence[Row] = (), working: Sequence[Row] = ()) -> None:
-    place = Workplace(experiment.folder)
-    place.area.mkdir(parents=True, exist_ok=True)
-    place.published.replace(published)
-    place.working.replace(working)
-
-
-def gru_rows(experiment: Experiment, **changes: Any) -> list[Row]:
-    runs = experiment.cells[0].runs
-    return [made(run, score, **changes) for run, score in zip(runs, SCORES, strict=True)]
 
 
 def found(experiment: Experiment, numbers: Sequence[Number] = (), **options: Any) -> list[Line]:
@@ -77,7 +64,7 @@ def test_a_row_that_was_edited_does_not_count(experiment: Experiment) -> None:
     first, *others = gru_rows(experiment)
     lay_out(experiment, [{**first, "seconds": {"training": 1.0, "evaluation": 1.0, "cpu": 9.0}}, *others])
     (line,) = found(experiment)
-    assert ours(line) == ("8.15 [7.54–8.81]", "n=2 of 3", "1 edited§")
+    assert ours(line) == ("8.10 and 8.20 (no interval)", "n=2 of 3", "1 edited§")
     assert "nothing of it counts" in ledger([line])
 
 
@@ -90,7 +77,7 @@ def test_working_rows_are_marked_and_can_be_left_out(experiment: Experiment) -> 
     (published,) = found(experiment, source="published")
     assert (ours(published), published.judgement.reason) == (("8.00 (no interval)", "n=1 of 3"), "n=1, 3 are needed")
     (working,) = found(experiment, source="working")
-    assert ours(working) == ("8.15 [7.54–8.81]", "n=2 of 3", "2 unpublished")
+    assert ours(working) == ("8.10 and 8.20 (no interval)", "n=2 of 3", "2 unpublished")
 
 
 @pytest.mark.parametrize(
@@ -146,7 +133,7 @@ def test_solved_runs_are_counted_and_their_mean_is_geometric(experiment: Experim
     options = {"task": "adding(length=20)", "metric": "mse"}
     (line,) = found(experiment, [number("5.3e-5", solved=True, **options)])
     assert ours(line)[0] == "2/3 solved [21–94 %]"
-    assert ours(line)[1].startswith("1.00e-4 [")
+    assert ours(line)[1] == "1.00e-5 and 0.00100 (no interval)"
     (line,) = found(experiment, [number("0.16", solved=False, **options)])
     assert ours(line)[1:] == ("0.200 (no interval)", "n=3")
 
@@ -168,7 +155,8 @@ def test_the_summary_counts_the_verdicts(experiment: Experiment) -> None:
         number("8.1", name="g", parameters=1000), number("8.1", name="h", experiment=None),
     ]  # fmt: skip
     assert summary(found(experiment, numbers)) == (
-        "7 published numbers: 2 reproduced, 1 better, 1 worse, 1 not judged, 1 not run, 1 cannot."
+        "7 published numbers: 2 reproduced, 1 better, 1 worse, 0 inconclusive, 0 at the floor, 1 not judged, "
+        "1 not run, 1 cannot."
     )
 
 
@@ -231,7 +219,7 @@ def test_the_ledger_of_a_results_folder_is_of_its_published_rows(
     text = path.read_text(encoding="utf-8")
     assert "n=2 of 3" in text
     assert "unpublished" not in text
-    assert "0 reproduced, 0 better, 0 worse, 1 not judged, 1 not run, 0 cannot" in text
+    assert "0 worse, 0 inconclusive, 0 at the floor, 1 not judged, 1 not run, 0 cannot" in text
     lay_out(experiment, rows)
     assert write_ledger(path) == path
     assert "1 reproduced" in path.read_text(encoding="utf-8")

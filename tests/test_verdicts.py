@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from ledgers import TEXT, made, number, write
+from ledgers import ADDING, TEXT, THREE, made, number, verdict, write
 from seqbench.bench.analysis import grid
-from seqbench.bench.analysis.verdicts import Judgement, Verdict, chance, judge, one_more_run
-from seqbench.bench.rows.store import signed
+from seqbench.bench.analysis.one_more_run import one_more_run
+from seqbench.bench.analysis.verdicts import Verdict, chance, judge
 
-ADDING = {"task": "adding(length=20)", "metric": "mse"}
 COPYING = {"task": "copy-memory(delay=5)", "metric": "loss"}
-THREE = (8.0, 8.1, 8.2)
-"""Mean 8.1 and s 0.1; t of two degrees of freedom is 4.302653, so one more run falls in 8.1 ± 0.496828. Of logarithms
-the mean is that of 8.099588 and s 0.0123464: 7.617689 to 8.611973."""
 
 
 @pytest.fixture
@@ -27,45 +22,17 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "results" / "x"
 
 
-def verdict(folder: Path, scores: Sequence[Any], published: str, text: str = TEXT, **options: Any) -> Judgement:
-    """The verdict on a number by runs with these scores: a number, None (diverged), or the changes of a row.
-
-    For copy-memory a score is the loss, and runs below 0.01 have a recall of 1. options: of the number, and `flaws`.
-    """
-    flaws = options.pop("flaws", None)
-    wanted = number(published, **options)
-    experiment = write(folder, text)
-    cell = next(cell for cell in experiment.cells if cell.task == wanted.task)
-    rows = []
-    for run, score in zip(cell.runs, scores, strict=False):
-        changes = score if isinstance(score, dict) else {}
-        value = changes.pop("score", 8.1) if isinstance(score, dict) else score
-        row = made(run, value, **changes)
-        if wanted.metric == "loss" and value is not None:
-            for rule in row["scores"].values():
-                rule["test"]["recall"] = 1.0 if value < 0.01 else 0.125
-        rows.append(signed(row))
-    entries = grid.collect(replace(experiment, cells=(cell,)), rows)
-    entry = next(entry for entry in entries if entry.metric.name == wanted.metric)
-    solving = next((entry for entry in entries if entry.metric.solved_at is not None), None)
-    return judge(wanted, entry, solving, flaws)
-
-
 @pytest.mark.parametrize(
-    ("published", "direction", "expected"),
+    ("published", "expected"),
     [
-        ("8.10", "lower", Verdict.REPRODUCED),
-        ("8.59", "lower", Verdict.REPRODUCED),
-        ("8.70", "lower", Verdict.BETTER),
-        ("7.50", "lower", Verdict.WORSE),
-        ("8.70", "higher", Verdict.WORSE),
-        ("7.50", "higher", Verdict.BETTER),
+        ("8.10", Verdict.REPRODUCED),
+        ("8.59", Verdict.REPRODUCED),
+        ("8.70", Verdict.BETTER),
+        ("7.50", Verdict.WORSE),
     ],
 )
-def test_inside_is_reproduced_and_outside_is_better_or_worse(
-    folder: Path, published: str, direction: str, expected: Verdict
-) -> None:
-    judgement = verdict(folder, THREE, published, direction=direction)
+def test_inside_is_reproduced_and_outside_is_better_or_worse(folder: Path, published: str, expected: Verdict) -> None:
+    judgement = verdict(folder, THREE, published)
     assert judgement.verdict == expected
     assert judgement.expected is not None
     assert judgement.compared == THREE
@@ -184,7 +151,7 @@ UNSOLVED = (0.166, 0.167, 0.168)
         (SOLVED, "9e-7", Verdict.WORSE, "one more run: "),
         ((2.0e-5, 2.1e-5, 2.2e-5), "5.3e-5", Verdict.BETTER, "one more run: "),
         (UNSOLVED, "0.164", Verdict.REPRODUCED, "one more run: "),
-        (UNSOLVED, "0.177", Verdict.BETTER, "one more run: "),
+        (UNSOLVED, "0.177", Verdict.AT_THE_FLOOR, "better than the floor (0.167) by 0 % published and by 0 % here"),
         ((0.08, 0.081, 0.082), "0.164", Verdict.BETTER, "one more run: "),  # not solved, and yet better
         ((*SOLVED, 0.167), "5.3e-5", Verdict.REPRODUCED, "3/4 solved, the published run solved it, one more run: "),
         ((*UNSOLVED, 2e-5), "0.167", Verdict.REPRODUCED, "1/4 solved, the published run did not, one more run: "),
@@ -239,6 +206,16 @@ def test_a_score_of_which_more_is_better_is_judged_as_it_is_and_within_its_bound
     judgement = judge(number("99.0", **options), entry)
     assert (judgement.verdict, judgement.logarithmic) == (Verdict.REPRODUCED, False)
     assert judgement.reason == "one more run: 93.98 to 100.00"
+    assert judge(number("93.0", **options), entry).verdict == Verdict.BETTER
+    assert judge(number("93.0", **options, smallest_effect=2.0), entry).verdict == Verdict.REPRODUCED  # within 2 of it
+    wide = judge(number("99.0", **options, margin=2.0), entry)
+    assert (wide.verdict, wide.reason) == (
+        Verdict.INCONCLUSIVE, "one more run: 93.98 to 100.00, half of it is 4.97 (margin 2.00)",
+    )  # fmt: skip
+    floor = [made(run, score) for run, score in zip(experiment.cells[0].runs, (11.3, 11.35, 11.4), strict=False)]
+    entry = grid.collect(replace(experiment, cells=experiment.cells[:1]), floor)[0]
+    assert judge(number("11.5", **options, smallest_effect=0.5), entry).verdict == Verdict.AT_THE_FLOOR
+    assert judge(number("12.5", **options, smallest_effect=0.5), entry).verdict == Verdict.WORSE
 
 
 def test_no_bound_of_an_error_is_below_zero(folder: Path) -> None:

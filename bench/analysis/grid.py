@@ -15,16 +15,15 @@ from ..engine.evaluation import trained
 from ..errors import UsageError
 from ..experiments import registry
 from ..experiments.config import Cell, Experiment, Preset
+from ..experiments.describing import cost_of
 from ..experiments.runs import Run
 from ..rows.comparing import counts
 from ..rows.renewals import staleness
-from ..rows.store import FINISHED, Row, latest
+from ..rows.store import FINISHED, Row, by_place, latest
+from .cell_scores import BEST, LAST, counted, of_sets
 from .remarks import remarks
-from .samples import Summary, steps_to_solve, summary, summary_of_solved
+from .samples import FEWEST, Summary, summary, summary_of_solved
 from .statistics import Interval, wilson
-
-BEST, LAST = "best on validation", "mean of last 3 epochs"
-"""The two rules for which test value is the number."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +35,20 @@ class Entry:
     written with, or not the id of its configuration: nothing of such a row counts. So these five make up `expected`,
     the runs that the experiment asks for.
     dirty: rows made with uncommitted changes; stale: rows that are not current; changed: the files that
-    make them so.
+    make them so. not_causal: rows of a model that sees later inputs, though the task asks that it does not.
     assumed: settings that the source of the cell does not give. seconds: training and evaluation, median of runs;
     processor_seconds: what of it the processor worked, which other work on the machine does not lengthen.
+    state_size, macs_per_step: what the network costs at each step (`describing.Cost`), of cells that have a row.
     yardsticks: scores of simple answers in this metric, by name, as the rows have them.
     steps: seed -> training steps to solve the task, of the runs that did. lengths: length -> seed -> test score at that
     length (NaN: not finite), of the runs that were tested at others than they were trained at. early: seed -> test
     score after the first of several epochs, of the runs that are done. epoch_seconds: for an epoch with its evaluation,
-    of the processor on a CPU and of the clock on a GPU, median of runs. remarks: what a table of these rows has to say
-    of them, one line each. decides: what the experiment concludes from which outcome. reference: the model of the same
-    task that planned contrasts compare this one with; None without one.
+    of the processor on a CPU and of the clock on a GPU, median of runs. by_instructions: set of vector instructions ->
+    seed -> score, of all rows that count; `values` has one of these of each seed. best_values: seed -> test score at
+    the best epoch on validation, whatever the rule is. remarks: what a table of these rows has to say of them, one line
+    each. decides: what the experiment concludes from which outcome. reference: the model of the same
+    task that planned contrasts compare this one with; None without one. note: what the experiment says of this row's
+    data and training.
     """
 
     task: str
@@ -74,10 +77,16 @@ class Entry:
     early: Mapping[int, float] = field(default_factory=dict)
     epoch_seconds: float | None = None
     edited: int = 0
+    not_causal: int = 0
     changed: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     decides: str = ""
     reference: str | None = None
+    state_size: int | str | None = None
+    macs_per_step: int | str | None = None
+    note: str = ""
+    by_instructions: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    best_values: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def floor(self) -> float:
@@ -110,8 +119,8 @@ class Entry:
 
     @property
     def solved_share(self) -> Interval | None:
-        """The interval of the share of runs that solve the task, in 0 … 1; None below two runs."""
-        return None if self.solved is None or self.finished < 2 else wilson(self.solved, self.finished)
+        """The interval of the share of runs that solve the task, in 0 … 1; None below three runs."""
+        return None if self.solved is None or self.finished < FEWEST else wilson(self.solved, self.finished)
 
     @property
     def summary(self) -> Summary | None:
@@ -148,6 +157,7 @@ def collect(experiment: Experiment, rows: Iterable[Row], device: str | None = No
     sound = {run_id: row for run_id, row in rows_by_id.items() if run_id not in edited}
     tasks: dict[str, Task] = {}
     entries: list[Entry] = []
+    sets = _by_instructions(rows, sound, device, experiment.folder)
     said = remarks(experiment, rows, sound)
     labels = _labels(experiment.cells)
     label_of = {cell.runs[0].id: label for cell, label in zip(experiment.cells, labels, strict=True)}
@@ -155,11 +165,18 @@ def collect(experiment: Experiment, rows: Iterable[Row], device: str | None = No
         if cell.task not in tasks:
             tasks[cell.task] = cell.runs[0].make_task()
         common = _common(cell, experiment.preset, sound) | {"model": label, "device": device, "remarks": said}
+        if common["parameters"] is not None:
+            common |= cost_of(cell.runs[0], tasks[cell.task])._asdict()
         reference = label_of.get(cell.reference.id) if cell.reference is not None else None
-        common |= {"decides": experiment.decides, "reference": reference}
+        common |= {"decides": experiment.decides, "reference": reference, "note": cell.note}
         common |= {"edited": sum(run.id in edited for run in cell.runs)}
         entries.extend(
-            Entry(metric=metric, **common, **_counted(cell, metric, common["rule"], sound, edited))
+            Entry(
+                metric=metric,
+                **common,
+                **counted(cell, metric, common["rule"], sound, edited),
+                by_instructions=of_sets(cell, metric, common["rule"], sets),
+            )
             for metric in tasks[cell.task].metrics
         )
     return entries
@@ -179,6 +196,19 @@ def of_device(
         raise UsageError(f"{experiment.name}: rows of {' and '.join(present)} are there: choose one with --device")
     chosen = device or (present[0] if present else None)
     return {run_id: row for (run_id, device_class), row in newest.items() if device_class == chosen}, chosen
+
+
+def _by_instructions(
+    rows: Iterable[Row], shown: Mapping[str, Row], device: str | None, folder: Path
+) -> dict[str, dict[str, Row]]:
+    """Set of vector instructions -> run id -> its newest row, of all results that count, the shown ones among them."""
+    found: dict[str, dict[str, Row]] = {}
+    for place, row in by_place(rows).items():
+        if not place.instructions or place.device != device or place.id not in shown or row["status"] not in FINISHED:
+            continue
+        if row is shown[place.id] or counts(row, folder):
+            found.setdefault(place.instructions, {})[place.id] = row
+    return found
 
 
 def edited_of(rows: Mapping[str, Row], folder: Path) -> frozenset[str]:
@@ -225,7 +255,7 @@ def _common(cell: Cell, preset: Preset, rows: Mapping[str, Row]) -> dict[str, An
     sizes = [row["parameters"] for _, row in present if "parameters" in row]
     done = [row for _, row in present if row["status"] == "done"]
     times = [row["seconds"] for row in done]
-    epochs = [_worked(row) / count for row in done if (count := len(trained(row.get("curve") or [])))]
+    epochs = [seconds_worked(row) / count for row in done if (count := len(trained(row.get("curve") or [])))]
     return {
         "task": cell.task,
         "model_name": registry.short(cell.runs[0].model.name),
@@ -234,6 +264,7 @@ def _common(cell: Cell, preset: Preset, rows: Mapping[str, Row]) -> dict[str, An
         "seeds": tuple(run.seed for run in cell.runs),
         "dirty": sum(bool(origin["dirty"]) for origin in origins),
         "stale": len(old),
+        "not_causal": sum(row.get("causal") is False for _, row in present),
         "changed": tuple(sorted({name for one in old for name in one.changed})),
         "parameters": sizes[-1] if sizes else None,
         "budget": cell.budget,
@@ -245,57 +276,7 @@ def _common(cell: Cell, preset: Preset, rows: Mapping[str, Row]) -> dict[str, An
     }
 
 
-def _worked(row: Row) -> float:
+def seconds_worked(row: Row) -> float:
     """Seconds that a run worked: of the processor on a CPU, else of the clock, as the processor waits for the card."""
     seconds: dict[str, float] = row["seconds"]
     return seconds["cpu"] if row["device"] == "cpu" else seconds["training"] + seconds["evaluation"]
-
-
-def _counted(cell: Cell, metric: Metric, rule: str, rows: Mapping[str, Row], edited: frozenset[str]) -> dict[str, Any]:
-    """The scores of a cell in one metric, and the number of runs without one."""
-    values: dict[int, float] = {}
-    without: Counter[str] = Counter()
-    for run in cell.runs:
-        row = rows.get(run.id)
-        if run.id in edited:
-            continue
-        if row is None:
-            without["missing"] += 1
-        elif row["status"] not in FINISHED:
-            without["failed"] += 1
-        elif row["status"] == "diverged":
-            without["diverged"] += 1
-        else:
-            scores = row["scores"]["best" if rule == BEST else "last"]["test"]
-            if metric.name not in scores:  # the task has got this metric since
-                without["missing"] += 1
-            elif (score := scores[metric.name]) is None or not math.isfinite(score):  # stored as None
-                without["diverged"] += 1
-            else:
-                values[run.seed] = score
-    yardsticks = {
-        yardstick["name"]: math.nan if score is None else score  # stored as None
-        for run in cell.runs
-        for yardstick in rows.get(run.id, {}).get("yardsticks", [])
-        for name, score in yardstick["scores"].items()
-        if name == metric.name
-    }
-    solving = [run for run in cell.runs if run.seed in values and metric.solved(values[run.seed])]
-    steps = {run.seed: count for run in solving if (count := steps_to_solve(metric, rows[run.id])) is not None}
-    curves = {run.seed: trained(rows[run.id].get("curve") or []) for run in cell.runs if run.seed in values}
-    firsts = {seed: (curve[0].get("test") or {}).get(metric.name) for seed, curve in curves.items() if len(curve) > 1}
-    early = {seed: score for seed, score in firsts.items() if score is not None}
-    ended = {reason: without[reason] for reason in ("missing", "failed", "diverged")}
-    lengths = _at_lengths(cell, metric, {run.seed: rows[run.id] for run in cell.runs if run.id in rows})
-    return {"values": values, "yardsticks": yardsticks, "steps": steps, "lengths": lengths, "early": early} | ended
-
-
-def _at_lengths(cell: Cell, metric: Metric, row_of: Mapping[int, Row]) -> dict[int, dict[int, float]]:
-    """Length -> seed -> test score there (NaN: not finite), of the lengths that the experiment asks for."""
-    found: dict[int, dict[int, float]] = {}
-    for length in sorted(cell.runs[0].training.test_lengths):
-        scores = {seed: row.get("lengths", {}).get(str(length), {}) for seed, row in row_of.items()}
-        there = {seed: of[metric.name] for seed, of in scores.items() if metric.name in of}
-        if there:
-            found[length] = {seed: math.nan if score is None else score for seed, score in there.items()}
-    return found

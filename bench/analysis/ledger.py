@@ -21,8 +21,9 @@ from ..rows.commits import of_no_commit
 from ..rows.comparing import counts
 from ..rows.store import Row, Workplace, latest
 from .grid import Entry, collect
+from .one_more_run import any_false
 from .published import Number, read
-from .verdicts import Judgement, Verdict, judge, same_size
+from .verdicts import BEST_OF, Judgement, Verdict, judge, same_size
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,22 @@ def printed_scores(experiment: Experiment) -> dict[tuple[str, str], float]:
     return found
 
 
+def smallest_effects(experiment: Experiment) -> dict[str, float]:
+    """Task -> the smallest effect of interest in its first metric, where its published numbers have one; else nothing.
+
+    None for an experiment of another preset than published: no number is compared with it.
+    """
+    if experiment.preset != "published":
+        return {}
+    firsts = {cell.task: cell.runs[0].make_task().metrics[0].name for cell in experiment.cells}
+    sizes: dict[str, set[float]] = {}
+    for number in read():
+        task = canonical(number.task)
+        if number.judged and firsts.get(task) == number.metric:
+            sizes.setdefault(task, set()).add(number.smallest_effect)
+    return {task: size for task, (size, *others) in sizes.items() if not others}
+
+
 def metric_of(number: Number) -> Metric | None:
     """The metric of our task that a number is in; None where the task has no such metric."""
     return next((metric for metric in make_task(parse(number.task)).metrics if metric.name == number.metric), None)
@@ -153,6 +170,32 @@ def summary(found: Sequence[Line]) -> str:
         listed = ", ".join(f"{of_variants[word]} {word}" for word in words if of_variants[word])
         text += f" Beside them {of_variants.total()} of other settings or sizes: {listed}."
     return text
+
+
+def doubts(found: Sequence[Line]) -> list[str]:
+    """How far the verdicts by an interval can be believed, together: the family error, and if numbers are the best of
+    several runs. Nothing where no interval made a verdict.
+    """
+    judged = [line for line in found if line.number.judged and not line.variant and line.judgement.if_best is not None]
+    if not judged:
+        return []
+    count = len(judged)
+    one = f"{count} number{'' if count == 1 else 's'} {'is' if count == 1 else 'are'} judged by an interval of 95 %"
+    family = (
+        f"{one}. Were each published run one like ours, {100 * any_false(count):.0f} of 100 such ledgers would have a "
+        "number outside of its interval by luck. A verdict of better or worse takes the smallest effect more, so fewer "
+        "have a false one."
+    )
+    changed = [
+        f"{line.number.task} {line.number.name} from {line.judgement.verdict} to {line.judgement.if_best}"
+        for line in judged
+        if line.judgement.if_best != line.judgement.verdict
+    ]
+    best = (
+        f"If each published number is the best of {BEST_OF} runs and not one run, these verdicts change: "
+        f"{'; '.join(changed) or 'none'}."
+    )
+    return [family, best]
 
 
 def _lines(numbers: Sequence[Number], found: dict[str, _Found], device: str | None) -> Iterator[Line]:

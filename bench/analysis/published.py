@@ -2,11 +2,22 @@
 
 The file says what a row and a value hold. Which of our rows stand beside a number, and what the verdict is, is
 `ledger` and `verdicts`.
+
+Two thresholds of a number decide its verdict, and each stands in the file with its reason. The *smallest effect of
+interest* is the smallest difference that would matter to a reader. The *margin* is how precise our runs must be before
+a number counts as reproduced: the larger of the smallest effect and of half of the gap to the nearest other number of
+its row, among those that are further away than the smallest effect. Of a task that is solved or not, only numbers of
+the same kind count there: solved and unsolved scores lie decades apart, and half of that gap would allow anything. The
+reader computes every margin again and refuses a file whose margins are others.
+
+Both thresholds are on the scale of the verdict. Where lower is better that is the log scale, and 0.01 means a hundredth
+of the score; else they are in the metric's unit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -36,6 +47,8 @@ ROW_KEYS = {
     "experiment": Option("experiment", str | None, None, False),
     "size": Option("size", str, "", False),
     "note": Option("note", str, "", False),
+    "smallest_effect": Option("smallest_effect", float | None, None, False),
+    "effect_reason": Option("effect_reason", str, "", False),
     "values": Option("values", list[Any], None, True),
 }
 VALUE_KEYS = {
@@ -50,7 +63,13 @@ VALUE_KEYS = {
     "variants": Option("variants", list[Any], [], False),
     "cannot": Option("cannot", str, "", False),
     "note": Option("note", str, "", False),
+    "smallest_effect": Option("smallest_effect", float | None, None, False),
+    "effect_reason": Option("effect_reason", str, "", False),
+    "margin": Option("margin", float | None, None, False),
+    "margin_reason": Option("margin_reason", str, "", False),
 }
+MARGIN_DIGITS = 0.005
+"""How far a margin in the file may lie from the one that the rule gives, relatively: it has three digits."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +83,8 @@ class Number:
     judged on lines of their own: of other settings or sizes. solved: whether the published run solved the task, None
     where that is no question. sampling_error: standard error of the score that the draw of the published run's own test
     examples makes, 0 where all runs have the same. cannot: why no verdict is possible, empty where one is. note and
-    row_note: what else a reader should know, of the number and of its row.
+    row_note: what else a reader should know, of the number and of its row. smallest_effect and margin: see this module;
+    0 of a number that is context only. effect_reason and margin_reason: why they are what they are.
     """
 
     source: str
@@ -85,6 +105,10 @@ class Number:
     note: str
     row_note: str
     variants: tuple[str, ...] = ()
+    smallest_effect: float = 0.0
+    effect_reason: str = ""
+    margin: float = 0.0
+    margin_reason: str = ""
 
     @property
     def experiments(self) -> tuple[str, ...]:
@@ -128,7 +152,9 @@ def read(file: Path = FILE) -> tuple[Number, ...]:
     numbers: list[Number] = []
     seen: dict[tuple[str, ...], Path_] = {}
     for place, content in enumerate(top["rows"]):
-        for path, number in _numbers(marked, ("rows", place), content, top["sources"]):
+        of_row = [*_numbers(marked, ("rows", place), content, top["sources"])]
+        for path, number in of_row:
+            _check_thresholds(marked, path, number, [other for _, other in of_row if other is not number])
             key = (number.source, number.table, number.task, number.metric, number.name)
             if key in seen:
                 raise marked.error(path, f"the same number as in line {marked.line(seen[key])}: {', '.join(key)}")
@@ -164,7 +190,10 @@ def _numbers(marked: Marked, path: Path_, given: Any, sources: Mapping[str, str]
         judging = value["experiment"] or row["experiment"]
         if value["variants"] and (judging is None or not all(isinstance(name, str) for name in value["variants"])):
             raise marked.error((*at, "variants"), "names of folders are needed, beside the experiment that is judged")
+        own = value["smallest_effect"] is not None
+        effect = value if own else row
         words = {"cannot": value["cannot"], "note": value["note"], "row_note": row["note"]}
+        words |= {"effect_reason": effect["effect_reason"], "margin_reason": value["margin_reason"]}
         content: dict[str, Any] = {
             **{key: row[key] for key in ("table", "row", "task", "metric", "direction")},
             **{key: value[key] for key in ("name", "model", "parameters", "solved", "sampling_error")},
@@ -174,8 +203,33 @@ def _numbers(marked: Marked, path: Path_, given: Any, sources: Mapping[str, str]
             "size": value["size"] or row["size"],
             "experiment": judging,
             "variants": tuple(value["variants"]),
+            "smallest_effect": effect["smallest_effect"] or 0.0,
+            "margin": value["margin"] or 0.0,
         }
         yield at, Number(**content)
+
+
+def margin_by_rule(number: Number, others: Iterable[Number]) -> float:
+    """The margin of a number beside the other numbers of its row: see this module."""
+    logarithmic = number.direction == "lower"
+    effect = math.log1p(number.smallest_effect) if logarithmic else number.smallest_effect
+    alike = [other.score for other in others if other.solved == number.solved]
+    gaps = [abs(math.log(score / number.score) if logarithmic else score - number.score) for score in alike]
+    margin = max([effect, *[gap / 2 for gap in sorted(gaps) if gap > effect][:1]])
+    return math.expm1(margin) if logarithmic else margin
+
+
+def _check_thresholds(marked: Marked, path: Path_, number: Number, others: Iterable[Number]) -> None:
+    """Raises UsageError where a judged number lacks a threshold or its reason, or the margin is not the rule's."""
+    if not number.judged:
+        return
+    if number.smallest_effect <= 0 or not number.effect_reason:
+        raise marked.error(path, f"{number.name}: a smallest_effect above 0 and its effect_reason are needed")
+    by_rule = margin_by_rule(number, others)
+    if not number.margin_reason:
+        raise marked.error(path, f"{number.name}: the margin_reason is needed, beside a margin of {by_rule:.3g}")
+    if not math.isclose(number.margin, by_rule, rel_tol=MARGIN_DIGITS):
+        raise marked.error((*path, "margin"), f"{number.name}: margin {number.margin:g}: the rule gives {by_rule:.3g}")
 
 
 def _check_name(marked: Marked, path: Path_, kind: registry.Kind, text: str) -> None:

@@ -25,7 +25,7 @@ from ..rows import commits, renewals, sources
 from ..rows.comparing import configured, newer_version, other_versions
 from ..rows.row_shape import DEVICES, SAID_ELSEWHERE, lacking, misshapen
 from ..rows.store import FINISHED, Row, Workplace, place_of, untouched
-from . import publishing
+from . import plans, publishing
 
 DRAWN = ("*.png", "*.svg", "*.pdf")
 SHOWN = 3
@@ -81,6 +81,7 @@ def check(folder: Path) -> Report:
     for row in rows:
         report.findings += _of_row(row, folder, grid)
     report.findings += _of_renewals(folder, rows)
+    report.findings += [Finding(plans.FILE, what, "remark") for what in plans.changed_since(folder, rows)]
     places = Counter(place_of(row) for row in rows)
     for place, count in places.items():
         if count > 1:

@@ -12,10 +12,11 @@ import inspect
 import posixpath
 import re
 import sys
+import types
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from ..errors import UsageError, nearest
 from . import imports, loading
@@ -101,14 +102,40 @@ def find(kind: Kind, name: str, folder: Path | None = None) -> type[Any]:
     found = getattr(module, class_name or CLASS_NAME[kind], None)
     contract = getattr(importlib.import_module(f"{PACKAGE}.{kind}s.base"), CLASS_NAME[kind])
     if not isinstance(found, type) or not issubclass(found, contract):
+        if kind == "model" and (adapted := _plain(found, reference)) is not None:
+            return adapted
+        wanted = f"that derives from {contract.__module__}.{contract.__name__}"
         raise UsageError(
             f"{kind} {name!r}: {reference} holds no class {class_name or CLASS_NAME[kind]} "
-            f"that derives from {contract.__module__}.{contract.__name__}"
+            f"{wanted}{' or from torch.nn.Module' if kind == 'model' else ''}{_others(kind, module, reference)}"
         )
     if inspect.isabstract(found):
         lacking = ", ".join(sorted(vars(found)["__abstractmethods__"]))
         raise UsageError(f"{kind} {name!r}: {reference}'s class {found.__name__} does not define {lacking}")
     return found
+
+
+def _plain(found: Any, reference: str) -> type[Any] | None:
+    """A plain `nn.Module` as a model; None where the class is none. No torch is imported for it here."""
+    if not isinstance(found, type) or "torch" not in sys.modules or not issubclass(found, _torch_module()):
+        return None
+    try:
+        return cast("type[Any]", importlib.import_module(f"{PACKAGE}.models._plain_module").adapted(found))
+    except (TypeError, NameError) as error:
+        raise UsageError(f"{reference}: {error}") from error
+
+
+def _torch_module() -> type[Any]:
+    return cast("type[Any]", sys.modules["torch"].nn.Module)
+
+
+def _others(kind: Kind, module: types.ModuleType, reference: str) -> str:
+    """How the classes that a file does hold are named."""
+    contract = getattr(importlib.import_module(f"{PACKAGE}.{kind}s.base"), CLASS_NAME[kind])
+    accepted = (contract, _torch_module()) if kind == "model" else (contract,)
+    held = [one for one in vars(module).values() if isinstance(one, type) and one.__module__ == module.__name__]
+    names = [f"{reference}:{one.__name__}" for one in held if issubclass(one, accepted)]
+    return f"; it holds {', '.join(names)}" if names else ""
 
 
 def _file(reference: str, folder: Path | None) -> Path:

@@ -99,8 +99,9 @@ ANY = Known(
         "label": str,
         "config": Known({"task": SPEC, "model": SPEC, "head?": object, "loop": int, "seed": int}),
         "parameters?": (int, None),
-        "state_size?": (int, None),
-        "receptive_field?": (int, None),
+        "state_size?": (int, str, None),
+        "receptive_field?": (int, str, None),
+        "causal?": bool,
         "error?": object,
         "provenance": ORIGIN,
     }

@@ -1,9 +1,10 @@
 """Rows in, rows out: one JSON line a run, appended by one writer, each with its own sum.
 
 A row's keys: `id`, `status` (done, diverged, failed, died), `device` (cpu or cuda), `label`, `config`, `parameters`,
-`state_size`, `receptive_field`, `scores`, `lengths`, `curve`, `trace`, `yardsticks`, `resumed` (how many times it was
-gone on with), `seconds` (training and evaluation of wall time; cpu), `peak_memory_mb`, `provenance` (its keys stand
-there), `error`, `sum`. `row_shape` says what stands in each.
+`state_size` and `receptive_field` ("unknown" where the model does not say), `causal` (false where the model sees later
+inputs, though the task asks that it does not), `scores`, `lengths`, `curve`, `trace`, `yardsticks`, `resumed` (how many
+times it was gone on with), `seconds` (training and evaluation of wall time; cpu), `peak_memory_mb`, `provenance` (its
+keys stand there), `error`, `sum`. `row_shape` says what stands in each.
 """
 
 from __future__ import annotations
@@ -246,9 +247,10 @@ class Workplace:
         """A file that is there from the moment when published rows change until table, figures and ledger follow."""
         return self.area / "unfinished"
 
-    def checkpoint(self, run_id: str, device: str) -> Path:
-        """The file of a run's checkpoint."""
-        return self.area / "checkpoints" / f"{run_id}-{device}.pt"
+    def checkpoint(self, run_id: str, device: str, instructions: str | None = None) -> Path:
+        """The file of a run's checkpoint; one of its own for vector instructions that are not the pinned ones."""
+        ending = "" if instructions in (None, PINNED) else f"-{instructions}"
+        return self.area / "checkpoints" / f"{run_id}-{device}{ending}.pt"
 
     def trained(self, run_id: str, device: str) -> Path:
         """The file of the parameters that a language model has learned, for `sample`."""

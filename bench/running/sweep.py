@@ -216,7 +216,7 @@ class _Sweep:
 
     def _assignment(self, item: Planned) -> Assignment:
         run, place = item.run, (item.run.id, torch.device(self.device).type)
-        checkpoint = self.workplace.checkpoint(*place) if self.workplace else None
+        checkpoint = self.workplace.checkpoint(*place, self.instructions) if self.workplace else None
         if checkpoint and item.reason in ("afresh", "stale"):
             checkpoint.unlink(missing_ok=True)
         trained = self.workplace.trained(*place) if self.workplace else None
@@ -277,7 +277,7 @@ class _Sweep:
                 "the run's checkpoint is kept, the next run goes on from it"
             ) from error
         if row["status"] in FINISHED:
-            workplace.checkpoint(row["id"], row["device"]).unlink(missing_ok=True)
+            workplace.checkpoint(row["id"], row["device"], self.instructions).unlink(missing_ok=True)
         return row
 
     def _died(self, run: Run, how: str) -> Row:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ....tasks.base import Tokens
+from ...analysis.cell_scores import BEST
 from ...analysis.digits import number, seconds_text
-from ...analysis.grid import BEST, Entry
+from ...analysis.grid import Entry
 from ...engine.evaluation import trained
 from ...experiments import registry
 from ...experiments.config import Cell, Experiment

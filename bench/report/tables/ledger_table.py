@@ -5,26 +5,27 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
 
 from ... import atomic
-from ...analysis import samples
+from ...analysis.cell_scores import LAST
 from ...analysis.grid import Entry
-from ...analysis.ledger import Line, metric_of, of_results, summary
+from ...analysis.ledger import Line, doubts, metric_of, of_results, summary
 from ...analysis.published import Number
-from ...analysis.samples import Summary, summary_of_solved
-from .cells import NOTHING, WITHOUT, Text, footnotes, marks, metric_title, share_text, summary_text
+from ...analysis.samples import FEWEST
+from .cells import NOTHING, WITHOUT, Text, footnotes, marks, metric_title, scores_text, share_text, summary_text
+from .ledger_records import long_form, mean_of, mean_of_best, scores_of
 from .writers import Block, Table, latex, markdown
 
 RULES = (
-    "A published number is one run of somebody else's. It is reproduced where it lies in the interval in which one "
-    "more run like ours would fall (95 %: mean plus or minus t times s times sqrt(1 + 1/n), and half of the number's "
-    "last digit); outside of it ours are better or worse. Not judged: fewer than three runs, a run that diverged, rows "
-    "that are dirty, stale, failed, of no commit or edited, another preset than published, or a count of parameters "
-    "that differs by more than a tenth from that of the published settings. Where a task is solved or not, runs are "
-    "compared with a published run that did the same. "
+    "A published number is one run of somebody else's. It is held against the interval in which one more run like ours "
+    "would fall (95 %: mean plus or minus t times s times sqrt(1 + 1/n), and half of the number's last digit). At the "
+    "floor: neither the number nor our mean is better than the floor by the smallest effect of interest, which says "
+    "nothing of the architecture. Better, worse: the number lies outside of the interval by more than the smallest "
+    "effect. Reproduced: it does not, and half of the interval is below the margin. Inconclusive: our runs are too few "
+    "or too far apart to tell. Not judged: fewer than three runs, a run that diverged, rows that are dirty, stale, "
+    "failed, of no commit or edited, another preset than published, or a count of parameters that differs by more than "
+    "a tenth from that of the published settings. Where a task is solved or not, runs are compared with a published "
+    "run that did the same. The smallest effect and the margin of each number stand with reasons in published.yaml. "
     "Ours: mean [95 % interval of the mean], number of runs; of a task that is solved or not first how many solved it "
     "[95 % interval of their share], then the mean of the runs that are compared. "
     "Means and intervals, those that verdicts stand on too, are of errors on the log scale, else as the scores are."
@@ -67,15 +68,6 @@ def write_ledger(path: Path, device: str | None = None) -> Path | None:
     return path
 
 
-def long_form(lines: Sequence[Line]) -> pd.DataFrame:
-    """One line of the ledger a line, with all that is known of it."""
-    frame = pd.DataFrame([_record(line) for line in lines])
-    for name in ("published_parameters", "published_solved", "solved", "n", "parameters", "missing", "diverged"):
-        if name in frame:
-            frame[name] = frame[name].astype("boolean" if name == "published_solved" else "Int64")
-    return frame
-
-
 def blocks(lines: Sequence[Line]) -> list[Block]:
     """The ledger as paragraphs and tables: the verdicts first, then the numbers for context."""
     judged = [line for line in lines if line.number.judged]
@@ -83,7 +75,7 @@ def blocks(lines: Sequence[Line]) -> list[Block]:
     found: list[Block] = []
     if judged:
         sources = dict.fromkeys(line.number.cited for line in judged)
-        found += [f"{'; '.join(sources)}. {summary(judged)}", _overview(judged), RULES]
+        found += [f"{'; '.join(sources)}. {summary(judged)}", _overview(judged), RULES, *doubts(judged)]
         found += [_verdicts(judged), *_rules_compared(judged)]
         found += footnotes([line.entry for line in judged if line.entry is not None])
         notes = dict.fromkeys((line.number.task, line.number.row_note) for line in judged if line.number.row_note)
@@ -91,20 +83,6 @@ def blocks(lines: Sequence[Line]) -> list[Block]:
     if context:
         found.append(_context(context))
     return found
-
-
-def mean_of(line: Line) -> Summary | None:
-    """The mean of our runs that are compared and its interval, as tables have them; None where there is no score.
-
-    Where none of our runs is of the published run's kind, that of all runs.
-    """
-    entry = line.entry
-    if entry is None:
-        return None
-    values = line.judgement.compared or tuple(entry.values.values())
-    if line.number.solved and line.judgement.compared and line.solving is entry:
-        return summary_of_solved(entry.metric, values)
-    return samples.summary(entry.metric, values)
 
 
 def ours(line: Line) -> Text:
@@ -116,15 +94,21 @@ def ours(line: Line) -> Text:
     if line.solving is not None and line.solving.finished:
         share = line.solving.solved_share
         parts.append(f"{line.solved}/{line.solving.finished} solved" + (f" {share_text(share)}" if share else ""))
-    found = mean_of(line)
+    scores, found = scores_of(line), mean_of(line)
     if found is not None:
-        no_interval = "" if found.interval else " (no interval)"
-        parts.append(f"{summary_text(found, entry.metric)}{no_interval}")
+        few = len(scores) < FEWEST
+        text = scores_text(scores, entry.metric) if few else summary_text(found, entry.metric)
+        parts.append(f"{text} (no interval)" if few else text)
     parts.append(_sample(entry))
     counts = {word: getattr(entry, word) for word in WITHOUT} | {"unpublished": line.unpublished}
     parts += [f"{count} {word}" for word, count in counts.items() if count]
     parts[-1] += marks(entry)
     return tuple(parts)
+
+
+def _best(line: Line) -> Text:
+    found = mean_of_best(line)
+    return NOTHING if found is None or line.entry is None else (summary_text(found, line.entry.metric),)
 
 
 def _sample(entry: Entry) -> str:
@@ -180,13 +164,17 @@ def _verdicts(lines: Sequence[Line]) -> Table:
                 _clauses(name),
                 (published.printed,),
                 ours(line),
+                _best(line),
                 _parameters(line),
                 (line.judgement.verdict.value,),
                 _clauses(line.judgement.reason),
             ]
         )
-    header = ["Task", "Metric", "Model", "Published", "Ours", "Parameters (published)", "Verdict", "Why"]
-    return Table("", header, "lllrlrll", texts, wide=True)
+    header = [
+        *("Task", "Metric", "Model", "Published", "Ours", "Best on validation", "Parameters (published)", "Verdict"),
+        "Why",
+    ]
+    return Table("", header, "lllrllrll", texts, wide=True)
 
 
 def _rules_compared(lines: Sequence[Line]) -> list[str]:
@@ -196,7 +184,8 @@ def _rules_compared(lines: Sequence[Line]) -> list[str]:
         if line.entry is not None:
             tasks.setdefault(line.entry.rule, {})[line.number.task] = None
     texts = [f"{rule} ({', '.join(named)})" for rule, named in tasks.items()]
-    return [f"The test score of a run: {'; '.join(texts)}."] if texts else []
+    beside = ", and beside it the score of the same runs at their best epoch on validation" if LAST in tasks else ""
+    return [f"The test score of a run: {'; '.join(texts)}{beside}."] if texts else []
 
 
 def _clauses(text: str) -> Text:
@@ -235,53 +224,3 @@ def _context(lines: Sequence[Line]) -> Table:
     ]
     header = ["Task", "Metric", "Model", "Published", "Size", "Ours", "Source", "Note"]
     return Table(CONTEXT, header, "lllrllll", texts, wide=True)
-
-
-def _record(line: Line) -> dict[str, Any]:
-    published, entry, judgement = line.number, line.entry, line.judgement
-    mean = mean_of(line)
-    interval = mean.interval if mean else None
-    return {
-        "source": published.source,
-        "table": published.table,
-        "row": published.row,
-        "name": published.name,
-        "task": published.task,
-        "metric": published.metric,
-        "direction": published.direction,
-        "published": published.printed,
-        "published_size": published.size,
-        "published_parameters": published.parameters,
-        "published_solved": published.solved,
-        "verdict": judgement.verdict.value,
-        "reason": judgement.reason,
-        "experiment": line.folder,
-        "variant": line.variant,
-        "model": entry.model if entry else published.model,
-        "device": entry.device if entry else None,
-        "preset": entry.preset if entry else None,
-        "rule": entry.rule if entry else None,
-        "n": entry.done if entry else 0,
-        "expected": entry.expected if entry else 0,
-        "solved": line.solved,
-        "compared": len(judgement.compared),
-        "mean": mean.mean if mean else None,
-        "mean_kind": ("geometric" if mean.logarithmic else "arithmetic") if mean else None,
-        "low": interval.low if interval else None,
-        "high": interval.high if interval else None,
-        "interval": interval.method if interval else None,
-        "one_more_run_low": judgement.expected.low if judgement.expected else None,
-        "one_more_run_high": judgement.expected.high if judgement.expected else None,
-        "parameters": entry.parameters if entry else None,
-        "missing": entry.missing if entry else None,
-        "diverged": entry.diverged if entry else None,
-        "failed": entry.failed if entry else 0,
-        "edited": entry.edited if entry else 0,
-        "dirty": entry.dirty if entry else 0,
-        "stale": entry.stale if entry else 0,
-        "unpublished": line.unpublished,
-        "assumed": ", ".join(entry.assumed) if entry else "",
-        "commits": ", ".join(entry.commits) if entry else "",
-        "note": published.note,
-        "row_note": published.row_note,
-    }

@@ -1,0 +1,52 @@
+"""All answers of a folder of experiments written anew: tables, figures, the ledger, and the copies in the README.
+
+`make answers` calls it after a change of the rules or of the rows; nothing is trained and no row is touched.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from .. import atomic
+from ..experiments import config, registry
+from ..report.tables.ledger_table import write_ledger
+from . import publishing
+
+COPY = re.compile(
+    r"(?P<comment><!-- The table is that of (?P<path>\S+); a test compares them\. -->\n)(?P<table>(?:\|.*\n)+)"
+)
+"""A table of the README that is copied: the comment above it names the file whose first table it is."""
+
+
+def write_all(results: Path, readme: Path | None = None) -> Iterator[Path]:
+    """Writes the answers of every experiment in `results` that has rows, then the ledger and the README's copies.
+
+    Gives the path of each file that was written. Raises UsageError for an experiment or a row that cannot be read.
+    """
+    for folder in sorted(path.parent for path in results.glob("*/experiment.yaml")):
+        yield from publishing.write_answers(config.load(folder))
+    if (ledger := write_ledger(results / publishing.LEDGER)) is not None:
+        yield ledger
+    if readme is not None:
+        text = readme.read_text(encoding="utf-8")
+        atomic.write(readme, with_copies(text, readme.parent))
+        yield readme
+
+
+def with_copies(text: str, root: Path) -> str:
+    """The text with each table that is copied as its file has it now; `root` is where the paths begin."""
+    return COPY.sub(lambda found: found["comment"] + _first_table(root / found["path"]), text)
+
+
+def _first_table(path: Path) -> str:
+    found = re.search(r"(?:^\|.*\n)+", path.read_text(encoding="utf-8"), re.MULTILINE)
+    if found is None:
+        raise ValueError(f"{path}: there is no table in it to copy")
+    return found[0]
+
+
+if __name__ == "__main__":
+    for path in write_all(registry.ROOT / "results", registry.ROOT / "README.md"):
+        print(path.relative_to(registry.ROOT))
