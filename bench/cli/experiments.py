@@ -128,8 +128,8 @@ def run(
     workplace = Workplace(experiment.folder)
     out = standard_output()
     plans, left_out = each_set.plan(experiment, workplace, chosen, afresh, stale, instructions)
-    for text in left_out:
-        out.print(text, style="yellow")
+    for sentence in left_out:
+        out.print(sentence, style="yellow")
     named = [(item.run.id, str(item.run)) for planned in plans.values() for item in planned]
     if only and (text := naming.unmet(only, named)) is not None:
         there = naming.listed(named)
