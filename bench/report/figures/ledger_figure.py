@@ -48,7 +48,7 @@ SLOT = 0.152
 """Inches from line to line."""
 HALF = WIDTH / 2
 """Inches of one of the two columns."""
-AXIS = (1.12, 1.33)
+AXIS = (1.06, 1.28)
 """Inches within a column: where the axis begins, and how wide it is. Names stand before it, verdicts behind it."""
 PUBLISHED: dict[str, Any] = {
     "color": "black", "marker": "*", "markersize": 6, "markerfacecolor": "white", "markeredgewidth": 0.7,
