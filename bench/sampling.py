@@ -13,15 +13,11 @@ from ..models.network import Network
 from ..tasks.base import Task
 from ..tasks.datasets import DataError
 from . import seeding
-from .engine.checkpoint import Checkpoint
 from .errors import UsageError
 from .experiments import naming
 from .experiments.config import Experiment
 from .experiments.runs import Run
-from .rows import sources
-from .rows.store import Workplace
-
-DEVICES = ("cpu", "cuda")
+from .trained_runs import trained as trained
 
 
 def chosen(experiment: Experiment, text: str) -> Run:
@@ -40,33 +36,12 @@ def chosen(experiment: Experiment, text: str) -> Run:
     return min(found, key=lambda run: run.seed)
 
 
-def trained(experiment: Experiment, run: Run) -> Network:
-    """The network with what it has learned, in evaluation mode on the CPU: from a run that is done, or a checkpoint.
-
-    Raises UsageError where neither is there: rows that come from elsewhere bring no parameters.
-    """
-    workplace = Workplace(experiment.folder)
-    places = [(workplace.trained(run.id, device), "") for device in DEVICES]
-    places += [(workplace.checkpoint(run.id, device), sources.source_hash(run)) for device in DEVICES]
-    for path, stamp in places:
-        saved = Checkpoint(path, stamp).load(torch.device("cpu"))
-        if saved is not None:
-            network = run.make_network(run.make_task())
-            try:
-                network.load_state_dict(saved.get("best") or saved["network"])
-            except RuntimeError as error:
-                raise UsageError(f"{path} does not fit {run}: {error}; train it again with --afresh") from error
-            return network.eval()
-    raise UsageError(
-        f"{run.id} {run}: what it has learned is not here (rows keep scores, not parameters): "
-        f"seqbench run {experiment.folder} --only {run.id} --afresh trains it"
-    )
-
-
 def write(
     network: Network, task: Task, prompt: str, symbols: int, temperature: float = 1.0, seed: int = 0
 ) -> Iterator[str]:
     """The prompt, then `symbols` more, piece by piece as they are drawn, streamed through the network's state.
+
+    A network without a state reads a window again for each symbol: as many of the last ones as the task shows at once.
 
     temperature: the log-probabilities are divided by it before a symbol is drawn; 0 takes the most probable one. The
     same seed draws the same text. Raises UsageError for a prompt that the vocabulary cannot spell, or an empty one,
@@ -80,10 +55,12 @@ def write(
         raise UsageError("prompt: at least one symbol is needed")
     stream, state = seeding.generator("sample", seed), None
     spelled = lru_cache(maxsize=None)(lambda *ids: task.decode(ids))  # to decode is to look into a file
+    shown: list[int] = []
     for _ in range(symbols + 1):
         yield spelled(*ids)
+        shown = ids if network.body.streamed else [*shown, *ids][-task.steps :]
         with torch.no_grad():
-            distribution, state = network(torch.tensor([ids]), state, 1)
+            distribution, state = network(torch.tensor([shown]), state, 1)
         ids = [_drawn(distribution.log_probabilities()[0, 0], temperature, stream)]
 
 

@@ -19,9 +19,10 @@ from ._options import require_range
 class Task(Answers):
     """Name the symbol that followed the special symbol, when this stands at the end for the second time.
 
-    Gu & Dao 2023, "Mamba" (arXiv:2312.00752), section 4.1.2, after Olsson et al. 2022. A sequence of T = `length`
-    symbols, each of the V = `alphabet` ordinary ones as likely; at one step, each but the last two as likely, is the
-    special symbol V instead, and again at the last step, where the symbol that followed it is asked for. With V = 4:
+    Gu & Dao 2023, "Mamba" (arXiv:2312.00752), section 4.1, after Olsson et al. 2022. A sequence of T = `length`
+    symbols, each of the V = `alphabet` ordinary ones as likely. At one step, each but the last two as likely, stands
+    the special symbol V instead; it stands again at the last step, where the symbol that followed it is asked for. With
+    V = 4:
 
         input    2 0 4 3 1 1 0 4
         answer                 3

@@ -21,7 +21,7 @@ NOISE = 0
 class Task(Answers):
     """Repeat, in order, `memory` symbols that stand at random places among noise.
 
-    Gu & Dao 2023, "Mamba" (arXiv:2312.00752), section 4.1.1, after Jing et al. 2019. Of A = `alphabet` symbols
+    Gu & Dao 2023, "Mamba" (arXiv:2312.00752), section 4.1, after Jing et al. 2019. Of the A = `alphabet` symbols
     0 is the noise, A - 1 the marker, and 1, …, A - 2 are to be copied. The first `length` + `memory` steps hold
     `memory` of these, each as likely, at distinct places, each set of places as likely, and noise elsewhere; then
     follow `memory` markers, at which the symbols are asked for in their order. T = `length` + 2 `memory`. This is the

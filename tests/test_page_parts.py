@@ -11,6 +11,7 @@ import made_rows
 import pages
 import pytest
 from pages import HOSTILE, MODEL, Element
+from seqbench.bench.analysis import overall
 from seqbench.bench.errors import UsageError
 from seqbench.bench.experiments.config import Experiment
 from seqbench.bench.report.figures import score_cost
@@ -30,6 +31,13 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
 
 @pytest.fixture(scope="module")
 def tree(experiment: Experiment) -> Element:
+    """The page; its numbers over all tasks are of three runs, as the smallest of its cells has."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(overall, "FEWEST_RUNS", 3)
+        return written(experiment)
+
+
+def written(experiment: Experiment) -> Element:
     return pages.read(page.write(experiment.folder.parent / "page.html", [experiment.folder]))
 
 

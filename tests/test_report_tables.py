@@ -75,7 +75,7 @@ def test_a_missing_run_shows(experiment: Experiment) -> None:
     rows = [made(run, 0.0036) for run in experiment.cells[-1].runs[:2]]
     entry = grid.collect(experiment, rows)[-1]
     assert (entry.done, entry.missing, entry.expected) == (2, 1, 3)
-    assert cells.cell_text(entry) == ("0.00360 [0.00360–0.00360]", "n=2 of 3")
+    assert cells.cell_text(entry) == ("0.00360 and 0.00360", "n=2 of 3")
     assert cells.cell_text(grid.collect(experiment, rows[:1])[-1]) == ("0.00360", "n=1 of 3: no interval")
 
 
@@ -85,9 +85,9 @@ def test_a_missing_run_shows(experiment: Experiment) -> None:
         (("done", "done", "done"), "3/3 solved [44–100 %], median 9.00e-4, SOLVED, ≤ 100 steps to solve"),
         (
             ("done", "diverged", "done"),
-            "2/3 solved [21–94 %], median 9.00e-4, SOLVED, ≤ 100 steps to solve, 1 diverged",
+            "2/3 solved [21–94 %], 9.00e-4 and 9.00e-4, ≤ 100 steps to solve, 1 diverged",
         ),
-        (("done", None, "done"), "2/2 solved [34–100 %], median 9.00e-4, SOLVED, ≤ 100 steps to solve, n=2 of 3"),
+        (("done", None, "done"), "2/2 solved, 9.00e-4 and 9.00e-4, ≤ 100 steps to solve, n=2 of 3"),
         (("done", None, None), "1/1 solved, 9.00e-4, ≤ 100 steps to solve, n=1 of 3: no interval"),
         (
             ("done", "failed", "died"),
@@ -107,7 +107,7 @@ def test_diverged_and_failed_runs_show(experiment: Experiment, statuses: tuple[s
 
 def test_a_score_that_is_not_finite_is_a_divergence(experiment: Experiment) -> None:
     rows = [made(run, None if run.seed == 1 else 8.5) for run in experiment.cells[-1].runs]
-    assert cells.cell_text(grid.collect(experiment, rows)[-1]) == ("8.50 [8.50–8.50]", "n=2 of 3", "1 diverged")
+    assert cells.cell_text(grid.collect(experiment, rows)[-1]) == ("8.50 and 8.50", "n=2 of 3", "1 diverged")
 
 
 def test_the_newest_result_counts(experiment: Experiment) -> None:
@@ -196,7 +196,8 @@ def test_formats_hold_the_same_numbers(experiment: Experiment) -> None:
     latex = experiment_table.table(entries, "latex", experiment.question)
     assert numbers(markdown) == numbers(re.sub(r"\\times10\^\{(.*?)\}", r"e\1", content(latex)))
     line = next(line for line in markdown.splitlines() if "nats/frame" in line)
-    assert digits.number(frame["mean"].iloc[-1]) in line
+    both = (digits.number(frame[f"seed_{seed}"].iloc[-1]) for seed in (0, 1))
+    assert " and ".join(both) in line, "two runs have no interval"
 
 
 def test_the_long_form_of_no_entries_is_empty() -> None:

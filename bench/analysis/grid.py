@@ -22,7 +22,7 @@ from ..rows.renewals import staleness
 from ..rows.store import FINISHED, Row, by_place, latest
 from .cell_scores import BEST, LAST, counted, of_sets
 from .remarks import remarks
-from .samples import Summary, summary, summary_of_solved
+from .samples import FEWEST, Summary, summary, summary_of_solved
 from .statistics import Interval, wilson
 
 
@@ -35,7 +35,7 @@ class Entry:
     written with, or not the id of its configuration: nothing of such a row counts. So these five make up `expected`,
     the runs that the experiment asks for.
     dirty: rows made with uncommitted changes; stale: rows that are not current; changed: the files that
-    make them so.
+    make them so. not_causal: rows of a model that sees later inputs, though the task asks that it does not.
     assumed: settings that the source of the cell does not give. seconds: training and evaluation, median of runs;
     processor_seconds: what of it the processor worked, which other work on the machine does not lengthen.
     state_size, macs_per_step: what the network costs at each step (`describing.Cost`), of cells that have a row.
@@ -77,12 +77,13 @@ class Entry:
     early: Mapping[int, float] = field(default_factory=dict)
     epoch_seconds: float | None = None
     edited: int = 0
+    not_causal: int = 0
     changed: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     decides: str = ""
     reference: str | None = None
-    state_size: int | None = None
-    macs_per_step: int | None = None
+    state_size: int | str | None = None
+    macs_per_step: int | str | None = None
     note: str = ""
     by_instructions: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     best_values: Mapping[int, float] = field(default_factory=dict)
@@ -118,8 +119,8 @@ class Entry:
 
     @property
     def solved_share(self) -> Interval | None:
-        """The interval of the share of runs that solve the task, in 0 … 1; None below two runs."""
-        return None if self.solved is None or self.finished < 2 else wilson(self.solved, self.finished)
+        """The interval of the share of runs that solve the task, in 0 … 1; None below three runs."""
+        return None if self.solved is None or self.finished < FEWEST else wilson(self.solved, self.finished)
 
     @property
     def summary(self) -> Summary | None:
@@ -263,6 +264,7 @@ def _common(cell: Cell, preset: Preset, rows: Mapping[str, Row]) -> dict[str, An
         "seeds": tuple(run.seed for run in cell.runs),
         "dirty": sum(bool(origin["dirty"]) for origin in origins),
         "stale": len(old),
+        "not_causal": sum(row.get("causal") is False for _, row in present),
         "changed": tuple(sorted({name for one in old for name in one.changed})),
         "parameters": sizes[-1] if sizes else None,
         "budget": cell.budget,

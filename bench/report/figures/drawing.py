@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ...errors import UsageError, nearest
 from ...experiments.config import Experiment
 from ...rows.store import Row
-from . import curves, gradients, length_scores, profile, score_cost, scores
+from . import curves, gradients, length_scores, profile, score_cost, scores, tested_lengths
 from . import overview as overviews
 from .panels import Evidence, NothingToDraw, gather
 from .saving import FORMATS, digest, digest_of, save
@@ -29,6 +29,7 @@ FIGURES: dict[str, Callable[[Evidence], Figure]] = {
     "learning-time": partial(curves.draw, against="time"),
     "profile": profile.draw,
     "lengths": length_scores.draw,
+    "score-lengths": tested_lengths.draw,
     "gradients": gradients.draw,
 }
 """Name of a figure, and of its files -> what draws it."""

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import jinja2
 from markupsafe import Markup, escape
 
+from ... import atomic
 from ...analysis.digits import number
 from ...analysis.grid import Entry, collect, columns
 from ...analysis.ledger import Line, canonical, lines
@@ -75,7 +76,7 @@ class Section:
 
     heading: the experiment's name, with the device where there are several. place: its folder, as a command names it.
     above: paragraphs above the scores. header, heads, scores: the table of scores, the first columns of a line apart.
-    below: what stands below. pictures: the figures there, by behind how many parts of `below` each stands. present and
+    below: what stands below. pictures: the figures there, by behind how many parts of `below` they stand. present and
     expected count runs.
     """
 
@@ -86,7 +87,7 @@ class Section:
     heads: Sequence[Sequence[Text]]
     scores: Sequence[Sequence[Score]]
     below: Sequence[Block]
-    pictures: Mapping[int, Picture]
+    pictures: Mapping[int, Sequence[Picture]]
     curves: Curves
     cells: Sequence[CellPart]
     present: int
@@ -121,7 +122,7 @@ def write(
         found = lines(chosen, source, device, judged) if judged else []
     text = render(sections, found, speeds(chosen))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    atomic.write(path, text)
     return path
 
 

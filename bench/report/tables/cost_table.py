@@ -44,7 +44,7 @@ def blocks(entries: Sequence[Entry]) -> Iterator[Block]:
     yield MEANING
 
 
-def _count(value: int | None) -> Text:
+def _count(value: int | str | None) -> Text:
     return (NO_NUMBER if value is None else str(value),)
 
 

@@ -22,6 +22,8 @@ from .cells import (
     metric_title,
     yardsticks,
 )
+from .contrast_table import contrast_blocks
+from .instruction_table import instruction_blocks
 from .records import as_json, long_form, standings
 from .writers import Block, Table, latex, markdown
 
@@ -90,13 +92,15 @@ def blocks(entries: Sequence[Entry], question: str = "") -> list[Block]:
         *notes.remarks(entries),
         *yardsticks(entries),
     ]
-    over_tasks: list[Block] = [_overall(found), notes.of_overall(found)] if found else []
+    over_tasks: list[Block] = [_overall(found), notes.of_overall(found)] if found else [*notes.no_overall(entries)]
     at_lengths = [*_at_lengths(entries)]
     return [
         *heading,
         _origin(entries),
         _scores(entries, lines),
         *below,
+        *contrast_blocks(lines, entries),
+        *instruction_blocks(entries),
         *at_lengths,
         *over_tasks,
         *cost_table.blocks(entries),

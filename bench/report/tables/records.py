@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from ...analysis import instruction_sets
 from ...analysis.cell_scores import BEST
 from ...analysis.grid import Entry
 from ...analysis.overall import Line, Overall, overall
@@ -21,7 +22,7 @@ WHOLE = (
     "missing", "dirty", "stale", "edited",
 )  # fmt: skip
 """Columns of whole numbers that may be empty."""
-BOOLEAN = ("bold", "best")
+BOOLEAN = ("bold", "best", "planned", "found")
 
 
 def long_form(entries: Iterable[Entry]) -> pd.DataFrame:
@@ -30,7 +31,9 @@ def long_form(entries: Iterable[Entry]) -> pd.DataFrame:
 
     `seed_S` is the score of seed S, empty where it has none. `mean` with its interval `low` … `high` is what the
     printed table shows: of all scores, or, where a task is solved or not, of those that solve it (`mean_of`), geometric
-    or arithmetic (`mean_kind`). `p_value` is the Holm-adjusted p of the difference from the best of the row.
+    or arithmetic (`mean_kind`). `p_value` is the Holm-adjusted p of the difference from the best of the row,
+    or from the reference where contrasts are `planned`. `difference` and its interval are from the model
+    `contrast_with`, of the kind that `contrasts.Contrast` explains.
     """
     entries = list(entries)
     lines = standings(entries)
@@ -103,6 +106,8 @@ def _record(entry: Entry, line: Standing) -> dict[str, Any]:
         "bold": entry.model in line.bold,
         "p_value": line.adjusted.get(entry.model),
         "comparison": line.why or line.left_out.get(entry.model, ""),
+        **_contrast(entry, line),
+        **_instructions(entry),
         "parameters": entry.parameters,
         "budget": entry.budget,
         "state_size": entry.state_size,
@@ -120,6 +125,32 @@ def _record(entry: Entry, line: Standing) -> dict[str, Any]:
         **({"decides": entry.decides} if entry.decides else {}),
         **({"reference": entry.reference} if entry.reference else {}),
     }
+
+
+def _contrast(entry: Entry, line: Standing) -> dict[str, Any]:
+    """The difference from the reference, or else from the best, as columns."""
+    one = next((contrast for contrast in line.contrasts if contrast.model == entry.model), None)
+    interval = one.interval if one else None
+    return {
+        "contrast_with": one.reference if one else None,
+        "planned": line.planned if one else None,
+        "difference": one.difference if one else None,
+        "difference_low": interval.low if interval else None,
+        "difference_high": interval.high if interval else None,
+        "difference_kind": one.kind if one else None,
+        "welch_p": one.welch if one else None,
+        "permutation_p": one.permutation if one else None,
+        "holm_p": one.adjusted if one else None,
+        "found": one.found if one else None,
+    }
+
+
+def _instructions(entry: Entry) -> dict[str, Any]:
+    """The scores with each set of vector instructions, as JSON, and the standard deviation between sets."""
+    if not instruction_sets.pairs(entry):
+        return {}
+    scores = {name: {str(seed): score for seed, score in of.items()} for name, of in entry.by_instructions.items()}
+    return {"by_instructions": json.dumps(scores), "between_instructions": instruction_sets.between(entry)}
 
 
 def _early(entry: Entry) -> dict[str, Any]:
