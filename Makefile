@@ -1,13 +1,16 @@
 # make run: the comparison in a few minutes. make test: the tests. make check: style and types. make help: this.
+# make oracles: tests of the modern models against other people's packages, in an environment beside .venv.
 # make answers: every table and figure of results/, the ledger, and the README's copies of them, from the rows.
-# On Windows use WSL, or the commands below by hand. A CPU-only torch: make run TORCH_INDEX=<URL>, see the README.
+# On Windows use WSL, or the commands below by hand. TORCH_BACKEND=cpu, cu128, … or TORCH_INDEX=<URL>: another torch.
 
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Where Linux has no NVIDIA driver, torch's CPU build is taken: 0.2 GB instead of 3. uv knows where each build lies.
+TORCH_BACKEND ?= $(shell test "$$(uname -s)" = Linux && ! test -e /dev/nvidiactl && echo cpu)
 
-.PHONY: run test check answers speed speed-report speed-compare speed-history clean help
+.PHONY: run test check oracles answers speed speed-report speed-compare speed-history clean help
 
 # make speed: the benchmarks of bench/speed on the present sources. speed-compare BASE=COMMIT: what changed since.
 # speed-history: over the commits of the history, resumable. speed-report: all of it as a site, in .cache/asv-html.
@@ -36,6 +39,9 @@ check: $(INSTALLED)
 	MYPYPATH=.cache $(BIN)/mypy --namespace-packages --explicit-package-bases \
 		-p seqbench.bench -p seqbench.tasks -p seqbench.models
 
+oracles: .cache/oracles/installed
+	.cache/oracles/bin/python -m pytest tests/oracles
+
 answers: $(INSTALLED)
 	$(BIN)/python -m seqbench.bench.evidence.answers
 
@@ -62,18 +68,32 @@ speed-report: $(INSTALLED)
 	$(BIN)/asv machine --yes --machine $(MACHINE) > /dev/null
 	@touch $@
 
+TORCH = "$$(grep '^torch==' requirements.lock)"
+
 $(INSTALLED): requirements.lock pyproject.toml
-	@echo "Installing into .venv. On Linux torch from the default index brings about 3 GB of CUDA libraries;"
-	@echo "for the CPU build (about 0.2 GB) stop here and see 'CPU only' in the README."
 	@$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'Python 3.11 or newer is needed: make PYTHON=python3.11')"
 	$(PYTHON) -m venv .venv
-	$(if $(TORCH_INDEX),$(BIN)/python -m pip install -q "$$(grep '^torch==' requirements.lock)" --index-url $(TORCH_INDEX))
+	@if [ -n "$(TORCH_INDEX)" ]; then \
+		$(BIN)/python -m pip install -q $(TORCH) --index-url $(TORCH_INDEX); \
+	elif [ -n "$(TORCH_BACKEND)" ]; then \
+		echo "torch: the $(TORCH_BACKEND) build"; $(BIN)/python -m pip install -q uv && \
+		UV_HTTP_TIMEOUT=10 UV_HTTP_RETRIES=0 $(BIN)/uv pip install -q --python $(BIN)/python \
+			--torch-backend $(TORCH_BACKEND) $(TORCH) 2> /dev/null || \
+		echo "it cannot be reached; pip takes its own, which on Linux is up to 3 GB (TORCH_INDEX=<URL> names another)"; \
+	fi
 	$(BIN)/python -m pip install -q -r requirements.lock
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+.cache/oracles/installed: $(INSTALLED)   # beside what .venv has, torch above all
+	$(PYTHON) -m venv --without-pip .cache/oracles
+	@$(BIN)/python -c "import site; print(f'import site; site.addsitedir({site.getsitepackages()[0]!r})')" > \
+		"$$(.cache/oracles/bin/python -c 'import site; print(site.getsitepackages()[0])')/suite.pth"
+	$(BIN)/python -m pip --python .cache/oracles/bin/python install -q --no-build-isolation -e ".[oracles]"
 	@touch $@
 
 clean:
 	rm -rf .venv .cache build *.egg-info
 
 help:
-	@sed -n '1,2s/^# //p' Makefile
+	@sed -n '1,4s/^# //p' Makefile

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from numpy.typing import NDArray
 
-from ..tasks.base import Split, Task
+from ..tasks.base import Continuous, Split, Splits, Task
+from . import atomic
+from .errors import UsageError
 from .experiments import runs
 from .experiments.notation import Spec
 
@@ -24,21 +26,28 @@ def export_task(spec: Spec, seed: int, out: Path) -> dict[str, tuple[int, ...]]:
     Of a text: `train_ids` (N + 1,), the symbol that stands before it and its N tokens, so that inputs are all but the
     last and targets all but the first; and `symbols` (V,), what the ids stand for. Of passages: `test_x` (N, T) ids,
     `test_y` (N, R), `test_read` (N, R) the steps that are read, mask and `test_group` (N, R) as in `tasks.base.Batch`.
-    Raises `datasets.DataError` where a file is missing.
+    Raises `datasets.DataError` where a file is missing, and UsageError where generated data would not fit into memory.
     """
     task = runs.make_task(spec)
+    needed, free = _bytes_of(task), psutil.virtual_memory().available
+    if needed > free:
+        raise UsageError(f"{spec}: its data need {needed / 2**30:,.0f} GiB of memory, and {free / 2**30:,.0f} are free")
     arrays: dict[str, Any] = {}
     if (symbols := task.symbols()) is not None:
         arrays["symbols"] = np.array(symbols)
     for name, split in task.load(seed)._asdict().items():
         arrays |= {f"{name}_{part}": array for part, array in _arrays(task, split).items()}
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.npz")
-    try:
-        np.savez(temporary, **arrays)
-        temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic.replacing(out) as file:
+        np.savez(file, **arrays)
     return {name: array.shape for name, array in arrays.items()}
+
+
+def _bytes_of(task: Task) -> int:
+    """Bytes of the inputs that a task generates, at least; 0 where it does not say how many examples it has."""
+    counts = [task.options().get(name) for name in Splits._fields]
+    examples = sum(count for count in counts if isinstance(count, int))
+    channels = task.input.channels if isinstance(task.input, Continuous) else 1
+    return examples * task.steps * channels * torch.float32.itemsize if task.length_option else 0
 
 
 def _arrays(task: Task, split: Split) -> dict[str, NDArray[Any]]:

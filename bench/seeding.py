@@ -43,6 +43,17 @@ def forked(*names: str | int) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """After it the global generators of Python, NumPy and torch's CPU are what they were before, whatever it draws."""
+    cpu = torch.device("cpu")
+    before = states((*of_host(cpu), *of_device(cpu)), cpu)
+    try:
+        yield
+    finally:
+        set_states(before, cpu)
+
+
 def order(seed: int, epoch: int, count: int) -> torch.Tensor:
     """The order of `count` examples in an epoch, (count,) int64 on the CPU: a pure function of its arguments."""
     return torch.randperm(count, generator=generator("order", seed, epoch))

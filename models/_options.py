@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+MOST_LAYERS = 1000
+"""Of options named `layers` or `levels`; to build more takes longer than a person waits."""
+
 
 def at_least(lowest: int, **options: int) -> None:
-    """Raises ValueError for the first option that is below `lowest`."""
+    """Raises ValueError for the first option that is below `lowest`, and for more layers than `MOST_LAYERS`."""
     for name, value in options.items():
+        if name in ("layers", "levels") and value > MOST_LAYERS:
+            raise ValueError(f"{name}: at most {MOST_LAYERS} are allowed, got {value!r}")
         if value < lowest:
             raise ValueError(f"{name}: a whole number of at least {lowest} is needed, got {value!r}")
 

@@ -20,6 +20,7 @@ from urllib3.exceptions import HTTPError, ProtocolError
 CONNECT_TIMEOUT = 4.0  # seconds until an address of a server must have accepted
 STALL_TIMEOUT = 30.0  # seconds without a byte, or below the slowest rate, until a server is given up
 SLOWEST_RATE = 1024  # bytes a second
+LARGEST = 1 << 30  # bytes of a file; the largest that any task names has 0.2 GB
 LARGE = 8 << 20  # bytes from which a download is announced, and a part of it worth keeping
 
 _CHUNK = 1 << 18
@@ -34,6 +35,10 @@ Say = Callable[[str], None]
 
 class SourceError(Exception):
     """Why one source was of no use."""
+
+
+class TooMuch(SourceError):
+    """A source sends more than the file can have: what has come is not its beginning."""
 
 
 class Part:
@@ -109,6 +114,9 @@ def receive(
         before = size_of(part)
         try:
             return _receive(url, part, filename, size, progress, say) or resumed
+        except TooMuch:
+            part.unlink(missing_ok=True)
+            raise
         except SourceError:
             if size_of(part) < before + LARGE:
                 raise
@@ -137,7 +145,7 @@ def _receive(url: str, part: Path, filename: str, size: int | None, progress: Pr
             onward = f": going on from {begin >> 20} MiB" if begin else ""
             say(f"{filename.rpartition('/')[2]}, {known >> 20} MiB, from {host}{onward}")
         with part.open("ab" if begin else "wb") as file:
-            for chunk, received in _chunks(response, host, begin, total):
+            for chunk, received in _chunks(response, host, begin, total, size):
                 file.write(chunk)
                 if progress is not None:
                     progress(filename, received, total)
@@ -177,11 +185,21 @@ def _get(url: str, headers: dict[str, str]) -> requests.Response:
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdecimal() else None
+    """A number of bytes; None for none, and for one that no disk could hold."""
+    return int(text) if text is not None and re.fullmatch("[0-9]{1,15}", text) else None
 
 
-def _chunks(response: requests.Response, host: str, begin: int, total: int | None) -> Iterator[tuple[bytes, int]]:
-    """What comes, with the bytes of the file that there are with it. Raises SourceError where it does not all come."""
+def _chunks(
+    response: requests.Response, host: str, begin: int, total: int | None, size: int | None
+) -> Iterator[tuple[bytes, int]]:
+    """What comes, with the bytes of the file that there are with it.
+
+    Raises SourceError where it does not all come, and where more comes than the server has declared (total). A server
+    that declares nothing may send some more than the file is known to have (size), for it may not have compressed it.
+    """
+    most = min(LARGEST, total if total is not None else LARGEST if size is None else 20 * size + LARGE)
+    if total is not None and total > LARGEST:
+        raise SourceError(f"declares {total} bytes, and no file has more than {LARGEST}")
     # read1 gives what has come; read waits for a whole chunk, as long as each single byte is in time
     receive_some = getattr(response.raw, "read1", response.raw.read)
     response.raw.enforce_content_length = False  # it is counted here, and said in words
@@ -193,6 +211,8 @@ def _chunks(response: requests.Response, host: str, begin: int, total: int | Non
         if not chunk:
             break
         received += len(chunk)
+        if received > most:
+            raise TooMuch(f"sends more than {most} bytes")
         if (now := time.monotonic()) - since > STALL_TIMEOUT:
             if received - counted < SLOWEST_RATE * (now - since):
                 raise SourceError(f"gave up below {SLOWEST_RATE} bytes a second")
@@ -220,6 +240,6 @@ def _network(host: str) -> Iterator[None]:
         raise SourceError("no connection") from error
     except ProtocolError as error:
         raise SourceError("the connection broke off") from error
-    except (requests.RequestException, HTTPError, OSError) as error:
+    except (requests.RequestException, HTTPError, OSError, ValueError) as error:  # ValueError: an address that is none
         kind = "stalled" if "timed out" in str(error) else " ".join(str(error).split())
         raise SourceError(kind) from error

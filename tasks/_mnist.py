@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,10 +15,11 @@ from torch import Tensor
 from . import _random, base
 from .datasets import DataError, Remote, read
 
-PIXELS = 784  # 28 x 28
+SIDE = 28  # pixels a row, and rows
 CLASSES = 10
 TRAIN, VALID, TEST = 55_000, 5_000, 10_000
-MEAN, DEVIATION = 0.1307, 0.3081  # of the training pixels in [0, 1], as published code has them
+SCALES = {28: (0.1307, 0.3081), 14: (0.1307, 0.2801)}
+"""Side of the images -> mean and deviation of the training pixels in [0, 1]; of 28 as published code has them."""
 
 TEST_COUNTS = (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009)
 """Test images of each digit, from which the floors follow."""
@@ -53,10 +55,22 @@ def read_idx(content: bytes, dimensions: int) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=begin).reshape(shape)
 
 
+def require_side(task: str, side: int) -> None:
+    """Raises ValueError unless images of this side can be had."""
+    if side not in SCALES:
+        raise ValueError(f"{task}: side must be {' or '.join(map(str, SCALES))}, got {side}")
+
+
 class Mnist(base.Task):
     """What both tasks share; `present` is given the pixels in the order in which they are to be read."""
 
-    train: int  # an option of each task
+    side: int  # options of each task
+    train: int
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels an image has."""
+        return self.side * self.side
 
     @property
     def outputs(self) -> int:
@@ -83,15 +97,22 @@ class Mnist(base.Task):
         of 60,000) is the validation part and the next `train` are the training part, for every seed.
         """
 
+        mean, deviation = SCALES[self.side]
+        pooled = SIDE // self.side
+        white = 255 * pooled**2
+
         def present(pixels: Tensor, labels: Tensor) -> base.Batch:
-            inputs = pixels.float().div_(255).sub_(MEAN).div_(DEVIATION)  # (B, 784), in place: one buffer for all
+            inputs = pixels.float().div_(white).sub_(mean).div_(deviation)  # (B, pixels), in place: one buffer for all
             return base.Batch(inputs.unflatten(1, (-1, step)), labels.long())
 
-        def images(pixels: Remote, labels: Remote) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        def images(pixels: Remote, labels: Remote) -> tuple[NDArray[Any], NDArray[np.uint8]]:
             read_pixels, read_labels = read_idx(read(pixels), 3), read_idx(read(labels), 1)
-            if read_pixels.shape != (len(read_labels), 28, 28):
+            if read_pixels.shape != (len(read_labels), SIDE, SIDE):
                 raise DataError(f"{pixels.filename} and {labels.filename} do not belong together")
-            flat = read_pixels.reshape(-1, PIXELS)
+            if pooled > 1:  # the sum of each square, which `present` divides by the white of a whole square
+                squares = read_pixels.reshape(-1, self.side, pooled, self.side, pooled)
+                read_pixels = squares.sum((2, 4), dtype=np.int16)
+            flat = read_pixels.reshape(-1, self.pixels)
             # take, because flat[:, order] is slower and leaves the pixels of an image far apart in memory
             return flat if order is None else np.take(flat, order, axis=1), read_labels
 
@@ -100,7 +121,7 @@ class Mnist(base.Task):
         held_out = len(labels) // 12
         train, valid = shuffle[held_out : held_out + self.train], shuffle[:held_out]
 
-        def split(pixels: NDArray[np.uint8], labels: NDArray[np.uint8]) -> base.Split:
+        def split(pixels: NDArray[Any], labels: NDArray[np.uint8]) -> base.Split:
             # rows that were picked are a copy already; those of a file must not be written to, of which torch warns
             columns = (column if column.flags.writeable else column.copy() for column in (pixels, labels))
             return base.Examples(*map(torch.from_numpy, columns), present=present)

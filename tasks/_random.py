@@ -17,7 +17,7 @@ threads are plain Python threads: Numba's own parallel loops change the thread c
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -131,8 +131,27 @@ def _fill_pairs(out, key, start, split, high):  # type: ignore[no-untyped-def]
         out[row, 1] = np.int64(second)
 
 
+@_compiled
+def _fill_chosen(out, key, start, weights):  # type: ignore[no-untyped-def]
+    left = np.empty_like(weights)
+    for row in range(out.shape[0]):
+        example = _draw(key, start + np.uint64(row))
+        index = np.uint64(0)
+        left[:] = weights
+        total = weights.sum()
+        for column in range(out.shape[1]):
+            number, index = _below(example, index, total)
+            place = 0
+            while number >= left[place]:
+                number -= left[place]
+                place += 1
+            out[row, column] = place
+            total -= left[place]
+            left[place] = 0
+
+
 def _fill(
-    kernel: Callable[..., Any], out: NDArray[Any], key: np.uint64, start: int, threads: int, *bounds: int
+    kernel: Callable[..., Any], out: NDArray[Any], key: np.uint64, start: int, threads: int, *bounds: Any
 ) -> None:
     """Runs `kernel` over the rows of `out`, the examples from `start` on, in at most `threads` blocks."""
     if start < 0 or threads < 1:
@@ -175,11 +194,12 @@ def uniform(key: np.uint64, start: int, count: int, size: int, threads: int = 1)
     return out
 
 
-def integers(
-    key: np.uint64, start: int, count: int, size: int, low: int, high: int, threads: int = 1
-) -> NDArray[np.uint8]:
-    """Examples `start`, … of `size` uniform integers in [low, high), 0 <= low < high <= 256: (count, size) uint8."""
-    out = np.empty((count, size), np.uint8)
+def integers(key: np.uint64, start: int, count: int, size: int, low: int, high: int, threads: int = 1) -> NDArray[Any]:
+    """Examples `start`, … of `size` uniform integers in [low, high), 0 <= low < high <= 2**31: (count, size).
+
+    They are uint8 where `high` <= 256, else int32.
+    """
+    out = np.empty((count, size), np.uint8 if high <= 256 else np.int32)
     _fill(_fill_integers, out, key, start, threads, low, high)
     return out
 
@@ -191,4 +211,21 @@ def pairs(key: np.uint64, start: int, count: int, high: int, split: int = 0, thr
     """
     out = np.empty((count, 2), np.int32)
     _fill(_fill_pairs, out, key, start, threads, split, high)
+    return out
+
+
+def chosen(
+    key: np.uint64, start: int, count: int, size: int, weights: Sequence[int], threads: int = 1
+) -> NDArray[np.int32]:
+    """Examples `start`, … of `size` distinct indices of `weights`, in the order in which they are drawn: (count, size)
+    int32.
+
+    Each draw takes one of the indices that are left, with a probability in proportion to its weight: whole numbers of
+    which at least `size` are positive, and whose sum is below 2**32.
+    """
+    shares = np.array(weights, np.uint64)
+    if np.count_nonzero(shares) < size or int(shares.sum()) >= 1 << 32:
+        raise ValueError(f"{size} of {len(shares)} weights cannot be drawn")
+    out = np.empty((count, size), np.int32)
+    _fill(_fill_chosen, out, key, start, threads, shares)
     return out

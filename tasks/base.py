@@ -180,15 +180,18 @@ class Task(ABC):
 
     `version` counts changes that alter results. `variant` names the options that always stand in its id, because
     in the literature one name covers several tasks. `variants` lists the ids worth listing. `source` is the paper.
-    `length_option` names the option that says how long sequences are, an integer; None where the data say it.
+    `length_option` names the option that says how long sequences are, an integer; None where the data say it. Where
+    it says this of validation and test alone, `trained_lengths` are those of training.
     `published_validation` says whether the reference protocol (Bai et al. 2018) had a validation set.
     `test_parameters` make the task small enough for the contract tests.
+    `predicts_input`: the answer at a step is a later input, so that a model that sees later inputs would copy it.
     `distribution`: `loss` and `totals` receive the head's `Distribution` over symbols in place of numbers (B, R, O).
     `head` and `embedding` are the read-out and the embedding where none are named, in the notation; `sizes` are the
     options of models, by name, that give them the published size here, where they are not named.
     """
 
     version: ClassVar[int] = 1
+    predicts_input: ClassVar[bool] = False
     distribution: ClassVar[bool] = False
     head: ClassVar[str] = "linear"
     embedding: ClassVar[str] = "embedding"
@@ -215,6 +218,14 @@ class Task(ABC):
     @abstractmethod
     def reads(self) -> int | None:
         """R: how many of the last steps are read and mapped by the head; None for every step."""
+
+    @property
+    def asks_causality(self) -> bool:
+        """Whether an answer may depend on the inputs up to its step alone: where more than the last step is read.
+
+        At the last step of a sequence every model has seen all of it.
+        """
+        return self.predicts_input or self.reads != 1
 
     @property
     @abstractmethod
@@ -268,9 +279,18 @@ class Task(ABC):
         """The text that ids stand for; such that pieces of it, put end to end, are the text of the whole."""
         raise NotImplementedError("the input of this task is not a text")
 
+    @property
+    def trained_lengths(self) -> tuple[int, int] | None:
+        """The shortest and the longest sequence of training, in the unit of `length_option`.
+
+        None where it is that option that says how long they are.
+        """
+        return None
+
     def at_length(self, length: int) -> Task:
         """The same task with `length` as its `length_option`, to evaluate where a network was not trained.
 
+        All test sequences then have this length; only the test split is asked for.
         Raises ValueError where lengths are given by the data, and for a length that the task does not allow.
         """
         if self.length_option is None:

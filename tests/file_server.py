@@ -39,6 +39,10 @@ class Handler(BaseHTTPRequestHandler):
         content = {"longer": LONGER, "bad": OTHER}.get(how, content)
         if how == "missing":
             return self.send_error(404)
+        if how == "moved":
+            self.send_response(302)
+            self.send_header("Location", detail)
+            return self.end_headers()
         begin = 0
         if asked_range and how != "rangeless":
             begin = int(asked_range.removeprefix("bytes=").removesuffix("-"))
@@ -53,13 +57,16 @@ class Handler(BaseHTTPRequestHandler):
                 self.send_header("Content-Range", f"bytes {begin}-{len(content) - 1}/{len(content)}")
         else:
             self.send_response(200)
-        self.send_header("Content-Length", str(len(content) - begin))
+        if how != "endless":
+            self.send_header("Content-Length", detail if how == "declares" else str(len(content) - begin))
         self.end_headers()
         end = int(detail) if how in ("break", "hang") else len(content)
         try:
             for at in range(begin, end, 10_000):
                 self.wfile.write(content[at : min(at + 10_000, end)])
                 time.sleep(0.02 if how == "slow" else 0)
+            while how == "endless" and not self.server.over.is_set():
+                self.wfile.write(content)
             if how == "hang":
                 self.wfile.flush()
                 self.server.hung.set()

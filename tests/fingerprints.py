@@ -1,4 +1,4 @@
-"""A hash of data, first weights, outputs and gradients of every task with every model, here or in another process.
+"""A hash of data, first weights, outputs and gradients of tasks with models, here or in another process.
 
 `python fingerprints.py FOLDER` prints them as JSON, on the miniature files of that folder.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -43,6 +44,30 @@ def run_of(task: str, model: str, seed: int = 0) -> Run:
 def small(task: str) -> Task:
     """A task with its test parameters."""
     return run_of(task, MODELS[0]).make_task()
+
+
+def kind_of(task: str) -> tuple[str, bool, bool]:
+    """What tells tasks apart for a model: numbers or symbols, a distribution or numbers out, which steps are read."""
+    made = small(task)
+    return type(made.input).__name__, made.distribution, made.reads is None
+
+
+def covering() -> list[tuple[str, str]]:
+    """Pairs of a task and a model: each model with a task of each kind, each task with two models or more.
+
+    So their number grows with models plus tasks. ALL_PAIRS=1 in the environment asks for every task with every model.
+    """
+    if os.environ.get("ALL_PAIRS"):
+        return [(task, model) for task in TASKS for model in MODELS]
+    kinds: dict[tuple[str, bool, bool], list[str]] = {}
+    for task in TASKS:
+        kinds.setdefault(kind_of(task), []).append(task)
+    pairs = {(alike[i % len(alike)], model) for i, model in enumerate(MODELS) for alike in kinds.values()}
+    for i, task in enumerate(TASKS):
+        lacking = 2 - sum(task == met for met, _ in pairs)
+        free = [model for model in MODELS[i % len(MODELS) :] + MODELS if (task, model) not in pairs]
+        pairs |= {(task, model) for model in [*dict.fromkeys(free)][: max(lacking, 0)]}
+    return sorted(pairs)
 
 
 @lru_cache
@@ -107,7 +132,7 @@ def of_pair(task: str, model: str) -> dict[str, str]:
 def of_all() -> dict[str, dict[str, str]]:
     """Everything, under one thread."""
     with one_thread():
-        pairs = {f"{task} {model}": of_pair(task, model) for task in TASKS for model in MODELS}
+        pairs = {f"{task} {model}": of_pair(task, model) for task, model in covering()}
         return {task: of_data(task) for task in TASKS} | pairs
 
 

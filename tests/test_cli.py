@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import miniature
 import numpy as np
@@ -127,6 +127,20 @@ def test_describe_a_users_model(named: str, tmp_path: Path, monkeypatch: pytest.
         ("descibe adding lstm", "No such command 'descibe'"),
         ("list --jason", "No such option: --jason"),
         ("fetch ading", "unknown task 'ading': did you mean 'adding'?"),
+        (
+            "export adding(length=1000000000) --out a.npz",
+            "adding(length=1000000000): its data need 387,430 GiB of memory, and ",
+        ),
+        ("describe adding lstm(layers=100000)", "layers: at most 1000 are allowed, got 100000"),
+        (
+            "run results/quick --dry-run --seeds 0-999999999",
+            "--seeds 0-999999999: 1,000,000,000 seeds; an experiment has",
+        ),
+        (f"run results/quick --dry-run --seeds {'9' * 5000}", f"--seeds {'9' * 60}…: numbers and spans are needed"),
+        (
+            f"run results/quick --dry-run --jobs {'9' * 5000}",
+            f"Invalid value for '--jobs': {'9' * 20}: a number from 1 to",
+        ),
         ("export adding --out adding.csv", "--out adding.csv: a file name that ends in .npz is needed"),
         ("export adding", "Missing option '--out'"),
         ("export adding --out a.npz --seed -1", "Invalid value for '--seed'"),
@@ -260,9 +274,9 @@ def test_export_of_sequences_of_differing_length(tmp_path: Path) -> None:
 def test_a_failing_export_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = exported(tmp_path, "adding(length=20, train=8, valid=4, test=3)")
 
-    def failing(file: Path, **arrays: Any) -> None:
-        file.write_bytes(b"half")
-        raise OSError(28, "No space left on device", str(file))
+    def failing(file: BinaryIO, **arrays: Any) -> None:
+        file.write(b"half")
+        raise OSError(28, "No space left on device", file.name)
 
     with monkeypatch.context() as patch:
         patch.setattr(np, "savez", failing)

@@ -155,7 +155,7 @@ def test_a_users_model_beside_the_experiment(tmp_path: Path) -> None:
     [
         (
             "",
-            "1: a mapping with the keys question, decides, reference, preset, seeds, precision, instructions, ",
+            "1: a mapping with the keys question, decides, reference, preset, seeds, precision, instructions, training, ",
         ),
         ("- a\n", "1: a mapping with the keys"),
         ("question: Q\n", "1: the key 'rows' is missing"),
@@ -177,7 +177,7 @@ def test_a_users_model_beside_the_experiment(tmp_path: Path) -> None:
         (row(parameters="0"), "4: rnn: parameters=0: a budget of at least 1 is needed"),
         (row(tolerance="wide"), "5: rows: tolerance=wide: a number is needed"),
         (row(training="fast"), "5: rows: training=fast: a mapping is needed"),
-        (row(training="{learning_rate: 1e-3}"), "5: training: learning_rate='1e-3': a number is needed; YAML reads"),
+        (row(training="{learning_rate: 1e-3x}"), "5: training: learning_rate='1e-3x': a number is needed"),
         (row(training="{batch: true}"), "5: training: batch=true: a whole number is needed"),
         (row(training="{batch: []}"), "5: training: batch=[]: a whole number is needed"),
         (row(training="{optimizer: adan}"), "5: training: optimizer=adan: did you mean 'adam'?"),
@@ -215,6 +215,10 @@ def test_a_users_model_beside_the_experiment(tmp_path: Path) -> None:
         (row(precision="bfloat16"), "5: unknown key 'precision'"),
         (row(training="{patience: 0}"), "4: rnn: training: patience=0: at least 1 is needed, or none"),
         (
+            row("jsb", training="{until_solved: true}"),
+            "4: rnn: training: until_solved=true: this task counts as solved at no score; use patience",
+        ),
+        (
             row("copy-memory", "[gru]", parameters="12530"),
             "4: gru: no width comes within 1.0% of 12,530 parameters: 61 ",
         ),
@@ -226,9 +230,10 @@ def test_a_users_model_beside_the_experiment(tmp_path: Path) -> None:
         ("question: Q\n\trows: 5\n", "2: not YAML: found character '\\t'"),
         ("question: !!python/name:os.abort Q\n", "1: not YAML: could not determine a constructor"),
         ("question: 2001-02-30\n", " not YAML: day is out of range for month"),
-        ("a: &a\n  b: *a\n", " not YAML: maximum recursion depth"),
+        ("a: &a\n  b: *a\n", " not YAML: it contains itself, or is nested too deep"),
         ("question: Q\n---\nrows: []\n", "2: not YAML: but found another document"),
-        ("<<: {question: Q}\n", "1: unknown key '<<'"),
+        ("<<: {question: Q}\n", "1: the key 'rows' is missing"),
+        ("<<: 5\n", "1: <<: a mapping, or a list of mappings, is needed"),
         ("question: 5\nrows: []\n", "1: experiment: question=5: a word is needed"),
     ],
 )

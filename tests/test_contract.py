@@ -1,4 +1,7 @@
-"""What holds for every task with every model, found in the registry: a new file is picked up and must keep it."""
+"""What holds for every task with every model, found in the registry: a new file is picked up and must keep it.
+
+Tried are the pairs of `fingerprints.covering`; `ALL_PAIRS=1 make test` tries all.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ import fingerprints
 import numpy as np
 import pytest
 import torch
-from fingerprints import MODELS, TASKS, built, numbers, run_of, small, some, splits
+from fingerprints import MODELS, TASKS, built, covering, kind_of, numbers, run_of, small, some, splits
 from seqbench.bench.engine.training import train
 from seqbench.bench.experiments import registry
 from seqbench.bench.experiments.settings import Training
@@ -23,6 +26,7 @@ from torch import Tensor
 
 every_task = pytest.mark.parametrize("task", TASKS)
 every_model = pytest.mark.parametrize("model", MODELS)
+every_pair = pytest.mark.parametrize(("task", "model"), covering())
 pytestmark = pytest.mark.usefixtures("miniature_data", "thread")
 
 
@@ -63,6 +67,15 @@ def test_every_file_is_found() -> None:
     assert {"ptb-word", "ptb-char", "text8", "wikitext-103", "lambada"} <= set(TASKS)
 
 
+def test_each_model_meets_each_kind_of_task_and_each_task_two_models() -> None:
+    pairs = covering()
+    for model in MODELS:
+        assert {kind_of(task) for task, met in pairs if met == model} == {kind_of(task) for task in TASKS}
+    for task in TASKS:
+        assert len([model for met, model in pairs if met == task]) >= 2
+    assert len(pairs) == len(set(pairs))
+
+
 @every_task
 def test_batches_have_the_declared_shapes(task: str) -> None:
     made = small(task)
@@ -82,12 +95,16 @@ def test_batches_have_the_declared_shapes(task: str) -> None:
         else:
             assert batch.inputs.shape == (3, longest)
             reads = reads_of(made, batch)
-            assert batch.targets.shape == (3, reads.shape[1] if isinstance(reads, Tensor) else reads)
-            for symbols in (batch.inputs, batch.targets):
+            answers = reads.shape[1] if isinstance(reads, Tensor) else longest if reads is None else reads
+            assert batch.targets.shape == (3, answers)
+            for symbols, many in ((batch.inputs, made.input.vocabulary), (batch.targets, made.outputs)):
                 assert symbols.dtype == torch.int64
-                assert 0 <= symbols.min() <= symbols.max() < made.input.vocabulary == made.outputs
-            assert (batch.mask is None) == (batch.group is None) == (name == "train")
-            assert name == "train" or batch.mask.shape == batch.group.shape == batch.targets.shape
+                assert 0 <= symbols.min() <= symbols.max() < many
+            assert batch.mask is None or batch.mask.shape == batch.targets.shape
+            if made.distribution:  # a text: the words of its held-out parts are scored by group
+                assert made.input.vocabulary == made.outputs
+                assert (batch.mask is None) == (batch.group is None) == (name == "train")
+                assert name == "train" or batch.group.shape == batch.targets.shape
         assert batch.mask is None or batch.mask.dtype == torch.bool
 
 
@@ -103,8 +120,7 @@ def test_the_length_option_is_the_only_one_that_another_length_changes(task: str
     assert longer.steps > made.steps
 
 
-@every_task
-@every_model
+@every_pair
 def test_outputs_loss_and_totals(task: str, model: str) -> None:
     made, network = small(task), built(task, model).eval()
     for split in splits(task):
@@ -133,8 +149,7 @@ def test_outputs_loss_and_totals(task: str, model: str) -> None:
         assert float(totals[made.metrics[0].name][1]) > 0
 
 
-@every_task
-@every_model
+@every_pair
 def test_totals_are_sums_over_examples(task: str, model: str) -> None:
     """So that a score does not depend on how examples are batched, nor on what pads them."""
     made, network, split = small(task), built(task, model).eval(), splits(task).test
@@ -147,8 +162,7 @@ def test_totals_are_sums_over_examples(task: str, model: str) -> None:
         assert float(total) == pytest.approx(sum(float(one[name][0]) for one in alone), rel=1e-4)
 
 
-@every_task
-@every_model
+@every_pair
 def test_no_answer_depends_on_a_later_input(task: str, model: str) -> None:
     inputs = some(splits(task).train, 2).inputs
     if not built(task, model).body.causal:
@@ -164,8 +178,7 @@ def test_no_answer_depends_on_a_later_input(task: str, model: str) -> None:
         torch.testing.assert_close(answers(task, model, changed)[2][:, : t + 1], outputs[:, : t + 1])
 
 
-@every_task
-@every_model
+@every_pair
 def test_pieces_give_what_the_whole_gives(task: str, model: str) -> None:
     network, inputs = built(task, model).eval(), some(splits(task).valid).inputs
     if not network.body.causal:
@@ -182,8 +195,7 @@ def test_pieces_give_what_the_whole_gives(task: str, model: str) -> None:
             torch.testing.assert_close(torch.cat(pieces, 1), whole, rtol=0.0, atol=1e-5, msg=f"cut at {cuts}")
 
 
-@every_task
-@every_model
+@every_pair
 def test_the_loss_falls_and_every_parameter_learns(task: str, model: str) -> None:
     """A fifth of the loss on one batch within 50 steps."""
     made, network, batch = small(task), built(task, model), some(splits(task).train)
@@ -207,8 +219,7 @@ def test_the_loss_falls_and_every_parameter_learns(task: str, model: str) -> Non
     assert last <= 0.8 * first
 
 
-@every_task
-@every_model
+@every_pair
 def test_a_training_run_ends_with_finite_scores(task: str, model: str) -> None:
     run = replace(run_of(task, model), training=Training(epochs=1, batch=8))
     outcome = train(run)
@@ -223,8 +234,7 @@ def test_a_training_run_ends_with_finite_scores(task: str, model: str) -> None:
     assert [name for name in before if torch.equal(before[name], after[name])] == []
 
 
-@every_task
-@every_model
+@every_pair
 def test_global_random_states_are_left_alone(task: str, model: str) -> None:
     before = random_states()
     made, network = small(task), built(task, model)
@@ -233,8 +243,7 @@ def test_global_random_states_are_left_alone(task: str, model: str) -> None:
     assert random_states() == before
 
 
-@every_task
-@every_model
+@every_pair
 def test_global_random_states_change_nothing(task: str, model: str) -> None:
     def made() -> list[str]:
         data = some(small(task).load(3).train)
@@ -252,7 +261,7 @@ def test_the_same_bits_in_another_process(miniature_folder: Path) -> None:
     ended = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert ended.returncode == 0, ended.stderr
     theirs, ours = json.loads(ended.stdout), fingerprints.of_all()
-    assert len(ours) == len(TASKS) * (1 + len(MODELS))
+    assert len(ours) == len(TASKS) + len(covering())
     assert theirs == ours
 
 

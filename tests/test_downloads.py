@@ -181,3 +181,32 @@ def test_a_part_that_someone_writes_is_not_dropped(cache: Path) -> None:
         _downloads.Part(cache / "set" / "large.zip", SHA256).drop()
         assert path.read_bytes() == CONTENT[:50_000]
     assert everything_in(cache) == [PART]
+
+
+@pytest.mark.parametrize(
+    ("answer", "size", "reason"),
+    [
+        ("declares " + "9" * 5000, None, "sha256|HTTP|broke off"),
+        ("declares 5000000000", None, "declares 5000000000 bytes, and no file has more than"),
+        ("endless", len(CONTENT), r"sends more than \d+ bytes"),
+        ("endless", None, r"sends more than \d+ bytes"),
+        ("moved http://[::1", None, r"."),
+        ("moved http://a..b/", None, r"."),
+        ("moved http://" + "a" * 300 + "/", None, r"."),
+        ("moved http://127.0.0.1:99999999/", None, r"."),
+        ("moved //", None, r"."),
+        ("moved file:///etc/passwd", None, r"."),
+    ],
+)
+def test_a_server_that_misleads_is_passed_over(
+    answer: str, size: int | None, reason: str, server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_downloads, "LARGEST", 20 * len(CONTENT))
+    first = server.url("a", answer)
+    if not answer.startswith("declares 99"):  # such a number says nothing, and the file comes all the same
+        with pytest.raises(DataError, match=f"tried {re.escape(first)}: {reason}") as raised:
+            fetch(remote(first, size=size))
+        assert "\n" not in str(raised.value)
+        assert everything_in(cache) == []
+    assert fetch(remote(first, server.url("b", "whole"), size=size)).read_bytes() == CONTENT
+    assert everything_in(cache) == ["large.zip"]

@@ -78,6 +78,8 @@ def test_two_spellings_have_one_id() -> None:
 
     assert id_of("step(by=0.5, every=10)", "linear(std=0.5)") == id_of("step(by=5e-1)", "linear( std = .5 )")
     assert make_run("adding", "lstm(forget_bias=1)").id == make_run("adding", "lstm(forget_bias=1.0)").id
+    assert make_run("sequential-mnist(side=14)", "gru").id == make_run("sequential-mnist(side=14.0)", "gru").id
+    assert make_run("sequential-mnist(side=28)", "gru").id == make_run("sequential-mnist", "gru").id
 
 
 def test_every_value_that_matters_changes_the_id() -> None:
@@ -275,6 +277,14 @@ def test_labels(task: str, model: str, task_label: str, model_label: str) -> Non
 )
 def test_a_run_names_the_ends_that_are_not_the_tasks_own(task: str, ends: dict[str, str], shown: str) -> None:
     assert str(make_run(task, "gru(width=8)", **ends)) == shown
+
+
+def test_a_model_may_have_options_that_always_stand_in_its_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run("jsb", "gru(input_dropout=0.1)")
+    assert run.model_label == "gru(input_dropout=0.1)"
+    monkeypatch.setattr(run.model_class, "variant", ("layers",))
+    assert run.model_label == "gru(layers=1, input_dropout=0.1)"
+    assert run.id == make_run("jsb", "gru(input_dropout=0.1)").id
 
 
 def test_a_label_keeps_what_is_not_known_any_more() -> None:

@@ -279,6 +279,8 @@ def test_music_files_of_another_kind_are_refused(tmp_path: Path, monkeypatch: py
             lambda: permuted_mnist.Task(permutation="random"),  # type: ignore[arg-type]
             "permuted-mnist: permutation must be 'rs92916' or 'bitrev', got 'random'",
         ),
+        (lambda: smnist.Task(side=7), "sequential-mnist: side must be 28 or 14, got 7"),  # type: ignore[arg-type]
+        (lambda: permuted_mnist.Task(side=27), "permuted-mnist: side must be 28 or 14, got 27"),  # type: ignore[arg-type]
         (lambda: permuted_mnist.Task(train=0), "permuted-mnist: train must be from 1 to 55000, got 0"),
         (lambda: jsb.Task().at_length(10), "jsb: the length is given by the data"),
         (lambda: smnist.Task().at_length(10), "sequential_mnist: the length is given by the data"),

@@ -48,9 +48,11 @@ def test_mnist_splits_and_floors() -> None:
     assert isinstance(valid, base.Examples)
     assert isinstance(test, base.Examples)
     assert tuple(test.columns[1].bincount().tolist()) == _mnist.TEST_COUNTS
-    pixels = torch.cat((train.columns[0], valid.columns[0])).double() / 255
-    assert pixels.mean().item() == pytest.approx(_mnist.MEAN, abs=5e-5)
-    assert pixels.std().item() == pytest.approx(_mnist.DEVIATION, abs=5e-5)
+    pooled = sequential_mnist.Task(side=14).load(0)
+    for side, white, parts in ((28, 255, splits), (14, 4 * 255, pooled)):
+        pixels = torch.cat([part.columns[0] for part in parts[:2] if isinstance(part, base.Examples)]).double() / white
+        assert pixels.mean().item() == pytest.approx(_mnist.SCALES[side][0], abs=5e-5)
+        assert pixels.std().item() == pytest.approx(_mnist.SCALES[side][1], abs=5e-5)
     # each digit has its share in the held-out part
     shares = valid.columns[1].bincount() / train.columns[1].bincount() * 11
     assert shares.min() > 0.85

@@ -14,7 +14,8 @@ import torch
 from command import seqbench
 from experiments import bits, measured_of, write
 from seqbench.bench import api
-from seqbench.bench.engine.evaluation import evaluate
+from seqbench.bench.engine.evaluation import Evaluation, evaluate
+from seqbench.bench.engine.lanes import Turns
 from seqbench.bench.engine.repeatable import repeatable
 from seqbench.bench.engine.training import Progress, train
 from seqbench.bench.errors import UsageError
@@ -261,6 +262,28 @@ def test_test_lengths() -> None:
     longer = run.make_task().at_length(9)
     assert outcome.lengths["9"] == evaluate(outcome.network, longer, longer.load(0).test)
     assert outcome.lengths["9"] != outcome.lengths["3"]
+
+
+def test_a_run_ends_when_validation_counts_as_solved(monkeypatch: pytest.MonkeyPatch) -> None:
+    solved, not_yet = 1e-3, 2e-3
+    pairs = [(solved, solved), (0.1, not_yet), (not_yet, solved), (solved, not_yet), (solved, solved)]
+    scores = (score for pair in pairs for score in pair)  # validation, then test; epoch 0 does not count
+
+    def turns(self: Evaluation) -> Turns:
+        yield None
+        return {"mse": next(scores)}
+
+    monkeypatch.setattr(Evaluation, "turns", turns)
+    outcome = train(make_run(epochs=4, until_solved=True))
+    assert outcome.status == "done"
+    assert [point["valid"]["mse"] for point in outcome.progress.curve] == [solved, 0.1, not_yet, solved]
+    assert outcome.scores["best"]["test"] == {"mse": not_yet}
+
+
+@pytest.mark.usefixtures("miniature_data")
+def test_a_task_that_cannot_be_solved_has_no_such_end() -> None:
+    with pytest.raises(UsageError, match="until_solved=true: this task counts as solved at no score"):
+        train(make_run(task="jsb", until_solved=True))
 
 
 @pytest.mark.usefixtures("miniature_data")

@@ -18,7 +18,13 @@ MODULES = [
     for path in sorted((ROOT / room).rglob("*.py"))
     if "speed" not in path.parts
 ]
-DATA = ("results/*/experiment.yaml", "results/*/runs.jsonl", "bench/report/page/templates/*", "results/published.yaml")
+DATA = (
+    "results/*/experiment.yaml",
+    "results/*/runs.jsonl",
+    "bench/report/page/templates/*",
+    "results/published.yaml",
+    "tasks/data.yaml",
+)
 PLACES = """
 from seqbench.bench.experiments import places, registry
 from seqbench.bench.rows.store import Workplace
@@ -48,7 +54,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_folder_of_python_files_is_a_package_of_the_wheel() -> None:
     configured = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     folders = {Path(name).parent.as_posix().replace("/", ".") for name in MODULES} | {"results"}
-    assert sorted(configured["packages"]) == sorted(f"seqbench.{folder}" for folder in folders)
+    assert sorted(configured["packages"]) == sorted(["seqbench", *(f"seqbench.{folder}" for folder in folders)])
 
 
 def test_the_wheel_holds_every_module_and_experiment(wheel: Path) -> None:
@@ -56,7 +62,7 @@ def test_the_wheel_holds_every_module_and_experiment(wheel: Path) -> None:
         held = set(archive.namelist())
     data = [path.relative_to(ROOT).as_posix() for pattern in DATA for path in ROOT.glob(pattern)]
     assert len(data) > 20
-    assert {f"seqbench/{name}" for name in (*MODULES, *data)} <= held
+    assert {f"seqbench/{name}" for name in ("__main__.py", *MODULES, *data)} <= held
     assert not any(name.startswith(("bench/", "tasks/", "models/", "tests/")) for name in held)
 
 

@@ -17,6 +17,7 @@ from ..experiments.places import experiment_folder
 from ..experiments.registry import short
 from ..experiments.runs import label, make_task
 from ..experiments.sizing import on_paper
+from ..rows.commits import of_no_commit
 from ..rows.comparing import counts
 from ..rows.store import Row, Workplace, latest
 from .grid import Entry, collect
@@ -233,9 +234,7 @@ def _of_cell(number: Number, found: _Found, cell: Cell, device: str | None) -> I
         entry = next((entry for entry in entries if entry.metric.name == number.metric), None)
         solving = next((entry for entry in entries if entry.metric.solved_at is not None), None)
         flaws = {
-            "of no commit": sum(
-                row["provenance"]["commit"] is None for row in rows if counts(row, found.experiment.folder)
-            )
+            "of no commit": sum(of_no_commit(row["provenance"]) for row in rows if counts(row, found.experiment.folder))
         }
         unpublished = sum(id(row) in found.unpublished for row in rows)
         judgement = judge(number, entry, solving, flaws)

@@ -46,8 +46,8 @@ def standing(line: Sequence[Entry]) -> Standing:
     Of a task that is solved or not, each run that ended counts as 1 or 0 (diverged: 0), and the exact permutation test
     of these is Fisher's. Of all others the scores are compared on the scale that their means are on. A cell with runs
     that diverged or failed takes no part then: the scores of the others alone would flatter it. Nor does a cell of any
-    task with rows that were edited by hand. Missing runs make a sample smaller, and one that is too small for any
-    difference to pass takes no part.
+    task with rows that were edited by hand, or of a model that sees later inputs though the task asks that it does not.
+    Missing runs make a sample smaller, and one that is too small for any difference to pass takes no part.
     """
     solvable = line[0].metric.solved_at is not None
     left_out = {entry.model: reason for entry in line if (reason := _unfit(entry, solvable))}
@@ -162,6 +162,8 @@ def _unfit(entry: Entry, solvable: bool) -> str:
     """Why a cell cannot be compared."""
     if entry.edited:
         return "edited rows"
+    if entry.not_causal:
+        return "not causal"
     if solvable:
         return ""
     return "diverged runs" if entry.diverged else "failed runs" if entry.failed else ""

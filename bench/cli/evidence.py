@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from ..errors import UsageError
 from .experiments import DeviceClass, Dir, load
 from .facts import Json, show_json
+from .terminal import Console, echo
 
 if TYPE_CHECKING:
     from ..evidence.merging import Merger
@@ -72,7 +72,7 @@ def verify(
         show_json([record(verdict) for verdict in verification.verdicts])
     else:
         for line in _verdict_lines(verification):
-            typer.echo(line)
+            echo(line)
     good = all(verdict.good for verdict in verification.verdicts)
     raise typer.Exit(verification.exit_code or (0 if good else 1))
 
@@ -151,7 +151,7 @@ def _check(words: Sequence[str], json: bool) -> int:
         show_json(checking.record(reports))
     else:
         for line in (line for report in reports for line in checking.summary(report)):
-            typer.echo(line)
+            echo(line)
     return 1 if any(report.count("error") for report in reports) else 0
 
 
@@ -180,7 +180,7 @@ def reproduce(
         show_json({"id": found.row["id"], "folder": str(found.folder), "commands": commands, "remarks": remarks})
         return
     for line in lines:
-        typer.echo(line)
+        echo(line)
 
 
 def merge(
@@ -212,7 +212,7 @@ def merge(
             | {"known": [row["id"] for row in merger.known], "refused": merger.refused, "conflicts": conflicts}
         )
     else:
-        typer.echo(f"{len(merger.added)} rows added, {len(merger.known)} were here already")
+        echo(f"{len(merger.added)} rows added, {len(merger.known)} were here already")
     _complain(merger)
     if merger.refused or not merger.written:
         raise typer.Exit(1)
@@ -221,14 +221,14 @@ def merge(
 def _complain(merger: Merger) -> None:
     """What did not come in, and where two results differ, on standard error."""
     for text in merger.refused:
-        typer.echo(f"refused: {text}", err=True)
+        echo(f"refused: {text}", err=True)
     for one in merger.conflicts:
         found = [difference for difference in one.differences if difference.path.startswith("scores")]
         shown = [*found, *one.differences][0]
         more = f" and {len(one.differences) - 1} differences more" if len(one.differences) > 1 else ""
-        typer.echo(
+        echo(
             f"conflict: {named(one.here)}: {shown.path}: {shown.here!r} here, {shown.there!r} in {one.file}{more}",
             err=True,
         )
     if not merger.written:
-        typer.echo("nothing is written; --prefer here, there or newer decides all conflicts", err=True)
+        echo("nothing is written; --prefer here, there or newer decides all conflicts", err=True)

@@ -1,19 +1,17 @@
-"""The verbs of experiments: run, status, publish, table."""
+"""The verbs of experiments: run, status, publish."""
 
 from __future__ import annotations
 
 import enum
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from ..errors import UsageError
-from .facts import Json, console, show_json
-from .writing import writing
+from .facts import Json, show_json
+from .terminal import Console, echo, standard_output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,15 +31,6 @@ class Device(enum.StrEnum):
 DeviceClass = Annotated[Device | None, typer.Option(help="Whose rows, where there are both.")]
 
 
-class Format(enum.StrEnum):
-    """How a table is written."""
-
-    md = "md"
-    csv = "csv"
-    latex = "latex"
-    json = "json"
-
-
 def load(directory: str, seeds: str | None = None) -> Experiment:
     """The experiment of a folder, with other seeds in place of its own. Raises UsageError for what is wrong in it."""
     from ..experiments import config
@@ -52,13 +41,19 @@ def load(directory: str, seeds: str | None = None) -> Experiment:
 
 def _numbers(seeds: str) -> list[int]:
     """`0,3-5` as [0, 3, 4, 5]."""
+    from ..experiments.axes import MOST_RUNS
+
     try:
         spans = [[int(end) for end in part.split("-")] for part in seeds.split(",")]
-    except ValueError:
+    except ValueError:  # no number, or one of thousands of digits
         spans = []
+    count = sum(span[-1] - span[0] + 1 for span in spans)
+    if count > MOST_RUNS:
+        raise UsageError(f"--seeds {seeds}: {count:,} seeds; an experiment has at most {MOST_RUNS:,} runs")
     numbers = [number for span in spans for number in range(span[0], span[-1] + 1)]
     if not numbers or any(len(span) > 2 for span in spans):
-        raise UsageError(f"--seeds {seeds}: numbers and spans are needed, such as 0,1 or 0-4")
+        given = seeds if len(seeds) < 60 else seeds[:60] + "…"
+        raise UsageError(f"--seeds {given}: numbers and spans are needed, such as 0,1 or 0-4")
     return list(dict.fromkeys(numbers))
 
 
@@ -76,8 +71,8 @@ def device_named(name: str) -> str:
 
 
 def _number_or_auto(text: str) -> str:
-    if text != "auto" and (not text.isdecimal() or int(text) < 1):
-        raise typer.BadParameter(f"{text}: a number of at least 1 is needed, or auto")
+    if text != "auto" and not (text.isdecimal() and len(text) < 7 and int(text) >= 1):
+        raise typer.BadParameter(f"{text[:20]}: a number from 1 to 999999 is needed, or auto")
     return text
 
 
@@ -129,7 +124,7 @@ def run(
     from ..rows.store import Workplace
 
     workplace = Workplace(experiment.folder)
-    out = console()
+    out = standard_output()
     plans, left_out = each_set.plan(experiment, workplace, chosen, afresh, stale, instructions)
     for sentence in left_out:
         out.print(sentence, style="yellow")
@@ -169,7 +164,7 @@ def _show_plans(plans: Mapping[str | None, Sequence[Any]], json: bool) -> None:
         )
         return
     for one, item in items:
-        typer.echo(f"{item.run.id}  {item.run}  {item.reason}{f' ({one})' if several else ''}")
+        echo(f"{item.run.id}  {item.run}  {item.reason}{f' ({one})' if several else ''}")
 
 
 def _answer(experiment: Experiment, workplace: Any, device: str, out: Console, figure: bool) -> None:
@@ -195,7 +190,7 @@ def _answer(experiment: Experiment, workplace: Any, device: str, out: Console, f
         from ..report.figures.drawing import overview
 
         for path in overview(experiment, here, workplace.area / "overview", device):
-            out.print(f"figure: {path}", highlight=False, soft_wrap=True)
+            out.print(f"figure: {path}", soft_wrap=True)
 
 
 def status(directory: Dir, json: Json = False) -> None:
@@ -236,11 +231,11 @@ def status(directory: Dir, json: Json = False) -> None:
     for line in lines:
         state = line["state"] + (" (dirty)" if line["dirty"] else "") + (f": {line['error']}" if line["error"] else "")
         table.add_row(line["id"], line["run"], line["device"], state, line["next"], "yes" if line["published"] else "")
-    console().print(table)
+    standard_output().print(table)
     for why in dict.fromkeys(line["stale"] for line in lines if line["stale"]):
-        typer.echo(f"{sum(line['stale'] == why for line in lines)} rows are {why}")
+        echo(f"{sum(line['stale'] == why for line in lines)} rows are {why}")
     done = sum(line["state"] in ("done", "diverged") for line in lines)
-    typer.echo(f"{done} of {len(lines)} runs are done; working area: {workplace.area}")
+    echo(f"{done} of {len(lines)} runs are done; working area: {workplace.area}")
 
 
 def publish(directory: Dir, device: DeviceClass = None, json: Json = False) -> None:
@@ -254,77 +249,19 @@ def publish(directory: Dir, device: DeviceClass = None, json: Json = False) -> N
 
     publication = publish_rows(load(directory), device)
     for text in publication.repaired:
-        typer.echo(text, err=True)
+        echo(text, err=True)
     if json:
         left = [{"id": row["id"], "reason": reason} for row, reason in publication.left]
         left += [{"file": str(path), "reason": reason} for path, reason in publication.left_files]
         written = [str(path) for path in publication.written]
         show_json({"published": [row["id"] for row in publication.moved], "left": left, "written": written})
     else:
-        typer.echo(f"{len(publication.moved)} rows published")
+        echo(f"{len(publication.moved)} rows published")
         for path in publication.written:
-            typer.echo(f"wrote {path}")
+            echo(f"wrote {path}")
     for row, reason in publication.left:
-        typer.echo(f"left: {row['id']} {row['label']}: {reason}", err=True)
+        echo(f"left: {row['id']} {row['label']}: {reason}", err=True)
     for path, reason in publication.left_files:
-        typer.echo(f"left: {path}: {reason}", err=True)
+        echo(f"left: {path}: {reason}", err=True)
     if publication.left or publication.left_files:
         raise typer.Exit(1)
-
-
-def table(
-    directories: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="DIR", help="A folder with an experiment.yaml; with --ledger any number."),
-    ] = None,
-    format: Annotated[Format, typer.Option(help="How to write it.")] = Format.md,
-    device: DeviceClass = None,
-    working: Annotated[bool, typer.Option("--working", help="Only the rows that are not published yet.")] = False,
-    ledger: Annotated[
-        bool, typer.Option("--ledger", help="The published numbers, ours, and the verdicts (no DIR: all of them).")
-    ] = False,
-    out: Annotated[Path | None, typer.Option(help="A file to write it to, in place of printing it.")] = None,
-) -> None:
-    """Prints the table of an experiment: every cell of its grid, with what is missing, and the seeds behind it.
-
-    Rows of the folder and of the working area are taken together, newer ones first. With --ledger: each number that a
-    paper prints for these tasks, ours beside it, and whether it is reproduced.
-
-    Example: seqbench table results/quick --format latex
-    """
-    if ledger:
-        text = _ledger(directories, format.value, device, working)
-    elif not directories or len(directories) > 1:
-        raise UsageError("table: one DIR is needed, such as results/quick; only --ledger takes none, or several")
-    else:
-        text = _table(directories[0], format.value, device, working)
-    if out is None:
-        typer.echo(text, nl=False)
-        return
-    with writing(out):
-        out.write_text(text, encoding="utf-8")
-    typer.echo(f"wrote {out}")
-
-
-def _table(directory: str, format: Any, device: str | None, working: bool) -> str:
-    from ..analysis.grid import collect
-    from ..report.tables.experiment_table import table as write
-
-    experiment, rows = _rows(directory, working)
-    return write(collect(experiment, rows, device), format, experiment.question)
-
-
-def _ledger(directories: list[str] | None, format: str, device: str | None, working: bool) -> str:
-    from ..analysis.ledger import lines
-    from ..experiments.places import experiment_folder
-    from ..report.tables.ledger_table import ledger
-
-    folders = [experiment_folder(directory) for directory in directories] if directories else None
-    return ledger(lines(folders, "working" if working else "all", device), format)
-
-
-def _rows(directory: str, working: bool) -> tuple[Experiment, list[dict[str, Any]]]:
-    from ..rows.store import Workplace
-
-    experiment = load(directory)
-    return experiment, [*Workplace(experiment.folder).rows("working" if working else "all")]

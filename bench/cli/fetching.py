@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from ..experiments import registry
 from ..experiments.notation import parse
 from .facts import Json, show_json
+from .terminal import Console, echo
 
 if TYPE_CHECKING:
     from ...tasks.datasets import Remote
@@ -37,11 +37,11 @@ def fetch(
         show_json({"files": files, "failed": failed})
     else:
         for remote, path in found:
-            typer.echo(f"{remote.filename}  {path}  sha256 {remote.sha256}")
+            echo(f"{remote.filename}  {path}  sha256 {remote.sha256}")
         if not remotes:
-            typer.echo("these tasks need no files: their data are generated")
+            echo("these tasks need no files: their data are generated")
     for message in failed.values():
-        typer.echo(f"seqbench: {message}", err=True)
+        echo(f"seqbench: {message}", err=True)
     if failed:
         raise typer.Exit(1)
 
@@ -52,13 +52,13 @@ def _fetch_all(remotes: list[Remote]) -> tuple[list[tuple[Remote, Path]], dict[s
 
     from ...tasks import datasets
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     found, failed = [], {}
     console = Console(stderr=True)
     with Progress(*columns, console=console) as progress:
 
         def say(line: str) -> None:
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            console.print(line, soft_wrap=True)
 
         for remote in remotes:
             bar = progress.add_task(remote.filename, total=remote.size)

@@ -6,11 +6,11 @@ import time
 from collections.abc import Mapping
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..experiments.runs import Run
 from ..rows.store import Row
+from .terminal import Console, clean
 
 
 def score_text(scores: Mapping[str, float | None]) -> str:
@@ -27,14 +27,14 @@ class Live:
         self.planned = self.ended = 0
         self.started_at = time.monotonic()
         self.bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[score]}"),
+            TextColumn("{task.fields[score]}", markup=False),
             console=console,
-            disable=not console.is_terminal,
+            disable=not console.is_live,
         )
 
     def __enter__(self) -> Live:
@@ -53,7 +53,7 @@ class Live:
 
     def progress(self, run: Run, steps: int, all_steps: int, epoch: int, scores: dict[str, float]) -> None:
         if run.id not in self.bars:
-            self.bars[run.id] = self.bar.add_task(f"  {run}", total=1.0, score="")
+            self.bars[run.id] = self.bar.add_task(clean(f"  {run}"), total=1.0, score="")
         self.fractions[run.id] = steps / all_steps
         self.bar.update(self.bars[run.id], completed=steps / all_steps, score=score_text(scores))
         self._update_overall()
@@ -63,9 +63,7 @@ class Live:
             self.bar.remove_task(self.bars.pop(run.id))
         if row is None:
             self.fractions.pop(run.id, None)
-            self.console.print(
-                f"{run}: stopped; the next run goes on with it", highlight=False, markup=False, soft_wrap=True
-            )
+            self.console.print(f"{run}: stopped; the next run goes on with it", soft_wrap=True)
             return
         self.ended += 1
         self.fractions[run.id] = 1.0
@@ -76,12 +74,10 @@ class Live:
             seconds = sum(row["seconds"][part] for part in ("training", "evaluation"))
             scores = row["scores"].get("best", {}).get("test", {})
             text = f"{score_text(scores)} in {seconds:.1f} s" if row["status"] == "done" else row["status"]
-        self.console.print(
-            f"[{self.ended}/{self.planned}] {run}: {text}", highlight=False, markup=False, soft_wrap=True
-        )
+        self.console.print(f"[{self.ended}/{self.planned}] {run}: {text}", soft_wrap=True)
 
     def say(self, text: str) -> None:
-        self.console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
+        self.console.print(text, style="yellow", soft_wrap=True)
 
     def _update_overall(self) -> None:
         self.bar.update(self.overall, completed=sum(self.fractions.values()))

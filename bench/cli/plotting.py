@@ -12,6 +12,7 @@ import typer
 
 from ..errors import UsageError
 from .experiments import DeviceClass, Dir, load
+from .terminal import echo
 from .writing import writing
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def plot(
     overview: training loss and test score of every run; scores: with 95 % intervals, and the published numbers;
     score-parameters, score-state: against what a model costs; learning-epochs, learning-time: validation scores with
     the band of the seeds; profile: the share of runs above each normalised score, over three tasks or more; lengths:
-    solved runs against sequence length; gradients: what the verb `gradients` measured.
+    solved runs against sequence length; score-lengths: test scores at lengths never trained; gradients: what the verb
+    `gradients` measured.
 
     Example: seqbench plot results/quick --only scores --out figures
     """
@@ -59,9 +61,9 @@ def plot(
             experiment, rows, folder, device, only or (), printed_scores(experiment), _measured(places)
         )
     for path in drawn.written:
-        typer.echo(f"wrote {path}")
+        echo(f"wrote {path}")
     for name, reason in drawn.left_out.items():
-        typer.echo(f"no {name}: {reason}")
+        echo(f"no {name}: {reason}")
 
 
 def gradients(
@@ -102,14 +104,14 @@ def gradients(
     rows = _rows([place], working=False)
     with writing(file.parent, folder=True):
         measurements.write(file, gradient_flow.origin_of(experiment, cells, started, examples), flows)
-        typer.echo(f"wrote {file}")
+        echo(f"wrote {file}")
         for path in drawing.write(experiment, rows, file.parent, only=["gradients"], gradients=file).written:
-            typer.echo(f"wrote {path}")
+            echo(f"wrote {path}")
 
 
 def _say(flow: Flow) -> None:
     when = "at initialisation" if flow.moment == "initialisation" else f"after {flow.steps} steps"
-    typer.echo(f"{flow.run} {when}: {flow.norms[0]:.3g} one step back, {flow.norms[-1]:.3g} {len(flow.norms)} back")
+    echo(f"{flow.run} {when}: {flow.norms[0]:.3g} one step back, {flow.norms[-1]:.3g} {len(flow.norms)} back")
 
 
 def _rows(places: Sequence[Workplace], working: bool) -> list[Row]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from ..errors import UsageError
 from .evidence import named
 from .experiments import DeviceClass, load
 from .facts import Json, show_json
+from .terminal import Console, echo
 
 
 def renew(
@@ -56,8 +56,8 @@ def renew(
     else:
         for one in sorted(found, key=lambda one: bool(one.reason)):
             what = f"still stale: {one.reason}" if one.reason else "renewed: the present code gives the same bits"
-            typer.echo(f"{named(one.row)}: {what}")
-        typer.echo(f"{len(found)} stale rows, {good} renewed" if found else "no row is stale")
+            echo(f"{named(one.row)}: {what}")
+        echo(f"{len(found)} stale rows, {good} renewed" if found else "no row is stale")
     raise typer.Exit(0 if good == len(found) else 1)
 
 
@@ -81,8 +81,8 @@ def rehash(
     for folder in [experiment_folder(word) for word in directories or []] or own_folders():
         found = renewing.rehash(folder)
         for row, reason in found.failed:
-            typer.echo(f"{named(row)}: not rehashed: {reason}", err=True)
+            echo(f"{named(row)}: not rehashed: {reason}", err=True)
         failed = failed or bool(found.failed)
         if found.records or found.failed:
-            typer.echo(f"{folder}: {len(found.records)} rows rehashed, {len(found.failed)} not")
+            echo(f"{folder}: {len(found.records)} rows rehashed, {len(found.failed)} not")
     raise typer.Exit(1 if failed else 0)

@@ -9,6 +9,7 @@ import typer
 
 from ..errors import UsageError
 from .experiments import DeviceClass
+from .terminal import echo
 from .writing import writing
 
 NAME = "report.html"
@@ -45,4 +46,4 @@ def report(
         raise UsageError(f"--out {out}: that is a folder; name a file in it, such as {out / NAME}")
     with writing(out):
         written = page.write(out, folders, "working" if working else "all", device.value if device else None)
-    typer.echo(f"wrote {written} ({written.stat().st_size / 1000:.0f} kB): open it in a browser")
+    echo(f"wrote {written} ({written.stat().st_size / 1000:.0f} kB): open it in a browser")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
 from .experiments import Dir, load
 from .facts import Json, show_json
+from .terminal import echo
 
 
 def sample(
@@ -38,6 +38,5 @@ def sample(
         show_json({"id": chosen.id, "run": str(chosen), "text": "".join(pieces)})
         return
     for piece in pieces:
-        sys.stdout.write(piece)
-        sys.stdout.flush()
-    sys.stdout.write("\n")
+        echo(piece, nl=False)
+    echo("")

@@ -11,7 +11,8 @@ import typer
 
 from ..errors import UsageError
 from .experiments import device_named
-from .facts import console, show_json
+from .facts import show_json
+from .terminal import echo, standard_output
 
 if TYPE_CHECKING:
     from ..report.tables.writers import Table
@@ -52,15 +53,16 @@ def speed(
         return
     if out is not None and out.suffix != ".json":
         raise UsageError(f"--out {out}: a file name that ends in .json is needed")
-    from ..measuring import machine, shapes
     from ..measuring import scaling as by_length
+    from ..measuring import shapes
     from ..measuring.session import Session
+    from ..running.cores import cores
 
     chosen_device = device_named(device)
     cases = [] if sweep and not lengths else shapes.cases(task or (), model or ())
     stretched = by_length.stretchable(cases, asked=bool(task)) if lengths else []
     name = out.stem if out is not None else platform.node()
-    session = Session(chosen_device, threads or machine.cores(), name, out, lambda text: typer.echo(text, err=True))
+    session = Session(chosen_device, threads or cores(), name, out, lambda text: echo(text, err=True))
     try:
         if sweep:
             session.measure_sweep()
@@ -70,7 +72,7 @@ def speed(
             session.measure_rows(cases, repeat)
     except KeyboardInterrupt:
         kept = f"; what was measured is in {out}" if out is not None and out.is_file() else ""
-        typer.echo(f"stopped{kept}", err=True)
+        echo(f"stopped{kept}", err=True)
         raise typer.Exit(INTERRUPTED) from None
     content = session.finish()
     _print(content, json, markdown=False)
@@ -78,7 +80,7 @@ def speed(
         from ..report.figures import speed_lengths
 
         for path in speed_lengths.write(content, out.with_name(f"{out.stem}-lengths")):
-            typer.echo(f"wrote {os.fspath(path)}", err=True)
+            echo(f"wrote {os.fspath(path)}", err=True)
     if any("error" in row for row in session.new["rows"]):
         raise typer.Exit(1)
 
@@ -100,9 +102,9 @@ def _print(content: dict[str, Any], json: bool, markdown: bool) -> None:
         return
     blocks = speed_table.blocks(content)
     if markdown:
-        typer.echo(writers.markdown(blocks), nl=False)
+        echo(writers.markdown(blocks), nl=False)
         return
-    out = console()
+    out = standard_output()
     for block in blocks:
         out.print(block if isinstance(block, str) else _rich(block), highlight=False)
 

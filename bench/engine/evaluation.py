@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...models.network import Network
 from ...tasks.base import Split, Task
+from ..experiments.settings import Training
 from .lanes import HostLane, Lane, Turns, finished
 from .steps import EvaluationStep
 
@@ -116,6 +117,15 @@ def history(task: Task, curve: Sequence[dict[str, Any]]) -> list[float]:
     metric = task.metrics[0]
     sign = 1 if metric.direction == "lower" else -1
     return [sign * point["valid"][metric.name] for point in trained(curve)]
+
+
+def ends_early(training: Training, task: Task, curve: Sequence[dict[str, Any]]) -> bool:
+    """Whether the settings end a training here, before its last epoch: out of patience, or solved on validation."""
+    if training.until_solved and (points := trained(curve)):
+        found = points[-1]["valid"]
+        if any(metric.solved(found.get(metric.name, math.nan)) for metric in task.metrics):
+            return True
+    return training.patience is not None and epochs_since_best(task, curve) >= training.patience
 
 
 def epochs_since_best(task: Task, curve: Sequence[dict[str, Any]]) -> int:

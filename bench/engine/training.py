@@ -17,14 +17,15 @@ from ...tasks.base import Splits
 from .. import seeding
 from ..errors import UsageError
 from ..experiments.runs import Run
-from ..experiments.settings import check_warmup, make_schedule
+from ..experiments.settings import check_until_solved, check_warmup, make_schedule
 from .checkpoint import Checkpoint, circumstances
 from .devices import device_of
-from .evaluation import Evaluation, Scores, best_of, epochs_since_best, history, select
+from .evaluation import Evaluation, Scores, best_of, ends_early, history, select
 from .lanes import Lane, Moment, Turns, finished
 from .outcome import Outcome, Progress, Stopped, copied, never, say_nothing
-from .repeatable import check_precision, check_threads, repeatable
+from .repeatable import check_precision, check_threads, drawing_globally, repeatable
 from .steps import TrainingStep
+from .trial import is_causal
 
 ALONE = threading.Lock()
 """Held by the one training of this process that `train` has begun: global generators cannot be shared."""
@@ -101,8 +102,9 @@ class Loop:
         self.yardsticks = self.task.yardsticks()  # first: a failure after the last epoch would lose the run
         stretched = {length: self.task.at_length(length) for length in run.training.test_lengths}
         others = {length: task.load(run.seed).test.to(device) for length, task in stretched.items()}
+        self.causal = is_causal(run, self.task, device)
         lane.generators.seed(run.seed)
-        self.network = run.make_network(self.task).to(device)
+        self.network = drawing_globally(run.make_network(self.task)).to(device)
         self.dropout = seeding.generator("dropout", run.seed, device=device)
         self.network.seed_dropout(self.dropout)
         self.optimizer = run.training.make_optimizer(self.network.parameter_groups(), in_graph=lane.captures)
@@ -111,6 +113,7 @@ class Loop:
         self.epoch_steps = math.ceil(len(self.splits.train) / run.training.batch)
         self.all_steps = self.epoch_steps * run.training.epochs
         self.optimizer_steps = run.training.optimizer_steps(self.epoch_steps)
+        check_until_solved(run.training, self.task.metrics)
         check_warmup(run.training, self.optimizer_steps * run.training.epochs)
         self.trace_every = max(1, self.all_steps // TRACE_POINTS)
         self.step = TrainingStep(run, self.task, self.splits.train, self.network, self.optimizer, device, lane)
@@ -135,7 +138,7 @@ class Loop:
         if not self.progress.curve:
             yield from self._evaluate_untrained()
             self.report(self.progress, self.all_steps)
-        while self.progress.epoch < self.run.training.epochs and not self._out_of_patience():
+        while self.progress.epoch < self.run.training.epochs and not self._ends_early():
             if not ((yield from self._epoch()) and (yield from self._finish_epoch())):
                 return (yield from self._outcome("diverged"))
             self.report(self.progress, self.all_steps)
@@ -241,9 +244,8 @@ class Loop:
         """The selecting metric on validation after each epoch, signed so that lower is better."""
         return history(self.task, self.progress.curve)
 
-    def _out_of_patience(self) -> bool:
-        patience = self.run.training.patience
-        return patience is not None and epochs_since_best(self.task, self.progress.curve) >= patience
+    def _ends_early(self) -> bool:
+        return ends_early(self.run.training, self.task, self.progress.curve)
 
     def _outcome(self, status: str) -> Generator[Moment | None, None, Outcome]:
         self.over = True
@@ -253,8 +255,8 @@ class Loop:
         if status == "done":
             lengths = yield from self._evaluated_at_lengths()
             self._lap("evaluation_seconds")
-        scores = select(self.task, self.progress.curve)
-        return Outcome(status, self.progress, scores, lengths, self.yardsticks, self.network, self._uncaptured())
+        scores, found = select(self.task, self.progress.curve), (self._uncaptured(), self.causal, self.run)
+        return Outcome(status, self.progress, scores, lengths, self.yardsticks, self.network, *found)
 
     def _uncaptured(self) -> str:
         """Why a step is not captured where the lane captures; empty where all are."""

@@ -67,9 +67,10 @@ def facts_of(
     network.load_state_dict(weights)
     network.to(device)
     body = network.body
+    sized = getattr(body, "state_size_after", None)  # code of before had only states of one size
     facts |= {
         "parameters": network.parameter_count,
-        "state size": body.state_size,
+        "state size": body.state_size if sized is None else sized(task.steps),
         "receptive field": body.receptive_field,
         "steps": progress["total_steps"],
         "trace": progress["trace"],

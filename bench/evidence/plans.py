@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from ..rows.provenance import git
+from ..rows import repositories
 from ..rows.store import Row
 
 FILE = "experiment.yaml"
@@ -64,14 +64,20 @@ def _words(value: Any) -> str:
 
 def _before(folder: Path, first: Row) -> Plan | None:
     """The plan when the first row was made; None where git does not know."""
-    top = git(folder, "rev-parse", "--show-toplevel")
+    top = _git(folder, "rev-parse", "--show-toplevel")
     if top is None:
         return None
     path = (folder / FILE).resolve().relative_to(Path(top).resolve()).as_posix()
     commit = first["provenance"].get("commit")
-    text = git(folder, "show", f"{commit}:{path}") if commit else None
+    text = _git(folder, "show", f"{commit}:{path}") if commit else None
     started = first["provenance"].get("started")
     if text is None and started:
-        older = git(folder, "rev-list", "-1", f"--before={started}", "HEAD", "--", FILE)
-        text = git(folder, "show", f"{older}:{path}") if older else None
+        older = _git(folder, "rev-list", "-1", f"--before={started}", "HEAD", "--", FILE)
+        text = _git(folder, "show", f"{older}:{path}") if older else None
     return None if text is None else plan_of(text)
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What git answers in a folder; None where it refuses, or is not there."""
+    answer = repositories.ask(folder, *arguments)
+    return None if answer.trouble else answer.output.decode(errors="replace").strip()

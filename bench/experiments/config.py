@@ -16,6 +16,7 @@ An experiment is a folder with an `experiment.yaml`:
       tolerance: 0.025                          # how far a count may lie from it (default 0.01)
       head: linear(std=0.01)                    # the read-out, else the task's
       reference: tcn                            # goes before the experiment's
+      note: No clipping, as in the code.        # what a reader must know of this row, printed beneath the table
       training: {epochs: 2, learning_rate: 2.0e-3}      # a list of values is an axis
       models:
       - tcn(kernel=8, levels=4)
@@ -34,12 +35,12 @@ from typing import Any, Literal
 
 from ...tasks.base import Task
 from ..errors import UsageError, nearest
-from . import registry, sizing
+from . import axes, registry, sizing
 from .marked_yaml import CUT, Marked, Path_
-from .notation import Spec, parse, written
+from .notation import Spec, parse
 from .options import Option, coerce, options_of
 from .runs import PRECISIONS, Run, make_task
-from .settings import Training
+from .settings import Training, check_until_solved
 
 Preset = Literal["suite", "published"]
 SETS = ("avx2", "avx512", "default")
@@ -64,6 +65,7 @@ ROW_KEYS = {
     "head": Option("head", str | None, None, False),
     "embedding": Option("embedding", str | None, None, False),
     "reference": Option("reference", str | None, None, False),
+    "note": Option("note", str, "", False),
     "training": Option("training", dict, {}, False),
     "models": Option("models", list[Any], [], False),
 }
@@ -83,7 +85,7 @@ class Cell:
     """One place of the table: a task, a model, its settings, and one Run a seed.
 
     reference: the first run of the cell of this row and task that planned contrasts compare this one with; None where
-    the experiment names none.
+    the experiment names none. note: what a reader must know of the row's data and training.
     """
 
     task: str
@@ -92,6 +94,7 @@ class Cell:
     budget: int | None
     assumed: tuple[str, ...]
     reference: Run | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,7 @@ def load(folder: Path, seeds: list[int] | None = None) -> Experiment:
     cells: list[Cell] = []
     contrasts: list[tuple[Path_, str | None, range]] = []
     seen: dict[str, Path_] = {}
+    names: dict[str, str] = {}
     for number, content in enumerate(top["rows"]):
         path: Path_ = ("rows", number)
         row = _checked(marked, path, content, ROW_KEYS)
@@ -156,9 +160,11 @@ def load(folder: Path, seeds: list[int] | None = None) -> Experiment:
                 at = (*where, place) if own else path  # models for all rows: the row says where it went wrong
                 try:
                     made = list(_cells(folder, task, row, model, settings, chosen, top["precision"]))
+                    axes.check_count(len(seen) + len(made) * len(chosen))
                 except UsageError as error:
                     raise marked.error(at, f"{model['model']}: {error}") from error
                 for cell in made:
+                    _refuse_namesakes(marked, at, cell, names)
                     _refuse_twin(marked, at, cell, seen)
                 cells.extend(made)
         named = path if row["reference"] is not None else ()
@@ -185,7 +191,7 @@ def _check_training(marked: Marked, path: Path_, settings: Mapping[str, Any]) ->
     for key, value in settings.items():
         if key not in known:
             raise marked.error((*path, key), f"unknown key {key!r}: {nearest(key, known)}")
-        for one in value if _is_axis(known[key], value) else [value]:
+        for one in value if axes.is_axis(known[key], value) else [value]:
             try:
                 coerce("training", known[key], one)
             except UsageError as error:
@@ -193,7 +199,10 @@ def _check_training(marked: Marked, path: Path_, settings: Mapping[str, Any]) ->
 
 
 def _seeds(marked: Marked, seeds: int | list[int]) -> list[int]:
-    chosen = list(range(seeds)) if isinstance(seeds, int) else seeds
+    chosen = range(seeds) if isinstance(seeds, int) else seeds
+    if len(chosen) > axes.MOST_RUNS:
+        raise marked.error(("seeds",), f"{len(chosen):,} seeds; an experiment has at most {axes.MOST_RUNS:,} runs")
+    chosen = list(chosen)
     if not chosen or len(set(chosen)) != len(chosen) or min(chosen) < 0:
         raise marked.error(("seeds",), "a positive count, or a list of distinct seeds from 0 up, is needed")
     return chosen
@@ -204,8 +213,8 @@ def _tasks(marked: Marked, folder: Path, path: Path_, texts: str | list[str]) ->
     specs = []
     for place, text in enumerate([texts] if isinstance(texts, str) else texts):
         try:
-            spec = _parse(text)
-            for one in _axes(registry.find("task", spec.name, folder), spec):
+            spec = _parse(text, folder)
+            for one in axes.specs(registry.find("task", spec.name, folder), spec):
                 specs.append(Spec(one.name, make_task(one, folder).options()))
         except UsageError as error:
             raise marked.error((*path, place), str(error)) from error
@@ -226,51 +235,62 @@ def _cells(
     embedding = sizing.embedding_for(task, row["embedding"] if model["embedding"] is None else model["embedding"])
     budget = row["parameters"] if model["parameters"] is None else model["parameters"]
     tolerance = row["tolerance"] if model["tolerance"] is None else model["tolerance"]
-    spec = _parse(model["model"])
+    spec = _parse(model["model"], folder)
     model_class = registry.find("model", spec.name, folder)
     can_be_assumed = {*options_of(Training), *options_of(model_class), "head", "embedding"}
     for name in model["assumed"]:
         if name not in can_be_assumed:
             raise UsageError(f"assumed: there is no setting {name!r}: {nearest(name, can_be_assumed)}")
-    for one in _axes(model_class, spec):
+    for one in axes.specs(model_class, spec):
         complete_model = sizing.sized(task, one, budget, tolerance, head, embedding, folder)
-        for training, suffix in _trainings(settings):
+        for training, suffix in axes.trainings(settings):
             _check_lengths(task, training)
+            check_until_solved(training, task.metrics)
             runs = tuple(
                 Run(task_spec, complete_model, training, head, embedding, seed, precision, folder) for seed in seeds
             )
             label = ", ".join([runs[0].model_label, *suffix])
-            yield Cell(runs[0].task_label, label, runs, budget, tuple(model["assumed"]))
+            note = " ".join(row["note"].split())
+            yield Cell(runs[0].task_label, label, runs, budget, tuple(model["assumed"]), note=note)
 
 
 def _told_apart(cells: list[Cell]) -> Iterator[Cell]:
     """The cells; those of one task with the same label have in it what differs: width, head, embedding."""
+    common: dict[tuple[str, str], set[str]] = {}
     for cell in cells:
-        alike = [_distinguished(other) for other in cells if (other.task, other.model) == (cell.task, cell.model)]
-        differing = [text for text in _distinguished(cell) if any(text not in other for other in alike)]
+        texts = common.setdefault((cell.task, cell.model), set(_distinguished(cell)))
+        texts.intersection_update(_distinguished(cell))
+    for cell in cells:
+        differing = [text for text in _distinguished(cell) if text not in common[cell.task, cell.model]]
         yield replace(cell, model=", ".join([cell.model, *differing]))
 
 
 def _referring(marked: Marked, path: Path_, wanted: str, cells: list[Cell]) -> Iterator[Cell]:
     """The cells of a row with their reference, which `wanted` names by its label or by its model's name."""
+    by_task: dict[str, list[Cell]] = {}
     for cell in cells:
-        others = [other for other in cells if other.task == cell.task]
-        found = [other for other in others if other.model == wanted]
-        found = found or [other for other in others if registry.short(other.runs[0].model.name) == wanted]
-        if not found:
+        by_task.setdefault(cell.task, []).append(cell)
+    found: dict[str, Run] = {}
+    for task, others in by_task.items():
+        named = [other for other in others if other.model == wanted]
+        named = named or [
+            other for other in others if registry.short(other.runs[0].model.name) == registry.short(wanted)
+        ]
+        if not named:
             known = {name for one in others for name in (one.model, registry.short(one.runs[0].model.name))}
-            raise marked.error(path, f"reference: {cell.task} has no model {wanted!r}: {nearest(wanted, known)}")
-        if len(found) > 1:
-            labels = "; ".join(other.model for other in found)
-            raise marked.error(path, f"reference: {wanted!r} names several models of {cell.task}: {labels}")
-        yield replace(cell, reference=found[0].runs[0])
+            raise marked.error(path, f"reference: {task} has no model {wanted!r}: {nearest(wanted, known)}")
+        if len(named) > 1:
+            labels = "; ".join(other.model for other in named)
+            raise marked.error(path, f"reference: {wanted!r} names several models of {task}: {labels}")
+        found[task] = named[0].runs[0]
+    return (replace(cell, reference=found[cell.task]) for cell in cells)
 
 
 def _distinguished(cell: Cell) -> list[str]:
     """What a cell's label has only where it is needed."""
     run = cell.runs[0]
-    sized_by = run.model_class.sized_by
-    return [f"{sized_by}={run.model.options.get(sized_by)}", f"head={run.head}", str(run.embedding)]
+    size = [f"{name}={run.model.options.get(name)}" for name in sizing.size_options(run.model_class)]
+    return [*size, f"head={run.head}", str(run.embedding)]
 
 
 def _check_lengths(task: Task, training: Training) -> None:
@@ -281,32 +301,23 @@ def _check_lengths(task: Task, training: Training) -> None:
             raise UsageError(f"test_lengths: {error}") from error
 
 
-def _parse(text: str) -> Spec:
+def _parse(text: str, folder: Path) -> Spec:
+    """A spec; the path of a file within the experiment's folder as seen from there."""
     if text.count("(") != text.count(")"):
         raise UsageError(f"cannot read {text!r}: {CUT}")
-    return parse(text)
+    spec = parse(text)
+    return Spec(registry.within(spec.name, folder), spec.options)
 
 
-def _is_axis(option: Option, value: Any) -> bool:
-    """Whether a list stands for several values, and is not itself the value of an option that takes one."""
-    return isinstance(value, list) and value != [] and not option.takes_list
-
-
-def _axes(cls: type[Any], spec: Spec) -> Iterator[Spec]:
-    """The specs that a spec with lists for values stands for; a list is a value where the option takes one."""
-    known = options_of(cls)
-    values = [value if key in known and _is_axis(known[key], value) else [value] for key, value in spec.options.items()]
-    for combination in itertools.product(*values):
-        yield Spec(spec.name, dict(zip(spec.options, combination, strict=True)))
-
-
-def _trainings(settings: Mapping[str, Any]) -> Iterator[tuple[Training, list[str]]]:
-    known = options_of(Training)
-    axes = [key for key, value in settings.items() if _is_axis(known[key], value)]
-    for combination in itertools.product(*(settings[key] for key in axes)):
-        chosen = {**settings, **dict(zip(axes, combination, strict=True))}
-        values = {key: coerce("training", known[key], value) for key, value in chosen.items()}
-        yield Training(**values), [f"{key}={written(value)}" for key, value in zip(axes, combination, strict=True)]
+def _refuse_namesakes(marked: Marked, at: Path_, cell: Cell, names: dict[str, str]) -> None:
+    for name in (cell.runs[0].task.name, cell.runs[0].model.name):
+        short = registry.short(name)
+        if names.setdefault(short, name) != name:
+            raise marked.error(
+                at,
+                f"two files are called {short} ({names[short]} and {name}): ids and tables would not tell them apart; "
+                "name them by paths within the experiment's folder",
+            )
 
 
 def _refuse_twin(marked: Marked, at: Path_, cell: Cell, seen: dict[str, Path_]) -> None:

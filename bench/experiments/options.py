@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import re
 import types
 import typing
 from collections.abc import Mapping
@@ -15,7 +14,10 @@ from weakref import WeakKeyDictionary
 from ..errors import UsageError, nearest
 from .notation import written
 
-YAML_FLOAT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+LARGEST = 2**63 - 1
+"""What 64 bits hold."""
+LONG = 60
+"""Signs of a value that an error shows."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ def coerce(owner: str, option: Option, value: Any) -> Any:
     Raises UsageError naming the owner, the option, what was given and what is allowed.
     """
     parts = _parts(option.annotation)
+    if value == "none" and type(None) in parts:
+        return None  # a YAML file may write it as the notation does
     for part in parts:
         fits, converted = _fit(part, value)
         if fits:
@@ -76,9 +80,10 @@ def coerce(owner: str, option: Option, value: Any) -> Any:
         hint = nearest(str(value), map(str, words))
     else:
         hint = f"{' or '.join(_named(part) for part in parts)} is needed"
-        if isinstance(value, str) and YAML_FLOAT.fullmatch(value):
-            hint += f"; YAML reads {value} as text, write {_with_point(value)}"
-    raise UsageError(f"{owner}: {option.name}={written(value)}: {hint}")
+        if isinstance(value, int | float) and not abs(value) <= LARGEST:
+            hint += f", of at most {LARGEST:.0e}"
+    given = written(value)
+    raise UsageError(f"{owner}: {option.name}={given if len(given) < LONG else given[:LONG] + '…'}: {hint}")
 
 
 def checked(owner: str, known: Mapping[str, Option], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,13 +92,6 @@ def checked(owner: str, known: Mapping[str, Option], given: Mapping[str, Any]) -
         if key not in known:
             raise UsageError(f"{owner} has no option {key!r}: {nearest(key, known)}")
     return {key: coerce(owner, known[key], value) for key, value in given.items()}
-
-
-def _with_point(number: str) -> str:
-    """1e-3 as 1.0e-3, and 1.0e3 as 1.0e+3: YAML 1.1 wants a point and a sign."""
-    mantissa, exponent = re.split("[eE]", number)
-    mantissa = mantissa if "." in mantissa else f"{mantissa}.0"
-    return f"{mantissa}e{exponent if exponent[0] in '+-' else '+' + exponent}"
 
 
 def _parts(annotation: Any) -> tuple[Any, ...]:
@@ -116,14 +114,17 @@ def _fit(part: Any, value: Any) -> tuple[bool, Any]:
     if part is type(None):
         return value is None, None
     if origin is Literal:
-        return value in typing.get_args(part), value
+        words = typing.get_args(part)
+        value = "none" if value is None and "none" in words else value  # the notation reads that word as a value
+        return value in words, words[words.index(value)] if value in words else value  # 14 where 14.0 was said
     if origin in (tuple, list):
         items = [_fit(typing.get_args(part)[0], item) for item in value] if isinstance(value, list | tuple) else []
         return isinstance(value, list | tuple) and all(fits for fits, _ in items), origin(item for _, item in items)
     if part is float:
-        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        number = number and (abs(value) <= LARGEST if isinstance(value, int) else math.isfinite(value))
         return number, float(value) if number else value
     if part is int:
-        whole = isinstance(value, int) and not isinstance(value, bool)
+        whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST
         return whole, value
     return isinstance(part, type) and isinstance(value, part), value

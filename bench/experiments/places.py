@@ -11,9 +11,11 @@ from .registry import ROOT
 def experiment_folder(named: str | Path) -> Path:
     """The folder of an experiment: as named, or `results/NAME` of the suite itself where no such folder is here.
 
-    Raises UsageError with the nearest known experiment.
+    Its experiment.yaml may be named as well. Raises UsageError with the nearest known experiment.
     """
     folder = Path(named)
+    if folder.name == "experiment.yaml":
+        folder = folder.parent
     if (folder / "experiment.yaml").is_file():
         return folder
     own = ROOT / folder

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...models.base import ParameterGroup
+from ...tasks.base import Metric
 from ..errors import UsageError, nearest
 from .notation import Spec, parse
 from .options import checked, options_of
@@ -34,6 +35,7 @@ class Training:
     epochs: passes over the training split. batch: examples a step. clip: the largest gradient norm, applied after
     `backward`; none for no clipping. schedule: `constant`, `step(…)`, `plateau(…)` or `cosine(…)`, see below.
     patience: training ends early after so many epochs without a better score on validation; none for all epochs.
+    until_solved: training ends after the first epoch whose validation scores count as solved (`Metric.solved_at`).
     test_lengths: lengths at which the trained network is evaluated besides its own, for tasks that can be stretched.
     On a text `batch` is the number of stretches that are read side by side.
     warmup: over so many optimizer steps the learning rate grows in proportion to the step; the last of them has all
@@ -55,6 +57,7 @@ class Training:
     test_lengths: tuple[int, ...] = ()
     warmup: int = 0
     accumulate: int = 1
+    until_solved: bool = False
 
     def __post_init__(self) -> None:
         least_of = {"epochs": 1, "batch": 1, "momentum": 0, "weight_decay": 0, "warmup": 0, "accumulate": 1}
@@ -223,7 +226,7 @@ class Cosine(Constant):
     """cosine(floor=0.0): falls along half a cosine, from all of the rate at the end of the warm-up towards `floor` of
     it at the end of the last epoch (Loshchilov & Hutter 2017, arXiv:1608.03983, without restarts).
 
-    An end by `patience` comes earlier and changes nothing of it.
+    An end by `patience` or `until_solved` comes earlier and changes nothing of it.
     """
 
     floor: float = 0.0
@@ -254,6 +257,12 @@ def check_warmup(training: Training, steps: int) -> None:
     """Raises UsageError where the warm-up leaves nothing of a run with so many optimizer steps."""
     if training.warmup >= steps:
         raise UsageError(f"training: warmup={training.warmup}: fewer than the run's {steps} optimizer steps are needed")
+
+
+def check_until_solved(training: Training, metrics: Sequence[Metric]) -> None:
+    """Raises UsageError where a run is to end as soon as its task is solved, and no metric says when that is."""
+    if training.until_solved and all(metric.solved_at is None for metric in metrics):
+        raise UsageError("training: until_solved=true: this task counts as solved at no score; use patience")
 
 
 def canonical_schedule(text: str) -> str:

@@ -5,26 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch.overrides import TorchFunctionMode
 
-from ...models.base import Model
+from ...models.base import ContractError, Model
 from ...models.embeddings import Embedding
 from ...models.heads import HEADS
 from ...models.network import Network
 from ...tasks.base import Continuous, Task
+from .. import seeding
 from ..errors import UsageError, nearest
 from . import registry
 from .notation import Spec, parse, written
 from .options import checked, options_of
+from .size_search import Counted, Refused, Search
+from .user_code import place_in
 
-LARGEST_WIDTH = 1 << 20
 LINEAR = Spec("linear")
 """The read-out where neither a person nor the task names one."""
 EMBEDDING = Spec("embedding")
 """The embedding of symbols, likewise."""
+Made = TypeVar("Made")
+_REFUSALS = (ValueError, AssertionError, RuntimeError, TypeError, ArithmeticError)
+"""By which a model's constructor says that its options do not go together."""
 _TOO_LARGE = ("allocate memory", "out of memory", "size calculation overflowed")
 """What torch says in its errors where a tensor is too large."""
 _FILLS = {getattr(torch.Tensor, name) for name in ("uniform_", "normal_", "fill_", "zero_", "copy_", "__setitem__")}
@@ -50,7 +55,7 @@ def build(
         else:
             front = Embedding(task.input.vocabulary, _features(model, options), **embedding.options)
             channels = front.width
-        body = model(channels, **options)
+        body = _constructed(model, channels, options)
         matrix = front.weight if front is not None else None
         readout = make_head(body.features, task.outputs, matrix, **head.options)
         return Network(body, readout, task.reads, front)
@@ -58,11 +63,41 @@ def build(
         raise UsageError(_in_words(error, model, options)) from error
 
 
+def _constructed(model: type[Model], channels: int, options: Mapping[str, Any]) -> Model:
+    """The model itself. Raises Refused where its constructor says that the options do not go together.
+
+    Of a file of the user's own every other error of the constructor becomes a UsageError, which names its line.
+    """
+    try:
+        made = model(channels, **options)
+    except ContractError as error:
+        raise UsageError(str(error)) from error
+    except Exception as error:
+        if _is_too_large(error):
+            raise UsageError(_in_words(error, model, options)) from error
+        place = place_in(error)
+        if isinstance(error, TypeError) and error.__traceback__ is not None and error.__traceback__.tb_next is None:
+            expected = "its constructor takes the number of channels, and its options by keyword"
+            raise UsageError(f"{model.__module__}.{model.__qualname__}: {expected}: {error}") from error
+        if isinstance(error, _REFUSALS):
+            raise Refused(place + _in_words(error, model, options)) from error
+        if place:
+            raise UsageError(f"{place}{type(error).__name__}: {error}") from error
+        raise
+    if not isinstance(getattr(made, "features", None), int):
+        raise UsageError(f"{model.__module__}.{model.__qualname__}: its constructor sets no self.features, the width W")
+    return made
+
+
+def _is_too_large(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or any(part in str(error) for part in _TOO_LARGE)
+
+
 def _in_words(error: Exception, model: type[Model], options: Mapping[str, Any]) -> str:
     """The first line of an error; what torch says of sizes that no memory has, as a person would say it."""
-    text = str(error).partition("\n")[0]
-    if not isinstance(error, MemoryError) and not any(part in text for part in _TOO_LARGE):
-        return text
+    if not _is_too_large(error):
+        text = str(error).partition("\n")[0]
+        return text if isinstance(error, ValueError | RuntimeError) and text else f"{type(error).__name__}: {text}"
     known = options_of(model)
     given = {key: value for key, value in options.items() if key not in known or value != known[key].default}
     named = ", ".join(f"{key}={written(value)}" for key, value in given.items()) or model.sized_by
@@ -71,8 +106,20 @@ def _in_words(error: Exception, model: type[Model], options: Mapping[str, Any]) 
 
 def _features(model: type[Model], options: Mapping[str, Any]) -> int:
     """W of a model with these options, whatever its input."""
-    with torch.device("meta"), _NoNumbers():
-        return model(1, **options).features
+    return _without_numbers(lambda: _constructed(model, 1, options)).features
+
+
+def _without_numbers(make: Callable[[], Made]) -> Made:
+    """What `make` gives on torch's meta device; where a constructor refuses that, on the CPU, and no draw is left.
+
+    A model may need numbers while it is made: it converts them to NumPy's, or asks for the value of one.
+    """
+    try:
+        with torch.device("meta"), _NoNumbers():
+            return make()
+    except Refused:
+        with torch.device("cpu"), seeding.undisturbed():
+            return make()
 
 
 class _NoNumbers(TorchFunctionMode):
@@ -123,17 +170,24 @@ def _canonical(owner: str, cls: type[Any], spec: Spec) -> Spec:
 def on_paper(
     task: Task, model: type[Model], options: Mapping[str, Any], head: Spec = LINEAR, embedding: Spec = EMBEDDING
 ) -> Network:
-    """The network without its numbers (torch's meta device): to count it costs no memory and no random draw."""
-    with torch.device("meta"), _NoNumbers():
-        return build(task, model, options, head, embedding)
+    """The network without its numbers (torch's meta device): to count it costs no memory and no random draw.
+
+    Of a model that cannot be made without numbers it is the network on the CPU. Raises Refused where the model's
+    constructor does not accept the options, UsageError as `build` does.
+    """
+    return _without_numbers(lambda: build(task, model, options, head, embedding))
 
 
 @dataclass(frozen=True)
 class Size:
-    """A width and the trainable parameters of the network that has it."""
+    """A width and the trainable parameters of the network that has it.
+
+    fine: the value of the model's `fine_option`; None where that stays as it is.
+    """
 
     width: int
     parameters: int
+    fine: int | None = None
 
 
 def fit(
@@ -144,11 +198,13 @@ def fit(
     tolerance: float = 0.01,
     head: Spec = LINEAR,
     embedding: Spec = EMBEDDING,
+    fine: bool = False,
 ) -> Size:
     """The width whose parameter count, all parts together, is nearest to `budget`; of two equally near the smaller.
 
-    Only multiples of the model's width step are tried (see `Model.width_step_for`). Where another option gives all
-    sizes (a TCN's `widths`), the width stays as it is, and so does the count.
+    Only multiples of the model's width step are tried (see `Model.width_step_for`), and a width that its constructor
+    refuses is passed over. Where another option gives all sizes (a TCN's `widths`), the width stays as it is, and so
+    does the count. fine: whether the model's `fine_option` is adjusted too, once the width is found.
     Raises UsageError beyond the tolerance (a fraction of the budget), with the nearest counts on both sides.
     """
     if tolerance < 0:
@@ -156,23 +212,47 @@ def fit(
     if budget < 1:
         raise UsageError(f"parameters={budget}: a budget of at least 1 is needed")
 
-    def size(width: int) -> Size:
-        network = on_paper(task, model, {**options, model.sized_by: width}, head, embedding)
-        return Size(width, network.parameter_count)
+    def count(**chosen: int) -> int:
+        return on_paper(task, model, {**options, **chosen}, head, embedding).parameter_count
 
-    step = model.width_step_for(options)
-    if size(step).parameters == size(2 * step).parameters:
-        return size(options.get(model.sized_by, options_of(model)[model.sized_by].default))
-    below, above = _around(size, budget, step)
-    best = min((below, above), key=lambda found: (abs(found.parameters - budget), found.width))
-    if abs(best.parameters - budget) > tolerance * budget:
-        which = model.sized_by if step == 1 else f"{model.sized_by} that is a multiple of {step}"
+    if model.sized_by not in options_of(model):
         raise UsageError(
-            f"no {which} comes within {tolerance:.1%} of {budget:,} parameters: {below.width} gives "
-            f"{below.parameters:,} ({below.parameters / budget - 1:+.1%}), {above.width} gives {above.parameters:,} "
-            f"({above.parameters / budget - 1:+.1%}); another budget or a wider tolerance is needed"
+            f"{model.__qualname__} has no option that sets its width: a budget of parameters needs one, named `width` "
+            "or as the class's `sized_by` says"
         )
-    return best
+    step = model.width_step_for(options)
+    widths = Search(lambda width: count(**{model.sized_by: width}), step)
+    if not widths.has_effect():
+        width = options.get(model.sized_by, options_of(model)[model.sized_by].default)
+        return Size(width, count(**{model.sized_by: width}))
+    best = widths.nearest(budget)
+    found, nearest_sizes, which = Size(best.value, best.parameters), widths.around(budget), model.sized_by
+    if fine and model.fine_option is not None:
+        values = Search(lambda value: count(**{model.sized_by: best.value, str(model.fine_option): value}))
+        finer = values.nearest(budget) if values.has_effect() else best
+        if abs(finer.parameters - budget) < abs(best.parameters - budget):
+            found, nearest_sizes = Size(best.value, finer.parameters, finer.value), values.around(budget)
+            which = f"{model.fine_option} at {model.sized_by}={best.value}"
+    elif step > 1:
+        which += f" that is a multiple of {step}"
+    elif widths.refusal is not None:
+        which += " that the model accepts"
+    if abs(found.parameters - budget) > tolerance * budget:
+        counts = ", ".join(_counted(size, budget) for size in dict.fromkeys(nearest_sizes))
+        raise UsageError(
+            f"no {which} comes within {tolerance:.1%} of {budget:,} parameters: {counts}; "
+            "another budget or a wider tolerance is needed"
+        )
+    return found
+
+
+def _counted(size: Counted, budget: int) -> str:
+    return f"{size.value} gives {size.parameters:,} ({size.parameters / budget - 1:+.1%})"
+
+
+def size_options(model: type[Model]) -> tuple[str, ...]:
+    """The options by which a model meets a budget of parameters."""
+    return (model.sized_by,) if model.fine_option is None else (model.sized_by, model.fine_option)
 
 
 def sized(
@@ -186,29 +266,20 @@ def sized(
 ) -> Spec:
     """The model with all its options: those of the spec, those that give it the published size on this task, defaults.
 
-    Its width is fitted to the budget, where there is one, unless the spec itself names the width.
+    Its width is fitted to the budget, where there is one, unless the spec itself names the width; then its
+    `fine_option` too, unless the spec names that.
     """
-    published = task.sizes.get(registry.short(spec.name), {})
-    cls, options = registry.resolve("model", Spec(spec.name, {**published, **spec.options}), folder)
+    given = {**task.sizes.get(registry.short(spec.name), {}), **spec.options}
+    width = options_of(found := registry.find("model", spec.name, folder)).get(found.sized_by)
+    if budget is not None and width is not None and width.required:
+        given.setdefault(width.name, 1)  # in the place of that which is sought
+    cls, options = registry.resolve("model", Spec(spec.name, given), folder)
     if budget is not None and cls.sized_by not in spec.options:
-        options[cls.sized_by] = fit(task, cls, options, budget, tolerance, head, embedding).width
+        fine = cls.fine_option not in spec.options
+        size = fit(task, cls, options, budget, tolerance, head, embedding, fine)
+        options[cls.sized_by] = size.width
+        if size.fine is not None:
+            options[str(cls.fine_option)] = size.fine
     else:
         on_paper(task, cls, options, head, embedding)
     return Spec(spec.name, options)
-
-
-def _around(size: Callable[[int], Size], budget: int, step: int) -> tuple[Size, Size]:
-    """The widest size not above the budget and the narrowest not below it, because counts grow with the width.
-
-    Widths are multiples of `step`.
-
-    Where a width equals the embedding's a projection falls away, and the count dips there; a search by halves may then
-    miss a size that is nearer, which the tolerance bounds.
-    """
-    low = high = size(step)
-    while high.parameters < budget and high.width < LARGEST_WIDTH:
-        low, high = high, size(2 * high.width)
-    while high.width - low.width > step:
-        middle = size((low.width + high.width) // (2 * step) * step)
-        low, high = (middle, high) if middle.parameters <= budget else (low, middle)
-    return low, high

@@ -13,6 +13,7 @@ import torch
 
 from ..experiments import registry
 from ..rows import provenance
+from ..running.cores import cores
 
 OTHERS = 0.1
 """Cores' share that others may use before a measurement counts as shared."""
@@ -37,11 +38,6 @@ def facts(device: torch.device, threads: int, name: str) -> dict[str, Any]:
         "commit": origin["commit"],
         "dirty": origin["dirty"],
     }
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def rates(device: torch.device, threads: int) -> dict[str, float]:

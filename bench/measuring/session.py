@@ -10,6 +10,7 @@ import torch
 
 from ...tasks.datasets import DataError, fetch
 from ..errors import UsageError
+from ..running.cores import cores
 from . import machine, peaks, record, scaling, throughput, turns
 from .shapes import Case
 
@@ -24,8 +25,8 @@ class Session:
     """
 
     def __init__(self, device: str, threads: int, name: str, out: Path | None, say: Say) -> None:
-        if not 1 <= threads <= machine.cores():
-            raise UsageError(f"--threads {threads}: this machine has {machine.cores()} cores to use")
+        if not 1 <= threads <= cores():
+            raise UsageError(f"--threads {threads}: this machine has {cores()} cores to use")
         self.device, self.threads, self.out, self.say = device, threads, out, say
         self.facts = machine.facts(torch.device(device), threads, name)
         self.before: dict[str, Any] = {}

@@ -16,8 +16,9 @@ from contextlib import contextmanager, suppress
 from typing import Any, get_args
 
 from ..rows.instructions import chosen
+from ..running.cores import cores
 from ..running.processes import START_UP_LIMIT, Child, environment, threads_in_children
-from . import floors, helper, machine
+from . import floors, helper
 from .helper import Order, Variant
 from .shapes import Case
 
@@ -244,7 +245,7 @@ def count_of(seconds: float, steps: int) -> int:
 @contextmanager
 def threads_of_children(threads: int) -> Iterator[None]:
     """Within it new processes start with so many threads a library; all cores are the default, and left alone."""
-    if threads == machine.cores():
+    if threads == cores():
         yield
         return
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")

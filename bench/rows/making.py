@@ -61,7 +61,7 @@ def make_row(
         progress, body = outcome.progress, outcome.network.body
         row |= {
             "parameters": outcome.network.parameter_count,
-            "state_size": body.state_size,
+            "state_size": body.state_size_after(run.make_task().steps),
             "receptive_field": body.receptive_field,
             "scores": outcome.scores,
             "lengths": outcome.lengths,
@@ -75,4 +75,6 @@ def make_row(
                 "cpu": round(progress.cpu_seconds, 3),
             },
         }
+        if not outcome.causal:
+            row["causal"] = False
     return row

@@ -6,6 +6,7 @@ import atexit
 import multiprocessing
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,11 +19,14 @@ import psutil
 from ..errors import UsageError
 from ..rows.instructions import chosen
 from ..rows.instructions import environment as pinning
+from .cores import cores
 
 PRELOAD = ["torch", "torch._dynamo", "numba", "numba.np.arraymath", "numpy", "scipy.io", f"{__package__}.worker"]
 """What the fork server imports, so that a worker need not: it makes a worker ready at once. torch imports `_dynamo`
 with the first optimizer (1.3 s), numba `arraymath` with the first compiled call. The server imports only; one parallel
 operation of torch in it would hang every worker for ever."""
+LONGEST_FOLDER = 103 - len("/pymp-12345678/listener-12345678")
+"""Bytes: the name of a socket has at most 103 (macOS; Linux 107), and `multiprocessing` makes it of this pattern."""
 GPUS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 """One of them is there where a GPU is: by Nvidia's driver, under Windows, by AMD's. torch knows, and takes seconds."""
 START_UP_LIMIT = 120.0
@@ -95,8 +99,12 @@ class Child:
 
 
 def worker_context(device: str) -> Any:
-    """How workers are made: from a fork server that has imported what they need; spawned on Windows and for CUDA."""
-    if device == "cpu" and "forkserver" in multiprocessing.get_all_start_methods():
+    """How workers are made: from a fork server that has imported what they need; spawned on Windows and for CUDA.
+
+    Spawned also where the name of the folder for temporary files leaves no room for the server's socket.
+    """
+    has_server = "forkserver" in multiprocessing.get_all_start_methods()
+    if device == "cpu" and has_server and len(os.fsencode(tempfile.gettempdir())) <= LONGEST_FOLDER:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOAD)
         return context
@@ -220,11 +228,6 @@ def how_it_ended(exit_code: int | None, too_soon: str = " before it sent its row
         name = signal.Signals(-exit_code).name
         return f"was killed by {name}" + (" (out of memory, perhaps)" if name == "SIGKILL" else "")
     return f"ended with exit code {exit_code}{too_soon}"
-
-
-def cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def default_jobs(device: str, threads: int = 1) -> int:

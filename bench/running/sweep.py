@@ -20,7 +20,7 @@ from ..engine.repeatable import check_precision
 from ..errors import UsageError
 from ..experiments.config import Experiment
 from ..experiments.runs import Run
-from ..rows import provenance, sources
+from ..rows import commits, provenance, sources
 from ..rows.instructions import chosen as named
 from ..rows.making import make_row, now, origin_of
 from ..rows.store import FINISHED, Row, Workplace, finite, signed
@@ -91,8 +91,10 @@ def run(
         check_precision(item.run, torch.device(device))
     workplace = Workplace(experiment.folder)
     with workplace.held() if keep else nullcontext():
-        if keep and (repaired := workplace.working.repair()):
-            display.say(repaired)
+        if keep:
+            for text in (workplace.working.repair(), *commits.troubles(experiment.folder)):
+                if text is not None:
+                    display.say(text)
         jobs = jobs or default_jobs(device, threads)
         packed = device != "cpu" and jobs > 1 if packed is None else packed
         kept, most = workplace if keep else None, jobs if packed else None

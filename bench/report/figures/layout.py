@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
-import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -20,7 +19,7 @@ from matplotlib.text import Annotation
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from .panels import Look, Panel, warning_marks, warnings
-from .style import CAPTION_COLOUR, COLUMN, GRID_COLOUR, RC, SMALL, THRESHOLD_COLOUR, WIDTH
+from .style import CAPTION_COLOUR, COLUMN, GRID_COLOUR, SMALL, THRESHOLD_COLOUR, WIDTH, settings
 
 PANELS_BESIDE = 3
 """The most panels beside each other."""
@@ -42,11 +41,11 @@ Drawn = TypeVar("Drawn")
 
 
 def in_house_style(draw: Callable[Arguments, Drawn]) -> Callable[Arguments, Drawn]:
-    """Draws with the settings of `style.RC` and leaves matplotlib's own as they were."""
+    """Draws with `style.settings` and leaves matplotlib's own as they were."""
 
     @functools.wraps(draw)
     def styled(*arguments: Arguments.args, **options: Arguments.kwargs) -> Drawn:
-        with matplotlib.rc_context(RC):
+        with settings():
             return draw(*arguments, **options)
 
     return styled

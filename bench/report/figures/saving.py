@@ -18,8 +18,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from ... import atomic
 from ...rows.store import Row, signed
-from .style import RC
+from .style import settings
 
 FORMATS = ("png", "svg", "pdf")
 FOUND = re.compile(r"seqbench rows ([0-9a-f]{16})(?:, matplotlib (\S+?)(?=[<)\s]|$))?")
@@ -48,16 +49,17 @@ def save(figure: Figure, stem: Path, rows_digest: str, title: str, formats: Sequ
     """
     paths = [stem.with_name(f"{stem.name}.{ending}") for ending in formats]
     stem.parent.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context(RC):
+    with settings():
         for ending, path in zip(formats, paths, strict=True):
-            figure.savefig(path, metadata=_metadata(ending, title, rows_digest))
+            with atomic.replacing(path) as file:
+                figure.savefig(file, format=ending, metadata=_metadata(ending, title, rows_digest))
     return paths
 
 
 def as_svg(figure: Figure, rows_digest: str, title: str) -> bytes:
     """The SVG that `save` would write, for a place inside another file."""
     content = io.BytesIO()
-    with matplotlib.rc_context(RC):
+    with settings():
         figure.savefig(content, format="svg", metadata=_metadata("svg", title, rows_digest))
     return content.getvalue()
 

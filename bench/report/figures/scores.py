@@ -145,9 +145,9 @@ def _draw_panel(
     if not by_size:
         shown += [number for entry in panel.entries if (number := evidence.published_for(entry)) is not None]
     is_logarithmic = scale_scores(axes, [*shown, *panel.thresholds.values()], metric.logarithmic)
-    near = _near(panel.thresholds, shown, is_logarithmic)
+    near = near_thresholds(panel.thresholds, shown, is_logarithmic)
     bounds = [one.interval[:2] for one in estimates if one and one.interval]
-    axes.set_ylim(_limits([*shown, *near.values()], bounds, is_logarithmic))
+    axes.set_ylim(limits([*shown, *near.values()], bounds, is_logarithmic))
     draw_thresholds(axes, near)
     remarks = {FAR} if near != panel.thresholds else set()
     for place, entry, one, label in zip(places, panel.entries, estimates, panel.labels, strict=True):
@@ -164,7 +164,7 @@ def _draw_panel(
             axes.plot([x], [score], linestyle="none", markersize=size, alpha=alpha, clip_on=False, **look)
         if one is not None:
             colour = evidence.looks[label].style.colour
-            cut = one.interval is not None and _draw_bar(axes, place, one.interval[:2], colour)
+            cut = one.interval is not None and draw_bar(axes, place, one.interval[:2], colour)
             remarks |= ({CUT} if cut else set()) | ({SINGLE} if one.interval is None else set())
             remarks |= {OF_SOLVED} if metric.solved_at is not None else set()
             axes.plot([place], [one.mean], linestyle="none", markersize=5, clip_on=False, **look)
@@ -207,7 +207,7 @@ def _differences(panel: Panel, named: bool) -> str:
     return f"{panel.cells[0].task + ': ' if named else ''}{'; '.join(texts)}."
 
 
-def _draw_bar(axes: Axes, place: float, bounds: tuple[float, float], colour: str) -> bool:
+def draw_bar(axes: Axes, place: float, bounds: tuple[float, float], colour: str) -> bool:
     """The bar from bound to bound, with a triangle where the axis ends before; whether there is one."""
     low, high = axes.get_ylim()
     shown = [min(max(bound, low), high) for bound in bounds]
@@ -218,14 +218,14 @@ def _draw_bar(axes: Axes, place: float, bounds: tuple[float, float], colour: str
     return shown != [*bounds]
 
 
-def _near(thresholds: Mapping[str, float], scores: Sequence[float], is_logarithmic: bool) -> dict[str, float]:
+def near_thresholds(thresholds: Mapping[str, float], scores: Sequence[float], is_logarithmic: bool) -> dict[str, float]:
     """The thresholds that lie no farther from the scores than these are apart; all where the axis is logarithmic."""
     span = (max(scores) - min(scores)) or math.inf
     low, high = min(scores) - span, max(scores) + span
     return {name: value for name, value in thresholds.items() if is_logarithmic or low <= value <= high}
 
 
-def _limits(
+def limits(
     shown: Sequence[float], intervals: Iterable[tuple[float, float]], is_logarithmic: bool
 ) -> tuple[float, float]:
     """The ends of the axis: all scores and thresholds, and of the intervals so much that they do not crowd them out."""
@@ -246,9 +246,9 @@ def _limits(
 
 
 def _size(evidence: Evidence, panel: Panel, place: int, against: Against) -> float | None:
-    """The parameters or the numbers of state of a cell's newest row; None where no row has them."""
+    """The parameters or the numbers of state of a cell's newest row; None where no row tells them."""
     key = "parameters" if against == "parameters" else "state_size"
-    sizes = [row[key] for _, row in evidence.runs_of(panel.cells[place]) if row.get(key) is not None]
+    sizes = [row[key] for _, row in evidence.runs_of(panel.cells[place]) if isinstance(row.get(key), int)]
     return float(sizes[-1]) if sizes else None
 
 

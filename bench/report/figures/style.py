@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from itertools import product
 from typing import Any, Literal, NamedTuple
+
+import matplotlib.style
 
 from ...experiments import registry
 
@@ -70,6 +73,14 @@ RC: Any = {  # matplotlib's own type of it differs between its versions
     "svg.hashsalt": "seqbench",  # element ids are random otherwise
     "pdf.fonttype": 42,  # publishers refuse fonts of type 3
 }
+
+
+def settings() -> AbstractContextManager[None]:
+    """Within it figures are drawn by these settings and matplotlib's own defaults, whatever a user's matplotlibrc says.
+
+    The backend stays as it is.
+    """
+    return matplotlib.style.context(["default", RC])
 
 
 def styles(names: Iterable[str]) -> dict[str, Style]:

@@ -22,7 +22,7 @@ from ...rows.renewals import Staleness
 
 Text = tuple[str, ...]
 
-DIRTY, STALE, ASSUMED, EDITED = "*", "†", "‡", "§"
+DIRTY, STALE, ASSUMED, EDITED, NOT_CAUSAL = "*", "†", "‡", "§", "¶"
 WITHOUT = ("diverged", "failed", "edited")
 """Why a run that has a row has no score that counts, as fields of `Entry`."""
 NOTHING: Text = (NO_NUMBER,)
@@ -157,7 +157,13 @@ def _sample(count: int, expected: int) -> str:
 def marks(entry: Entry) -> str:
     """The signs behind a cell's text; `footnotes` says what they mean."""
     assumed = entry.assumed and entry.missing < entry.expected
-    used = ((DIRTY, entry.dirty), (STALE, entry.stale), (ASSUMED, assumed), (EDITED, entry.edited))
+    used = (
+        (DIRTY, entry.dirty),
+        (STALE, entry.stale),
+        (ASSUMED, assumed),
+        (EDITED, entry.edited),
+        (NOT_CAUSAL, entry.not_causal),
+    )
     return "".join(sign for sign, is_used in used if is_used)
 
 
@@ -165,15 +171,24 @@ def footnotes(entries: Iterable[Entry]) -> list[str]:
     """One line for each mark that a table of these entries uses."""
     entries = list(entries)
     used = {mark for entry in entries for mark in marks(entry)}
-    names = sorted({name for entry in entries for name in entry.assumed if ASSUMED in marks(entry)})
     meanings = {
         DIRTY: "run with uncommitted changes of the code or of the experiment",
         STALE: str(Staleness(tuple(sorted({name for entry in entries for name in entry.changed})))),
-        ASSUMED: f"with settings that the source does not give: {', '.join(names)}",
+        ASSUMED: f"with settings that the paper does not give: {_assumed(entries)}",
         EDITED: "edited by hand: a row has not the sum that it was written with, or not the id of its configuration, "
         "so nothing of it counts",
+        NOT_CAUSAL: "not causal: the model sees later inputs, though the task asks for answers from the inputs so far",
     }
     return [f"{sign} {meaning}" for sign, meaning in meanings.items() if sign in used]
+
+
+def _assumed(entries: Iterable[Entry]) -> str:
+    """The settings that are assumed, for each set of them the models that have it."""
+    models_of: dict[tuple[str, ...], dict[str, None]] = {}
+    for entry in entries:
+        if ASSUMED in marks(entry):
+            models_of.setdefault(tuple(sorted(entry.assumed)), {})[entry.model_name] = None
+    return "; ".join(f"{', '.join(models)}: {', '.join(settings)}" for settings, models in models_of.items())
 
 
 def yardsticks(entries: Iterable[Entry]) -> list[str]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from ... import atomic
 from ...analysis.cell_scores import LAST
 from ...analysis.grid import Entry
 from ...analysis.ledger import Line, doubts, metric_of, of_results, summary
@@ -63,7 +64,7 @@ def write_ledger(path: Path, device: str | None = None) -> Path | None:
     lines = of_results(path.parent, device)
     if all(line.folder is None for line in lines):
         return None
-    path.write_text(ledger(lines), encoding="utf-8")
+    atomic.write(path, ledger(lines))
     return path
 
 

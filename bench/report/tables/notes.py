@@ -27,6 +27,15 @@ def plan(entries: Sequence[Entry]) -> list[str]:
     return texts
 
 
+def disclosures(entries: Iterable[Entry]) -> list[str]:
+    """What the rows of the experiment say of their data and training, each once, with the tasks that it is said of."""
+    tasks_of: dict[str, dict[str, None]] = {}
+    for entry in entries:
+        if entry.note:
+            tasks_of.setdefault(entry.note, {})[entry.task] = None
+    return [f"{', '.join(tasks)}: {note}" for note, tasks in tasks_of.items()]
+
+
 def methods(entries: Sequence[Entry]) -> list[str]:
     """How the numbers of the cells are made, of those kinds that the table has."""
     shown = [entry for entry in entries if entry.done]

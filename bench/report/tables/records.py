@@ -18,8 +18,8 @@ from ...analysis.samples import Summary, summary, summary_of_solved
 from ...analysis.standing import Standing, standing
 
 WHOLE = (
-    "length", "solved", "parameters", "budget", "expected", "done", "diverged", "failed", "missing", "dirty", "stale",
-    "edited",
+    "length", "solved", "parameters", "budget", "state_size", "macs_per_step", "expected", "done", "diverged", "failed",
+    "missing", "dirty", "stale", "edited",
 )  # fmt: skip
 """Columns of whole numbers that may be empty."""
 BOOLEAN = ("bold", "best", "planned", "found")
@@ -110,6 +110,8 @@ def _record(entry: Entry, line: Standing) -> dict[str, Any]:
         **_instructions(entry),
         "parameters": entry.parameters,
         "budget": entry.budget,
+        "state_size": entry.state_size,
+        "macs_per_step": entry.macs_per_step,
         "assumed": ", ".join(entry.assumed),
         "seconds": entry.seconds,
         "processor_seconds": entry.processor_seconds,
@@ -119,6 +121,7 @@ def _record(entry: Entry, line: Standing) -> dict[str, Any]:
         "edited": entry.edited,
         "commits": ", ".join(entry.commits),
         "remarks": " ".join(entry.remarks),
+        "note": entry.note,
         **({"decides": entry.decides} if entry.decides else {}),
         **({"reference": entry.reference} if entry.reference else {}),
     }

@@ -1,0 +1,58 @@
+"""What reaches a terminal: texts of users, of rows and of errors as they stand, whatever signs are in them."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any, TextIO
+
+import rich.console
+import typer
+from rich.text import Text
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters but for the tab and the end of a line, and halves of characters, which no encoding knows."""
+WIDE = 160
+"""Columns where standard output is no terminal, so that a pipe gets whole lines."""
+
+
+def clean(text: str) -> str:
+    r"""The text with control characters spelled out: those of a text that somebody wrote must not steer a terminal.
+
+    >>> clean("a \x1b[31mred\x1b[0m name")
+    'a \\x1b[31mred\\x1b[0m name'
+    """
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Prints a text, cleaned. err: to standard error. nl: with the end of a line."""
+    typer.echo(clean(text), err=err, nl=nl)
+
+
+class Console(rich.console.Console):
+    """A console for texts of others: square brackets are no markup, control characters are spelled out."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"markup": False, "highlight": False, "emoji": False, **options})
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Every text that is printed, and every cell of a table, comes by here."""
+        return super().render_str(clean(text), **options)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether somebody watches. FORCE_COLOR asks for colours in a log, not for bars that move."""
+        return self.is_terminal and self.file.isatty()
+
+
+def standard_output() -> Console:
+    """Standard output, wide where it is no terminal."""
+    return Console(width=None if sys.stdout.isatty() else WIDE)
+
+
+def encodable(*streams: TextIO) -> None:
+    """Has these streams write `?` for what their encoding lacks, such as an arrow in Latin-1, and not fail."""
+    for stream in streams:
+        if hasattr(stream, "reconfigure"):  # not where a test, or a notebook, has put something else in its place
+            stream.reconfigure(errors="replace")

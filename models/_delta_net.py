@@ -1,0 +1,79 @@
+"""The mixer of DeltaNet and Gated DeltaNet: the delta rule with what stands before and behind it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from . import base
+from ._block import Mixer, RMSNorm, ShortConvolution, convolved, matrix
+from ._delta import delta_rule
+from ._step_sizes import step_size_bias
+
+
+class DeltaNet(Mixer):
+    """Delta rule in H heads of keys (K,) and values (P,), for inputs and outputs of W numbers.
+
+    For inputs i_t (W,), a state S_t (P, K) for each head, from S_0 = 0,
+
+        [q_t, k_t, v_t] = silu(conv(A i_t))                 of sizes H·K, H·K and H·P; causal, depthwise, of c taps
+        β_t = σ(A_β i_t), or 2σ(A_β i_t) where signed       strengths (H,)
+        a_t = exp(-e^λ softplus(A_a i_t + b_a)), or 1       decays (H,), where gated
+        S_t = a_t S_{t-1} (I - β_t k_t k_tᵀ) + β_t v_t k_tᵀ q and k divided by their lengths, then q by √K
+        y_t = norm(S_t q_t), or norm(S_t q_t) ⊙ silu(A_z i_t) where gated
+        o_t = A_o y_t                                       RMSNorm over each head, its gain (P,) is that of all heads
+
+    scale: of the initial weights of A_o. Initially e^λ is from U(0.01, 16), and softplus(b_a) log-uniform in
+    [0.001, 0.1].
+    """
+
+    def __init__(
+        self, width: int, heads: int, key: int, value: int, taps: int, *, signed: bool, gated: bool, scale: float = 1.0
+    ) -> None:
+        super().__init__()
+        mixed, written = heads * (2 * key + value), heads * value
+        self.enter = matrix(width, mixed)
+        self.convolution = ShortConvolution(mixed, taps, bias=False) if taps else None
+        self.strength = matrix(width, heads)
+        self.decay = nn.Linear(width, heads) if gated else None
+        self.gate = matrix(width, written) if gated else None
+        if self.decay is not None:
+            with torch.no_grad():
+                self.decay.weight.copy_(matrix(width, heads).weight)
+                self.decay.bias.copy_(step_size_bias(heads))
+            self.log_rates = nn.Parameter(torch.empty(heads).uniform_(0.01, 16).log())
+        self.norm = RMSNorm(value)
+        self.leave = matrix(written, width, scale)
+        self.signed = signed
+        self.sizes, self.shape = [heads * key, heads * key, heads * value], (heads, key, value)
+        self.state_size = heads * key * value + (0 if self.convolution is None else self.convolution.state_size)
+        self.receptive_field = None
+        self.macs_per_step = width * (mixed + heads + written) + mixed * taps
+        self.macs_per_step += width * (heads + written) if gated else 0
+
+    def forward(self, inputs: Tensor, state: base.State = None) -> tuple[Tensor, base.State]:
+        """Outputs (B, T, W) of inputs (B, T, W); the state is the convolution's, and Sᵀ (B, H, K, P)."""
+        history, memory = (None, None) if state is None else state
+        heads, key, _ = self.shape
+        mixed, history = convolved(self.convolution, self.enter(inputs), history)
+        queries, keys, values = (part.unflatten(2, (heads, -1)) for part in mixed.split(self.sizes, dim=2))
+        queries, keys = unit(queries) * key**-0.5, unit(keys)  # (B, T, H, K)
+        strengths = torch.sigmoid(self.strength(inputs))  # (B, T, H)
+        if self.signed:
+            strengths = 2 * strengths
+        log_decays = None
+        if self.decay is not None:
+            log_decays = -self.log_rates.exp() * F.softplus(self.decay(inputs))  # (B, T, H)
+        if memory is None:
+            memory = mixed.new_zeros((len(mixed), *self.shape))
+        outputs, memory = delta_rule(queries, keys, values, strengths, log_decays, memory)
+        outputs = self.norm(outputs).flatten(2)  # (B, T, H·P)
+        if self.gate is not None:
+            outputs = outputs * F.silu(self.gate(inputs))
+        return self.leave(outputs), (history, memory)
+
+
+def unit(vectors: Tensor, epsilon: float = 1e-6) -> Tensor:  # (…, K) -> (…, K)
+    """The vectors divided by their lengths; a small one stays small, so that nothing is divided by 0."""
+    return vectors * torch.rsqrt(vectors.square().sum(-1, keepdim=True) + epsilon)
