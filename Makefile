@@ -1,4 +1,5 @@
 # make run: the comparison in a few minutes. make test: the tests. make check: style and types. make help: this.
+# make oracles: tests of the modern models against other people's packages, in an environment beside .venv.
 # make answers: every table and figure of results/, the ledger, and the README's copies of them, from the rows.
 # On Windows use WSL, or the commands below by hand. TORCH_BACKEND=cpu, cu128, … or TORCH_INDEX=<URL>: another torch.
 
@@ -9,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Where Linux has no NVIDIA driver, torch's CPU build is taken: 0.2 GB instead of 3. uv knows where each build lies.
 TORCH_BACKEND ?= $(shell test "$$(uname -s)" = Linux && ! test -e /dev/nvidiactl && echo cpu)
 
-.PHONY: run test check answers speed speed-report speed-compare speed-history clean help
+.PHONY: run test check oracles answers speed speed-report speed-compare speed-history clean help
 
 # make speed: the benchmarks of bench/speed on the present sources. speed-compare BASE=COMMIT: what changed since.
 # speed-history: over the commits of the history, resumable. speed-report: all of it as a site, in .cache/asv-html.
@@ -37,6 +38,9 @@ check: $(INSTALLED)
 	mkdir -p .cache && ln -sfn .. .cache/seqbench
 	MYPYPATH=.cache $(BIN)/mypy --namespace-packages --explicit-package-bases \
 		-p seqbench.bench -p seqbench.tasks -p seqbench.models
+
+oracles: .cache/oracles/installed
+	.cache/oracles/bin/python -m pytest tests/oracles
 
 answers: $(INSTALLED)
 	$(BIN)/python -m seqbench.bench.evidence.answers
@@ -81,8 +85,15 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
+.cache/oracles/installed: $(INSTALLED)   # beside what .venv has, torch above all
+	$(PYTHON) -m venv --without-pip .cache/oracles
+	@$(BIN)/python -c "import site; print(f'import site; site.addsitedir({site.getsitepackages()[0]!r})')" > \
+		"$$(.cache/oracles/bin/python -c 'import site; print(site.getsitepackages()[0])')/suite.pth"
+	$(BIN)/python -m pip --python .cache/oracles/bin/python install -q --no-build-isolation -e ".[oracles]"
+	@touch $@
+
 clean:
 	rm -rf .venv .cache build *.egg-info
 
 help:
-	@sed -n '1,3s/^# //p' Makefile
+	@sed -n '1,4s/^# //p' Makefile

@@ -27,6 +27,7 @@ from torch.nn import functional as F
 
 from . import base
 from ._compiling import fast
+from ._norms import rms_norm
 from ._options import at_least, one_of, probability
 from ._short_convolution import short_convolution
 from .base import ParameterGroup, State
@@ -45,6 +46,14 @@ class Mixer(nn.Module, ABC):
     @abstractmethod
     def forward(self, inputs: Tensor, state: State = None) -> tuple[Tensor, State]:
         """Outputs (B, T, W) of inputs (B, T, W), and the state after the last step, as `base.Model.forward` has it."""
+
+    def read(self, inputs: Tensor, reads: int) -> Tensor:
+        """Outputs (B, R, W) of the last R steps of whole sequences (B, T, W), for those who need no state.
+
+        A mixer may override this to leave out what does not reach the steps that are read.
+        """
+        outputs, _ = self(inputs)
+        return outputs[:, -reads:]
 
     def state_size_after(self, steps: int) -> int:
         """Numbers kept for each sequence after so many steps."""
@@ -134,15 +143,14 @@ class Blocks(base.Model):
         return self.norm(hidden), after
 
     def read(self, inputs: Tensor, reads: int | None = None) -> Tensor:
-        """Features (B, R, W) of the last steps of whole sequences: behind the last mixer no other step is computed."""
+        """Features (B, R, W) of the last steps of whole sequences; the last layer computes no others."""
         *below, last = self._blocks
         if reads is None or last.dropout.drops_elements:
             return super().read(inputs, reads)
         hidden = inputs if self.projection is None else self.projection(inputs)
         for block in below:
             hidden, _ = block(hidden)
-        hidden, _ = last.mix(hidden)
-        return self.norm(last.widen(hidden[:, -reads:]))
+        return self.norm(last.read(hidden, reads))
 
     def state_size_after(self, steps: int) -> int:
         """Numbers kept for each sequence after so many steps, see `base.Model`."""
@@ -184,20 +192,23 @@ class Block(nn.Module):
 
     def forward(self, inputs: Tensor, state: State = None) -> tuple[Tensor, State]:
         """Outputs (B, T, W) of inputs (B, T, W), and the pair of the convolution's and the mixer's states."""
-        hidden, state = self.mix(inputs, state)
-        return self.widen(hidden), state
-
-    def mix(self, inputs: Tensor, state: State = None) -> tuple[Tensor, State]:
-        """The first half of the layer: norm, convolution and mixer, over time."""
         history, memory = (None, None) if state is None else state
-        mixed = self.mixer_norm(inputs)
-        if self.convolution is not None:
-            mixed, history = self.convolution(mixed, history)
+        mixed, history = self._prepared(inputs, history)
         mixed, memory = self.mixer(mixed, memory)
-        return inputs + self.dropout(mixed), (() if self.convolution is None else history, memory)
+        return self.widen(inputs + self.dropout(mixed)), (history, memory)
+
+    def read(self, inputs: Tensor, reads: int) -> Tensor:
+        """Outputs (B, R, W) of the last R steps of whole sequences (B, T, W)."""
+        mixed = self.mixer.read(self._prepared(inputs)[0], reads)
+        return self.widen(inputs[:, -reads:] + self.dropout(mixed))
+
+    def _prepared(self, inputs: Tensor, history: State = None) -> tuple[Tensor, State]:
+        """What the mixer is given: norm, and short convolution with its state, () where there is none."""
+        normed = self.mixer_norm(inputs)
+        return (normed, ()) if self.convolution is None else self.convolution(normed, history)
 
     def widen(self, inputs: Tensor) -> Tensor:
-        """The second half: norm and MLP, each step by itself."""
+        """The second half of the layer: norm and MLP, each step by itself."""
         if self.mlp is None or self.mlp_norm is None:
             return inputs
         return inputs + self.dropout(self.mlp(self.mlp_norm(inputs)))
@@ -273,7 +284,7 @@ def convolved(
 class RMSNorm(nn.Module):
     """x / √(mean(x²) + ε) · g over the last dimension, with g (W,) from 1 on (Zhang & Sennrich 2019, eq. 4).
 
-    Own code because on a CPU `torch.nn.RMSNorm` takes seven times as long (torch 2.13, W = 64, forwards and back).
+    On a CPU the kernel of `_norms` computes it.
     """
 
     def __init__(self, width: int, epsilon: float = 1e-6) -> None:
@@ -282,6 +293,8 @@ class RMSNorm(nn.Module):
         self.epsilon = epsilon
 
     def forward(self, inputs: Tensor) -> Tensor:  # (…, W) -> (…, W)
+        if fast(inputs, self.gain):
+            return rms_norm(inputs, self.gain, self.epsilon)
         scale = torch.rsqrt(inputs.square().mean(-1, keepdim=True) + self.epsilon)  # (…, 1)
         return inputs * (scale * self.gain)
 

@@ -7,7 +7,7 @@ The kernels keep the state at the borders of chunks and recompute what is betwee
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 
 import torch
 from torch import Tensor
@@ -16,6 +16,23 @@ from . import _slices
 
 CHUNK = 16
 """Steps between two states that are kept for the backward pass."""
+
+
+Scan = Callable[..., tuple[Tensor, Tensor]]
+
+
+def in_single_precision(scan: Scan) -> Scan:
+    """The scan, under autocast on float32 of all tensors that it is given: sums over time lose too much in half."""
+
+    @wraps(scan)
+    def precise(first: Tensor, *others: Tensor | None) -> tuple[Tensor, Tensor]:
+        device = first.device.type
+        if not torch.is_autocast_enabled(device):
+            return scan(first, *others)
+        with torch.autocast(device, enabled=False):
+            return scan(first.float(), *(None if other is None else other.float() for other in others))
+
+    return precise
 
 
 def borders(state: Tensor, steps: int) -> Tensor:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ._chunks import CHUNK, borders, given, over_sequences
+from ._chunks import CHUNK, borders, given, in_single_precision, over_sequences
 from ._compiling import fast, kernel
 from ._scalar_decay import decay_matrix
 from ._vectors import dot
@@ -31,6 +31,7 @@ LONG = 64
 """Steps of a chunk in `chunked`, whose matrices are (LONG, LONG)."""
 
 
+@in_single_precision
 def delta_rule(
     queries: Tensor,  # (B, T, H, K)
     keys: Tensor,  # (B, T, H, K)

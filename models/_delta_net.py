@@ -24,7 +24,8 @@ class DeltaNet(Mixer):
         y_t = norm(S_t q_t), or norm(S_t q_t) ⊙ silu(A_z i_t) where gated
         o_t = A_o y_t                                       RMSNorm over each head, its gain (P,) is that of all heads
 
-    scale: of the initial weights of A_o. Initially e^λ is from U(0, 16), and softplus(b_a) log-uniform in [0.001, 0.1].
+    scale: of the initial weights of A_o. Initially e^λ is from U(0.01, 16), and softplus(b_a) log-uniform in
+    [0.001, 0.1].
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class DeltaNet(Mixer):
             with torch.no_grad():
                 self.decay.weight.copy_(matrix(width, heads).weight)
                 self.decay.bias.copy_(step_size_bias(heads))
-            self.log_rates = nn.Parameter(torch.empty(heads).uniform_(0, 16).log())
+            self.log_rates = nn.Parameter(torch.empty(heads).uniform_(0.01, 16).log())
         self.norm = RMSNorm(value)
         self.leave = matrix(written, width, scale)
         self.signed = signed

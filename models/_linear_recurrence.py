@@ -24,12 +24,13 @@ def linear_recurrence(
 ) -> tuple[Tensor, Tensor]:
     """The states h (B, T, D) of h_t = a_t ⊙ h_{t-1} + b_t for t = 1 … T, and the last of them (B, D).
 
-    decay: a, (B, T, D), or (D,) where it is the same at every step of every sequence. inputs: b (B, T, D), T ≥ 1.
-    initial: h_0 (B, D); None: zero. pairs: the D numbers are D/2 complex ones, first all real parts, then all
-    imaginary parts. All of one type. Under autocast the recurrence is computed in float32.
+    decay: a, (B, T, D); or (D,) where it is the same at every step of every sequence; or (G, D) where it is the same at
+    every step of each of G groups of B/G successive sequences. inputs: b (B, T, D), T ≥ 1. initial: h_0 (B, D); None:
+    zero. pairs: the D numbers are D/2 complex ones, first all real parts, then all imaginary parts. All are of one
+    type. Under autocast the recurrence is computed in float32.
 
     Differentiable once where the kernels compute it, see `fast`. A decay (B, T, D) costs 3·B·T·D numbers of memory
-    until the backward pass is done, a decay (D,) 1·B·T·D.
+    until the backward pass is done, one that does not vary B·T·D.
     """
     device = inputs.device.type
     if torch.is_autocast_enabled(device):  # products over many steps lose too much in half precision
@@ -38,14 +39,16 @@ def linear_recurrence(
             return linear_recurrence(decay.float(), inputs.float(), before, pairs=pairs)
     batch, steps, width = inputs.shape
     initial = inputs.new_zeros((batch, width)) if initial is None else initial
-    decay = decay[None, None] if decay.dim() == 1 else decay  # (B, T, D) or (1, 1, D)
-    if steps == 1:  # as when a sequence is streamed: no loop is needed
-        added = _product(decay[:, 0], initial, pairs)
-        states = inputs + added[:, None]
-        return states, states[:, 0]
-    if fast(inputs, decay, initial):
+    if decay.dim() < 3:
+        decay = decay.view(-1, 1, width)  # (G, 1, D)
+    if steps > 1 and fast(inputs, decay, initial):
         states, last = _Recurrence.apply(pairs, decay, inputs, initial)
         return states, last
+    if len(decay) not in (1, batch):
+        decay = decay.repeat_interleave(batch // len(decay), 0)  # (B, 1, D)
+    if steps == 1:  # as when a sequence is streamed: no loop is needed
+        states = inputs + _product(decay, initial.unsqueeze(1), pairs)
+        return states, states[:, 0]
     states = two_level(decay, inputs, initial, pairs=pairs)
     return states, states[:, -1]
 
@@ -55,7 +58,7 @@ class _Recurrence(torch.autograd.Function):
     def forward(
         ctx: Any,
         pairs: bool,
-        decay: Tensor,  # (B, T, D) or (1, 1, D)
+        decay: Tensor,  # (B, T, D) or (G, 1, D)
         inputs: Tensor,  # (B, T, D)
         initial: Tensor,  # (B, D)
     ) -> tuple[Tensor, Tensor]:
@@ -81,8 +84,9 @@ class _Recurrence(torch.autograd.Function):
         of_decay = torch.empty_like(states) if varies else states.new_zeros((batch, 1, width))
         kernel = _scans.complex_scan_backward if ctx.pairs else _scans.scan_backward
         _over_slices(kernel, decay, initial, states, of_states.contiguous(), of_decay, of_inputs, of_initial)
-        # The sum over sequences is torch's, so that it does not depend on the number of threads.
-        return None, of_decay if varies else of_decay.sum(0, keepdim=True), of_inputs, of_initial
+        if not varies:  # the sum over sequences is torch's, so that it does not depend on the number of threads
+            of_decay = of_decay.view(len(decay), -1, width).sum(1, keepdim=True)  # (G, 1, D)
+        return None, of_decay, of_inputs, of_initial
 
 
 def _over_slices(kernel: Any, *given: Tensor) -> None:
@@ -92,7 +96,9 @@ def _over_slices(kernel: Any, *given: Tensor) -> None:
 
 
 def two_level(decay: Tensor, inputs: Tensor, initial: Tensor, *, pairs: bool = False) -> Tensor:
-    """The states (B, T, D) of `linear_recurrence` in 2√T steps of torch's operations; decay (B, T, D) or (1, 1, D).
+    """The states (B, T, D) of `linear_recurrence` in 2√T steps of torch's operations.
+
+    decay: (B, T, D), (B, 1, D) or (1, 1, D).
 
     The sequence is cut into √T chunks. One loop over the steps of a chunk runs in all chunks at once, from the state
     zero. A second loop over the chunks carries the state. What it carries into a chunk reaches each of its steps
@@ -112,7 +118,7 @@ def _chunked(decay: Tensor, inputs: Tensor, initial: Tensor) -> Tensor:  # (B, N
     if decay.shape[1] == steps:
         decays = F.pad(decay, missing, value=1.0).unflatten(1, (count, size)).unbind(2)  # c times (B, N, D)
     else:
-        decays = (decay,) * size  # c times (1, 1, D)
+        decays = (decay,) * size  # c times (B, 1, D) or (1, 1, D)
     added = F.pad(inputs, missing).unflatten(1, (count, size)).unbind(2)
     within, reach = [added[0]], [decays[0]]
     for factor, more in zip(decays[1:], added[1:], strict=True):

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ._chunks import CHUNK, borders, given, over_sequences
+from ._chunks import CHUNK, borders, given, in_single_precision, over_sequences
 from ._compiling import fast, kernel
 from ._vectors import dot
 
@@ -26,6 +26,7 @@ LONG = 64
 """Steps of a chunk in `chunked`, whose matrices are (LONG, LONG)."""
 
 
+@in_single_precision
 def scalar_decay_scan(
     inputs: Tensor,  # (B, T, H, P)
     log_decays: Tensor,  # (B, T, H)

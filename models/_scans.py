@@ -1,7 +1,8 @@
 """The loops over time of a linear recurrence h_t = a_t ⊙ h_{t-1} + b_t for Numba, forwards and backwards.
 
 All arrays are contiguous and of one floating type, with B sequences, T steps, D numbers: inputs b and states h
-(B, T, D), initial h_0 (B, D); decay a is (B, T, D), or (1, 1, D) where it is the same at every step of every sequence.
+(B, T, D), initial h_0 (B, D); decay a is (B, T, D), or (G, 1, D) where it is the same at every step of each of G groups
+of B/G sequences.
 Of complex numbers the first half of the D numbers are the real parts and the second half the imaginary parts.
 
 The backward loops run from the last step to the first. Of a loss with the gradients ∂_t with respect to h_t that come
@@ -23,11 +24,11 @@ from ._compiling import kernel
 @kernel
 def scan_forward(decay, inputs, initial, states, first, end, slot):
     """Fills the states of sequences first … end-1."""
-    steps, varies = inputs.shape[1], 1 if decay.shape[1] == inputs.shape[1] else 0
+    steps, varies, of_group = inputs.shape[1], int(decay.shape[1] > 1), inputs.shape[0] // decay.shape[0]
     for sequence in range(first, end):
         before = initial[sequence]
         for t in range(steps):
-            factor, added, state = decay[sequence * varies, t * varies], inputs[sequence, t], states[sequence, t]
+            factor, added, state = decay[sequence // of_group, t * varies], inputs[sequence, t], states[sequence, t]
             for d in range(state.size):
                 state[d] = factor[d] * before[d] + added[d]
             before = state
@@ -36,13 +37,13 @@ def scan_forward(decay, inputs, initial, states, first, end, slot):
 @kernel
 def scan_backward(decay, initial, states, of_states, of_decay, of_inputs, of_initial, first, end, slot):
     """Fills of_decay, of_inputs and of_initial (B, D) of sequences first … end-1; a sum starts from what is there."""
-    steps, varies = states.shape[1], 1 if decay.shape[1] == states.shape[1] else 0
+    steps, varies, of_group = states.shape[1], int(decay.shape[1] > 1), states.shape[0] // decay.shape[0]
     for sequence in range(first, end):
         carried = of_initial[sequence]  # what reaches a step from all later ones
         carried[:] = 0
         for t in range(steps - 1, -1, -1):
             before = states[sequence, t - 1] if t > 0 else initial[sequence]
-            factor, gradient = decay[sequence * varies, t * varies], of_inputs[sequence, t]
+            factor, gradient = decay[sequence // of_group, t * varies], of_inputs[sequence, t]
             given, of_factor = of_states[sequence, t], of_decay[sequence, t * varies]
             for d in range(gradient.size):
                 gradient[d] = given[d] + carried[d]
@@ -58,11 +59,12 @@ def scan_backward(decay, initial, states, of_states, of_decay, of_inputs, of_ini
 @kernel
 def complex_scan_forward(decay, inputs, initial, states, first, end, slot):
     """Fills the states of sequences first … end-1."""
-    steps, varies, half = inputs.shape[1], 1 if decay.shape[1] == inputs.shape[1] else 0, inputs.shape[2] // 2
+    steps, varies, of_group = inputs.shape[1], int(decay.shape[1] > 1), inputs.shape[0] // decay.shape[0]
+    half = inputs.shape[2] // 2
     for sequence in range(first, end):
         before = initial[sequence]
         for t in range(steps):
-            factor, added, state = decay[sequence * varies, t * varies], inputs[sequence, t], states[sequence, t]
+            factor, added, state = decay[sequence // of_group, t * varies], inputs[sequence, t], states[sequence, t]
             real, imaginary, real_before, imaginary_before = factor[:half], factor[half:], before[:half], before[half:]
             part, more = state[:half], added[:half]
             for d in range(half):
@@ -76,7 +78,8 @@ def complex_scan_forward(decay, inputs, initial, states, first, end, slot):
 @kernel
 def complex_scan_backward(decay, initial, states, of_states, of_decay, of_inputs, of_initial, first, end, slot):
     """Fills of_decay, of_inputs and of_initial (B, D) of sequences first … end-1; a sum starts from what is there."""
-    steps, varies, half = states.shape[1], 1 if decay.shape[1] == states.shape[1] else 0, states.shape[2] // 2
+    steps, varies, of_group = states.shape[1], int(decay.shape[1] > 1), states.shape[0] // decay.shape[0]
+    half = states.shape[2] // 2
     product = np.empty(2 * half, states.dtype)
     for sequence in range(first, end):
         carried = of_initial[sequence]  # what reaches a step from all later ones
@@ -84,7 +87,7 @@ def complex_scan_backward(decay, initial, states, of_states, of_decay, of_inputs
         for t in range(steps - 1, -1, -1):
             before = states[sequence, t - 1] if t > 0 else initial[sequence]
             factor, gradient, given = (
-                decay[sequence * varies, t * varies],
+                decay[sequence // of_group, t * varies],
                 of_inputs[sequence, t],
                 of_states[sequence, t],
             )

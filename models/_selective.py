@@ -20,11 +20,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ._activations import exponential
-from ._chunks import CHUNK, borders, given, over_sequences, slots
+from ._chunks import CHUNK, borders, given, in_single_precision, over_sequences, slots
 from ._compiling import fast, kernel
+from ._linear_recurrence import two_level
 from ._vectors import dot
 
 
+@in_single_precision
 def selective_scan(
     inputs: Tensor,  # (B, T, E)
     deltas: Tensor,  # (B, T, E)
@@ -36,10 +38,12 @@ def selective_scan(
 ) -> tuple[Tensor, Tensor]:
     """Outputs y (B, T, E) and the state (B, E, N) after the last step; see the top of the file for the letters.
 
-    By our kernels on a CPU, and for one step or elsewhere by torch's operations. Differentiable once.
+    One step by `stepwise`; more by our kernels on a CPU, else by `two_level_scan`. Differentiable once.
     """
-    if inputs.shape[1] == 1 or not fast(inputs, deltas, rates, writes, reads, skip, state):
+    if inputs.shape[1] == 1:
         return stepwise(inputs, deltas, rates, writes, reads, skip, state)
+    if not fast(inputs, deltas, rates, writes, reads, skip, state):
+        return two_level_scan(inputs, deltas, rates, writes, reads, skip, state)
     parts = inputs, deltas, rates.t(), writes, reads, skip, state.transpose(1, 2)
     outputs, after = _SelectiveScan.apply(*(part.contiguous() for part in parts))
     return outputs, after.transpose(1, 2)
@@ -56,6 +60,16 @@ def stepwise(
         state = decay * state + (delta * x)[:, :, None] * write[:, None, :]
         outputs.append((state @ read[:, :, None])[..., 0] + skip * x)  # (B, E)
     return torch.stack(outputs, dim=1), state
+
+
+def two_level_scan(
+    inputs: Tensor, deltas: Tensor, rates: Tensor, writes: Tensor, reads: Tensor, skip: Tensor, state: Tensor
+) -> tuple[Tensor, Tensor]:
+    """As `selective_scan`, with the states of all steps (B, T, E, N), in 2√T steps of torch's operations."""
+    decays = torch.exp(deltas[..., None] * rates)  # (B, T, E, N)
+    added = (deltas * inputs)[..., None] * writes[:, :, None, :]  # (B, T, E, N)
+    states = two_level(decays.flatten(2), added.flatten(2), state.flatten(1)).view(decays.shape)
+    return (states @ reads[..., None])[..., 0] + skip * inputs, states[:, -1]
 
 
 class _SelectiveScan(torch.autograd.Function):
@@ -93,7 +107,7 @@ class _SelectiveScan(torch.autograd.Function):
 
 @kernel
 def selective_forward(inputs, deltas, rates, writes, reads, skip, states, outputs, first, end, slot):
-    """Fills outputs (B, T, E) and states (B, chunks+1, N, E), of which the first is given, of sequences first … end-1."""
+    """Fills outputs (B, T, E) and states (B, M+1, N, E), of which the first is given, of sequences first … end-1."""
     steps, (modes, width) = inputs.shape[1], rates.shape
     scaled = np.empty(width, inputs.dtype)
     for row in range(first, end):

@@ -7,7 +7,7 @@ from numba import njit
 from ._compiling import OPTIONS
 
 _summing = njit(**{**OPTIONS, "fastmath": {*OPTIONS["fastmath"], "reassoc"}})
-"""Sums may be taken in another order, so that LLVM can hold a vector of partial sums; the order is fixed by the code."""
+"""Sums may be taken in another order: LLVM then holds a vector of partial sums."""
 
 
 @_summing

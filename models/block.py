@@ -69,10 +69,15 @@ class Recurrence(Mixer):
     def __init__(self, model: base.Model) -> None:
         super().__init__()
         self.model = model
-        self.state_size, self.receptive_field = model.state_size, model.receptive_field
-        self.macs_per_step = model.macs_per_step
+        told: Any = model  # the suite's own models tell their sizes
+        self.state_size, self.receptive_field = told.state_size, told.receptive_field
+        self.macs_per_step = told.macs_per_step
 
     def forward(self, inputs: Tensor, state: base.State = None) -> tuple[Tensor, base.State]:
         """Hidden states (B, T, W) of inputs (B, T, W), and what the model then remembers."""
         outputs: tuple[Tensor, base.State] = self.model(inputs, state)
         return outputs
+
+    def read(self, inputs: Tensor, reads: int) -> Tensor:
+        """Hidden states (B, R, W) of the last steps of whole sequences."""
+        return self.model.read(inputs, reads)

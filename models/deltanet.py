@@ -28,8 +28,8 @@ class Model(Blocks):
     Parameters of the mixer: 4W² + W·H + 3c·W + P. State: S and the convolution's last c-1 inputs for each layer,
     W²/H + 3W·(c - 1) numbers.
 
-    heads: H. eigenvalues: "positive" or "signed", see above. convolution: c, of the mixer, 0 for none (then silu alone);
-    the block has none of its own. A_o is scaled by 1/√(2L) at first, as an MLP's last matrix is.
+    heads: H. eigenvalues: "positive" or "signed", see above. convolution: c, of the mixer, 0 for none (then silu
+    alone); the block has none of its own. A_o is scaled by 1/√(2L) at first, as an MLP's last matrix is.
     The other options, the block and its initial weights are explained at `_block.Blocks`. Raises ValueError where an
     option is out of its range, or where the heads do not divide the width.
 

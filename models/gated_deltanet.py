@@ -30,8 +30,8 @@ class Model(Blocks):
     the convolution's last c-1 inputs for each layer, W·V/H + (2W + V)·(c - 1) numbers.
 
     heads: H. expansion: V / W. eigenvalues: "positive" or "signed". convolution: c, of the mixer, 0 for none (then silu
-    alone); the block has none of its own. Initially e^λ is from U(0, 16), softplus(b_a) log-uniform in [0.001, 0.1], and
-    A_o is scaled by 1/√(2L), as an MLP's last matrix is. λ and b_a have no weight decay, nor has any vector.
+    alone); the block has none of its own. Initially e^λ is from U(0.01, 16), softplus(b_a) log-uniform in [0.001, 0.1],
+    and A_o is scaled by 1/√(2L), as an MLP's last matrix is. λ and b_a have no weight decay, nor has any vector.
     The other options, the block and its initial weights are explained at `_block.Blocks`. Raises ValueError where an
     option is out of its range, or where the heads do not divide the width.
 

@@ -17,22 +17,19 @@ from ._options import at_least, one_of
 from ._state_space import GatedOutput
 from .base import ParameterGroup
 
-CHUNK = 64
-"""Most steps that one product of matrices takes together."""
-
 
 class Model(Blocks):
     """Diagonal structured state-space model, S4D (Gu et al. 2022), in the residual block.
 
     Each channel u_t of the mixer's inputs (W,) has N/2 complex states x_t of its own. From x_0 = 0,
 
-        x_t = e^{ΔA} ⊙ x_{t-1} + ((e^{ΔA} - 1)/A) u_t       A = -exp(a) + i ω, zero-order hold with the step Δ
-        y_t = 2 Re(C x_t) + D u_t                           a, ω (W, N/2), C (W, N/2) complex, Δ and D (W,)
-        v_t ⊙ σ(w_t)                                        what the mixer gives, (v_t, w_t) = E gelu(y_t) + e
+        x_t = e^{ΔA} ⊙ x_{t-1} + B u_t          A = -exp(a) + i ω, for each channel a and ω (N/2,)
+        y_t = 2 Re(C x_t) + D u_t               B = (e^{ΔA} - 1)/A: zero-order hold of the input for a time Δ
+        v_t ⊙ σ(w_t)                            what the mixer gives, (v_t, w_t) = E gelu(y_t) + e
 
-    with y_t (W,) and E (2W, W). A sequence is one causal convolution of length T, computed by FFT, to which the state
-    before it adds what it still gives; a single step is computed as it stands. Each state is one of a conjugate pair,
-    hence the 2. Complex numbers are kept as two real ones and count as two.
+    with C (N/2,) complex, Δ and D numbers, and over all channels y_t (W,) and E (2W, W). Each state is one of a
+    conjugate pair, hence the 2. Complex numbers are kept as two real ones and count as two. A sequence is computed in
+    chunks as `by_chunks` explains, a single step as it stands.
     Parameters of the mixer: 2W² + 2·W·N + 4W. State: x for each layer, (B, W, N).
 
     states: N, even. initialization of A, whose real part is -½: "lin", ω_n = π n, or "inv",
@@ -128,18 +125,15 @@ class S4D(Mixer):
         return self.gated(outputs), state
 
     def _states(self, inputs: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        """y (B, T, W) of u (B, T, W), and x (B, W·N) after the last step."""
+        """y (B, T, W) of u (B, T, W), and x (B, W, N) after the last step."""
         rates, held = self._discretized()
         read = 2 * complex_of(self.outputs)  # (W, N/2)
         if state is None:
-            state = inputs.new_zeros((len(inputs), self.state_size))
-        if inputs.shape[1] == 1:
-            before = complex_of(state).unflatten(1, rates.shape)  # (B, W, N/2)
-            after = rates.exp() * before + held * inputs[:, 0].unsqueeze(2)
-            outputs, state = (read * after).real.sum(2).unsqueeze(1), pairs_of(after.flatten(1))
-        else:
-            outputs, state = by_chunks(inputs, rates, held, read, state)
-        return outputs + self.skip * inputs, state
+            state = inputs.new_zeros((len(inputs), *self.outputs.shape))
+        if inputs.shape[1] > 1:
+            return by_chunks(inputs, rates, held, read, self.skip, state)
+        after = rates.exp() * complex_of(state) + held * inputs[:, 0].unsqueeze(2)  # (B, W, N/2)
+        return (read * after).real.sum(2).unsqueeze(1) + self.skip * inputs, pairs_of(after)
 
     def _discretized(self) -> tuple[Tensor, Tensor]:
         """ΔA and (e^{ΔA} - 1)/A, (W, N/2) complex each.
@@ -159,49 +153,58 @@ class S4D(Mixer):
         return [ParameterGroup(slow, learning_rate_factor=self.learning_rate_factor, decays=False)]
 
 
-def by_chunks(inputs: Tensor, rates: Tensor, held: Tensor, read: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    """y_t = Re Σ_m read_m x_tm of x_t = e^{rates} ⊙ x_{t-1} + held u_t, and x after the last step.
+def by_chunks(
+    inputs: Tensor, rates: Tensor, held: Tensor, read: Tensor, skip: Tensor, state: Tensor
+) -> tuple[Tensor, Tensor]:
+    """y_t = Re Σ_m read_m x_tm + skip u_t of x_t = e^{rates} ⊙ x_{t-1} + held u_t, and x after the last step.
 
-    inputs: u (B, T, W). rates, held, read: (W, M) complex, M = N/2. state: x before, (B, W·N), all real parts first.
+    inputs: u (B, T, W). rates, held, read: (W, M) complex. skip: (W,). state: x before, (B, W, 2M), real parts first.
 
-    The sequence is cut into chunks of c steps. Of a chunk's outputs, what comes from its own inputs is the product
-    with a Toeplitz matrix (c, c) of the first c lags of the convolution, and what comes from before is read from the
-    state before the chunk. These states are a linear recurrence over the chunks. All the rest is products of
-    matrices: on a CPU several times faster than the FFT, and not even by rounding does an input reach an earlier
-    output.
+    The sequence is cut into n = √T/2 chunks of c steps. What comes to a chunk's outputs from its own inputs is the
+    product with a Toeplitz matrix (c, c) of the first c lags of the convolution, and what comes from earlier ones is
+    read from the state before the chunk. These states are a linear recurrence over the chunks. Not even by rounding
+    does an input reach an earlier output, as it does by FFT.
     """
-    batch, steps, width = inputs.shape
-    count = math.ceil(steps / CHUNK)
+    (batch, steps, width), modes = inputs.shape, rates.shape[1]
+    count = math.ceil(math.sqrt(steps) / 2)  # of chunks, as measured: few enough products, and small enough ones
     size = math.ceil(steps / count)  # c
+    count = math.ceil(steps / size)  # fewer where the last ones would be empty
     lags = torch.arange(size + 1, device=inputs.device)
     powers = (rates.unsqueeze(1) * lags.unsqueeze(1)).exp()  # (W, c+1, M): e^{rates · lag}
+    left_by = powers * held.unsqueeze(1)  # (W, c+1, M): what an input leaves so many steps later
     missing = count * size - steps
-    chunks = F.pad(inputs, (0, 0, 0, missing)).unflatten(1, (count, size)).permute(3, 0, 1, 2)  # (W, B, T/c, c)
-    chunks = chunks.flatten(1, 2)  # (W, B·T/c, c)
-    write = held.unsqueeze(1) * powers[:, :size].flip(1)  # (W, c, M): what an input leaves at the end of its chunk
-    show = read.unsqueeze(1) * powers[:, 1:]  # (W, c, M): what a state before a chunk adds to its outputs
+    chunks = _Transposed.apply(F.pad(inputs, (0, 0, 0, missing)).view(-1, width)).view(width, -1, size)
+    before = state.transpose(0, 1).unsqueeze(2)  # (W, B, 1, 2M): before each chunk
     if count > 1:
-        left = chunks @ torch.cat([write.real, write.imag], 2)  # (W, B·T/c, N)
-        left = left.view(width, batch, count, 2, -1).permute(1, 2, 3, 0, 4).flatten(2)  # (B, T/c, W·N)
-        decay = pairs_of(powers[:, size].flatten())  # (W·N,)
-        states, _ = linear_recurrence(decay, left[:, :-1], state, pairs=True)
-        before = torch.cat([state.unsqueeze(1), states], 1)  # (B, T/c, W·N)
-    else:
-        before = state.unsqueeze(1)
-    last = complex_of(before[:, -1]).unflatten(1, rates.shape)  # (B, W, M): before the last chunk
-    before = before.unflatten(2, (2, width, -1)).permute(3, 0, 1, 2, 4)  # (W, B, T/c, 2, M)
-    kernel = (powers[:, :size] * (held * read).unsqueeze(1)).real.sum(2)  # (W, c)
-    toeplitz = F.pad(kernel, (size - 1, 0)).unfold(1, size, 1).flip(1)  # (W, c, c), from input to output
-    outputs = torch.cat([chunks, before.flatten(3).flatten(1, 2)], 2) @ torch.cat(
-        [toeplitz, torch.cat([show.real, -show.imag], 2).transpose(1, 2)], 1
-    )  # (W, B·T/c, c)
-    outputs = outputs.view(width, batch, -1).permute(1, 2, 0)[:, :steps]
+        write = pairs_of(left_by[:, :size].flip(1))  # (W, c, 2M): what an input leaves at the end of its chunk
+        left = (chunks @ write).view(width * batch, count, 2 * modes)
+        decay = pairs_of(powers[:, size])  # (W, 2M)
+        states, _ = linear_recurrence(decay, left[:, :-1], before.reshape(width * batch, -1), pairs=True)
+        before = torch.cat([before, states.view(width, batch, count - 1, -1)], 2)  # (W, B, n, 2M)
+    lagged = (left_by[:, :size] * read.unsqueeze(1)).real.sum(2)  # (W, c): the convolution
+    lagged = lagged + F.pad(skip.unsqueeze(1), (0, size - 1))
+    toeplitz = F.pad(lagged, (size - 1, 0)).unfold(1, size, 1).flip(1)  # (W, c, c), from input to output
+    show = pairs_of((read.unsqueeze(1) * powers[:, 1:]).conj()).transpose(1, 2)  # (W, 2M, c), as only Re is wanted
+    outputs = torch.baddbmm(before.flatten(1, 2) @ show, chunks, toeplitz)  # (W, B·n, c)
     end = size - missing  # steps of the last chunk
-    gathered = held * torch.complex(
-        *(
-            torch.einsum("btw,wtm->bwm", inputs[:, steps - end :], part)
-            for part in (powers[:, :end].flip(1).real, powers[:, :end].flip(1).imag)
-        )
-    )
-    after = powers[:, end] * last + gathered
-    return outputs, pairs_of(after.flatten(1))
+    gathered = torch.einsum("btw,wtm->bwm", inputs[:, steps - end :], pairs_of(left_by[:, :end].flip(1)))
+    last = pairs_of(powers[:, end] * complex_of(before[:, :, -1].transpose(0, 1)))  # (B, W, 2M)
+    outputs = _Transposed.apply(outputs.view(width, -1)).view(batch, -1, width)  # (B, n·c, W)
+    return outputs[:, :steps], last + gathered
+
+
+class _Transposed(torch.autograd.Function):
+    """The transposed matrix, contiguous, and so is its gradient.
+
+    Products of many small matrices would copy one after the other. And of all the ways to lay an array out anew torch
+    has a fast one for matrices alone.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, matrix: Tensor) -> Tensor:
+        return matrix.t().contiguous()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        transposed: Tensor = _Transposed.apply(gradient.contiguous())
+        return transposed

@@ -141,6 +141,20 @@ def test_the_short_convolution_is_torchs(kernel: int, steps: int) -> None:
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-12)])
+def test_rms_norm_is_torchs(dtype: torch.dtype, tolerance: float) -> None:
+    norm = _block.RMSNorm(37).to(dtype)
+    torch.nn.init.normal_(norm.gain)
+    inputs = torch.randn(3, 5, 37, dtype=dtype) * torch.logspace(-4, 4, 5, dtype=dtype)[:, None]
+    inputs.requires_grad_()
+    found = []
+    for outputs in (norm(inputs), F.rms_norm(inputs, (37,), norm.gain, norm.epsilon)):
+        found.append([outputs, *torch.autograd.grad(outputs.sin().sum(), [inputs, norm.gain])])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=10 * tolerance, atol=10 * tolerance)
+    assert norm(torch.zeros(2, 37, dtype=dtype)).tolist() == [[0.0] * 37] * 2
+
+
 @pytest.mark.parametrize("reads", [None, 1, 3])
 @pytest.mark.parametrize("training", [False, True])
 def test_what_is_read_is_the_end_of_what_is_computed(reads: int | None, training: bool) -> None:

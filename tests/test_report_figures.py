@@ -124,8 +124,8 @@ def lab(colour: str, seen: np.ndarray) -> np.ndarray:
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
-def test_the_colours_can_be_told_apart_in_grey_and_by_the_colour_blind() -> None:
-    looks = [*style.STYLE.values()]
+def test_the_colours_of_the_classic_models_can_be_told_apart_in_grey_and_by_the_colour_blind() -> None:
+    looks = [style.STYLE[name] for name in ("rnn", "lstm", "gru", "tcn")]
     assert len({look.marker for look in looks}) == len({look.line for look in looks}) == len(looks)
     lightness = sorted(lab(look.colour, SEEN["by most"])[0] for look in looks)
     assert min(after - before for before, after in itertools.pairwise(lightness)) > 10
@@ -133,6 +133,12 @@ def test_the_colours_can_be_told_apart_in_grey_and_by_the_colour_blind() -> None
     for seen in SEEN.values():
         pairs = itertools.combinations((lab(look.colour, seen) for look in looks), 2)
         assert min(float(np.linalg.norm(one - other)) for one, other in pairs) > 20
+
+
+def test_no_two_models_have_the_same_line_or_colour() -> None:
+    """There are more models than markers that can be told apart: of two with one marker the dashes tell which it is."""
+    looks = [*style.STYLE.values()]
+    assert len({look.line for look in looks}) == len({look.colour for look in looks}) == len(looks)
 
 
 def test_names_of_close_thresholds_stand_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

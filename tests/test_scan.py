@@ -83,6 +83,33 @@ def test_kernels_and_chunks_give_what_the_definition_gives(
             torch.testing.assert_close(one.double(), other, rtol=0.0, atol=scale * TOLERANCE[dtype])
 
 
+@pytest.mark.parametrize("pairs", [False, True], ids=["real", "complex"])
+@pytest.mark.parametrize("steps", [1, 13])
+def test_groups_of_sequences_with_decays_of_their_own(steps: int, pairs: bool) -> None:
+    decays = torch.stack(
+        [given((1, 1, 6), fixed=True, pairs=pairs)[0], given((1, 1, 6), fixed=True, pairs=pairs)[0] / 2]
+    )
+    _, inputs, initial = given((6, steps, 6), fixed=False, pairs=pairs)
+
+    def whole(decay: Tensor, inputs: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
+        return linear_recurrence(decay, inputs, initial, pairs=pairs)
+
+    def apart(decay: Tensor, inputs: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
+        parts = [
+            linear_recurrence(decay[group], inputs[3 * group :][:3], initial[3 * group :][:3], pairs=pairs)
+            for group in (0, 1)
+        ]
+        return torch.cat([states for states, _ in parts]), torch.cat([last for _, last in parts])
+
+    expected = results(apart, [decays, inputs, initial], torch.float64)
+    by_kernel = results(whole, [decays, inputs, initial], torch.float64)
+    with plain():
+        by_chunks = results(whole, [decays, inputs, initial], torch.float64)
+    for found in (by_kernel, by_chunks):
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=0.0, atol=1e-12)
+
+
 @pytest.mark.parametrize("threads", [1, 2, 5])
 @pytest.mark.parametrize("fixed", [False, True], ids=["varying", "fixed"])
 def test_the_number_of_threads_changes_no_bit(threads: int, fixed: bool) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import jinja2
 from markupsafe import Markup, escape
 
+from ... import atomic
 from ...analysis.digits import number
 from ...analysis.grid import Entry, collect, columns
 from ...analysis.ledger import Line, canonical, lines
@@ -37,7 +38,7 @@ from ..tables.writers import Block, Table
 from . import page_curves
 from .colours import HALVES, MARKS, Palette, dashes
 from .page_curves import Curves
-from .pictures import Picture, beyond_training, profile_among
+from .pictures import Picture, pictures
 from .run_facts import CellFacts, facts, place_of
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -75,9 +76,8 @@ class Section:
 
     heading: the experiment's name, with the device where there are several. place: its folder, as a command names it.
     above: paragraphs above the scores. header, heads, scores: the table of scores, the first columns of a line apart.
-    below: what stands below. profile: the performance profile, and behind how many parts of `below` it stands; None
-    where there is no table over all tasks. pictures: what stands behind all of `below`. present and expected count
-    runs.
+    below: what stands below. pictures: the figures there, by behind how many parts of `below` each stands. present and
+    expected count runs.
     """
 
     heading: str
@@ -87,8 +87,7 @@ class Section:
     heads: Sequence[Sequence[Text]]
     scores: Sequence[Sequence[Score]]
     below: Sequence[Block]
-    profile: tuple[int, Picture] | None
-    pictures: Sequence[Picture]
+    pictures: Mapping[int, Picture]
     curves: Curves
     cells: Sequence[CellPart]
     present: int
@@ -123,7 +122,7 @@ def write(
         found = lines(chosen, source, device, judged) if judged else []
     text = render(sections, found, speeds(chosen))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    atomic.write(path, text)
     return path
 
 
@@ -169,8 +168,7 @@ def section_of(
         [line[:FIRST_SCORE] for line in table.lines],
         _scores(table, entries, evidence, experiment.cells),
         content[first + 1 :],
-        profile_among(content[first + 1 :], evidence, heading),
-        beyond_training(evidence, heading),
+        pictures(content[first + 1 :], evidence, heading),
         page_curves.curves(evidence),
         cells,
         len(evidence.rows),

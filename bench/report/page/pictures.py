@@ -1,4 +1,4 @@
-"""What stands in the page as an image: the performance profile, and figures of lengths that were never trained."""
+"""The figures within the page, each behind the table that it belongs to."""
 
 from __future__ import annotations
 
@@ -8,65 +8,78 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from ..figures import profile, scores, tested_lengths
+from ..figures import profile, score_cost, tested_lengths
 from ..figures.panels import Evidence, NothingToDraw
 from ..figures.saving import as_svg
+from ..figures.style import COLUMN
+from ..tables import cost_table, experiment_table
 from ..tables.writers import Block, Table
 
 
 class Picture(NamedTuple):
-    """A figure within the page. source: a data URI. alt: what it shows in words. caption: how to read it."""
+    """A figure within the page. source: a data URI. alt: what it shows in words. caption: how to read it.
+
+    wide: whether it was drawn for more than a column of a paper.
+    """
 
     source: str
     alt: str
     caption: str
+    wide: bool = False
 
 
-def profile_among(below: Sequence[Block], evidence: Evidence, heading: str) -> tuple[int, Picture] | None:
-    """The performance profile and its place: behind the table over all tasks and what is said of it."""
-    try:
-        found = profile.found_in(evidence)
-    except NothingToDraw:
-        return None
-    # that table has a line for each model of the profile, in its order, and no other one has
-    models = [(model,) for model in found.models]
-    over_tasks = next(
+def pictures(below: Sequence[Block], evidence: Evidence, heading: str) -> dict[int, Picture]:
+    """Behind how many of the parts below the scores -> the figure that stands there.
+
+    Scores against lengths follow the table of other lengths, the performance profile the table over all tasks, scores
+    against time the table of costs, each behind what is said of it. A figure is left out where the rows have nothing
+    that it could show.
+    """
+    found = {}
+    for draw in (_lengths, _profile, _cost):
+        try:
+            table, picture = draw(below, evidence, heading)
+        except NothingToDraw:
+            continue
+        found[table + 2] = picture  # behind the table and the paragraph that explains it
+    return found
+
+
+def _lengths(below: Sequence[Block], evidence: Evidence, heading: str) -> tuple[int, Picture]:
+    figure = tested_lengths.draw(evidence, explained=False)
+    source = _source(figure, evidence, f"{heading}: score-lengths")
+    how = " ".join(tested_lengths.how_to_read(evidence))
+    place = _titled(experiment_table.AT_LENGTHS, below)
+    return place, Picture(source, tested_lengths.said(evidence), how, wide=figure.get_figwidth() > COLUMN)
+
+
+def _profile(below: Sequence[Block], evidence: Evidence, heading: str) -> tuple[int, Picture]:
+    shown = profile.found_in(evidence)
+    # the table over all tasks has a line for each model of the profile, in its order, and no other one has
+    models = [(model,) for model in shown.models]
+    place = next(
         place
         for place, block in enumerate(below)
         if isinstance(block, Table) and [line[0] for line in block.lines] == models
     )
     source = _source(profile.draw(evidence, explained=False), evidence, f"{heading}: profile")
-    return over_tasks + 2, Picture(source, profile.said(found), " ".join(profile.how_to_read(found)))
+    return place, Picture(source, profile.said(shown), " ".join(profile.how_to_read(shown)))
 
 
-def beyond_training(evidence: Evidence, heading: str) -> list[Picture]:
-    """Scores against lengths, and beside them against the size of the state: where runs are tested at other lengths."""
-    try:
-        lengths = tested_lengths.draw(evidence)
-    except NothingToDraw:
-        return []
-    pictures = [
-        Picture(
-            _source(lengths, evidence, f"{heading}: score-lengths"),
-            "Test scores of each model against the length of the sequences, a panel for each task",
-            "Scores against the length of the sequences. The table of other lengths has the numbers.",
-        )
-    ]
-    try:
-        state = scores.by_size(evidence, "state")
-    except NothingToDraw:
-        return pictures
-    return [
-        *pictures,
-        Picture(
-            _source(state, evidence, f"{heading}: score-state"),
-            "Test scores of each model against the numbers in its state, a panel for each task",
-            "Scores against how many numbers a model keeps from step to step. The table of scores has the scores.",
-        ),
-    ]
+def _cost(below: Sequence[Block], evidence: Evidence, heading: str) -> tuple[int, Picture]:
+    figure = score_cost.draw(evidence, explained=False)
+    place = _titled(cost_table.TITLE, below)
+    source = _source(figure, evidence, f"{heading}: score-cost")
+    how = " ".join(score_cost.how_to_read(evidence))
+    return place, Picture(source, score_cost.said(evidence), how, wide=figure.get_figwidth() > COLUMN)
+
+
+def _titled(title: str, below: Sequence[Block]) -> int:
+    """Where the table with this title stands."""
+    return next(place for place, block in enumerate(below) if isinstance(block, Table) and block.title == title)
 
 
 def _source(figure: Figure, evidence: Evidence, title: str) -> str:
-    """A data URI: an image, because the style sheet and the ids of an SVG within the page would hold for all of it."""
+    """As an image, because the style sheet and the ids of an SVG within the page would hold for all of the page."""
     svg = as_svg(figure, evidence.digest, title)
     return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
