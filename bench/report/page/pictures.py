@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""The figures within the page, each behind the table that it belongs to."""
-=======
 """The figures within the page: each behind the table that it belongs to, those of other lengths behind all."""
->>>>>>> main
 
 from __future__ import annotations
 
@@ -12,19 +8,11 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-<<<<<<< HEAD
-from ..figures import profile, score_cost, tested_lengths
-from ..figures.panels import Evidence, NothingToDraw
-from ..figures.saving import as_svg
-from ..figures.style import COLUMN
-from ..tables import cost_table, experiment_table
-=======
 from ..figures import profile, score_cost, scores, tested_lengths
 from ..figures.panels import Evidence, NothingToDraw
 from ..figures.saving import as_svg
 from ..figures.style import COLUMN
 from ..tables import cost_table
->>>>>>> main
 from ..tables.writers import Block, Table
 
 
@@ -43,35 +31,18 @@ class Picture(NamedTuple):
 def pictures(below: Sequence[Block], evidence: Evidence, heading: str) -> dict[int, list[Picture]]:
     """Behind how many of the parts below the scores -> the figures that stand there.
 
-<<<<<<< HEAD
-    Scores against lengths follow the table of other lengths, the performance profile the table over all tasks, scores
-    against time the table of costs, each behind what is said of it. A figure is left out where the rows have nothing
-    that it could show.
-    """
-    found = {}
-    for draw in (_lengths, _profile, _cost):
-=======
     The performance profile follows the table over all tasks, scores against time the table of costs, each behind what
     is said of it, and figures of lengths that were never trained stand at the end. A figure is left out where the rows
     have nothing that it could show.
     """
     found: dict[int, list[Picture]] = {len(below): _beyond_training(evidence, heading)}
     for draw in (_profile, _cost):
->>>>>>> main
         try:
             table, picture = draw(below, evidence, heading)
         except NothingToDraw:
             continue
         found.setdefault(table + 2, []).insert(0, picture)  # behind the table and the paragraph that explains it
     return found
-
-
-def _lengths(below: Sequence[Block], evidence: Evidence, heading: str) -> tuple[int, Picture]:
-    figure = tested_lengths.draw(evidence, explained=False)
-    source = _source(figure, evidence, f"{heading}: score-lengths")
-    how = " ".join(tested_lengths.how_to_read(evidence))
-    place = _titled(experiment_table.AT_LENGTHS, below)
-    return place, Picture(source, tested_lengths.said(evidence), how, wide=figure.get_figwidth() > COLUMN)
 
 
 def _profile(below: Sequence[Block], evidence: Evidence, heading: str) -> tuple[int, Picture]:
@@ -89,34 +60,26 @@ def _profile(below: Sequence[Block], evidence: Evidence, heading: str) -> tuple[
 
 def _cost(below: Sequence[Block], evidence: Evidence, heading: str) -> tuple[int, Picture]:
     figure = score_cost.draw(evidence, explained=False)
-<<<<<<< HEAD
-    place = _titled(cost_table.TITLE, below)
-=======
     place = next(
         place for place, block in enumerate(below) if isinstance(block, Table) and block.title == cost_table.TITLE
     )
->>>>>>> main
     source = _source(figure, evidence, f"{heading}: score-cost")
     how = " ".join(score_cost.how_to_read(evidence))
     return place, Picture(source, score_cost.said(evidence), how, wide=figure.get_figwidth() > COLUMN)
 
 
-<<<<<<< HEAD
-def _titled(title: str, below: Sequence[Block]) -> int:
-    """Where the table with this title stands."""
-    return next(place for place, block in enumerate(below) if isinstance(block, Table) and block.title == title)
-=======
 def _beyond_training(evidence: Evidence, heading: str) -> list[Picture]:
     """Scores against lengths, and beside them against the size of the state: where runs are tested at other lengths."""
     try:
-        lengths = tested_lengths.draw(evidence)
+        lengths = tested_lengths.draw(evidence, explained=False)
     except NothingToDraw:
         return []
     pictures = [
         Picture(
             _source(lengths, evidence, f"{heading}: score-lengths"),
-            "Test scores of each model against the length of the sequences, a panel for each task",
-            "Scores against the length of the sequences. The table of other lengths has the numbers.",
+            tested_lengths.said(evidence),
+            " ".join(tested_lengths.how_to_read(evidence)),
+            wide=lengths.get_figwidth() > COLUMN,
         )
     ]
     try:
@@ -129,9 +92,9 @@ def _beyond_training(evidence: Evidence, heading: str) -> list[Picture]:
             _source(state, evidence, f"{heading}: score-state"),
             "Test scores of each model against the numbers in its state, a panel for each task",
             "Scores against how many numbers a model keeps from step to step. The table of scores has the scores.",
+            wide=state.get_figwidth() > COLUMN,
         ),
     ]
->>>>>>> main
 
 
 def _source(figure: Figure, evidence: Evidence, title: str) -> str:

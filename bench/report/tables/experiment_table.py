@@ -32,9 +32,6 @@ TUNING = {"suite": " (untuned)", "published": ""}
 """No model of the suite's own preset has had a recorded tuning budget yet; published settings are the paper's."""
 FORMATS: tuple[Format, ...] = get_args(Format)
 
-AT_LENGTHS = "Tested at other lengths"
-"""The title of the table of scores at lengths that a run was not trained at."""
-
 
 class Comparison(NamedTuple):
     """A cell of a run made here beside the same cell as committed."""
@@ -175,7 +172,7 @@ def _at_lengths(entries: Sequence[Entry]) -> Iterator[Block]:
         for entry in tested
     ]
     header = ["Task", "Metric", "Model", *(f"Length {length}" for length in lengths)]
-    yield Table(AT_LENGTHS, header, "lll" + "l" * len(lengths), texts, wide=True)
+    yield Table("Tested at other lengths", header, "lll" + "l" * len(lengths), texts, wide=True)
     yield "Each network as it was best on validation at its own length, tested without further training."
 
 
