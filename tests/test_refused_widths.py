@@ -11,9 +11,9 @@ import torch
 from seqbench.bench import seeding
 from seqbench.bench.errors import UsageError
 from seqbench.bench.experiments import sizing
-from seqbench.bench.experiments.registry import find
 from seqbench.bench.experiments.notation import parse
 from seqbench.bench.experiments.options import options_of
+from seqbench.bench.experiments.registry import find
 from seqbench.bench.experiments.runs import DEFAULT_TRAINING, Run, make_task
 from seqbench.models import gru
 from seqbench.models.base import Model, State
