@@ -92,6 +92,6 @@ class DeltaNet(Mixer):
 def unit(vectors: Tensor, length: float = 1.0, epsilon: float = 1e-6) -> Tensor:  # (…, K) -> (…, K)
     """The vectors at this length; a very short one stays shorter, so that nothing is divided by 0."""
     size = vectors.shape[-1]
-    if fast(vectors):  # x / √(Σx² + ε) is a norm by the root of the mean, times 1/√K
+    if vectors.shape[1] > 1 and fast(vectors):  # x / √(Σx² + ε) is a norm by the root of the mean, times 1/√K
         return rms_norm(vectors, vectors.new_full((size,), length * size**-0.5), epsilon / size)
     return vectors * (length * torch.rsqrt(vectors.square().sum(-1, keepdim=True) + epsilon))
