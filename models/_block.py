@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,20 @@ from .base import ParameterGroup, State
 
 SMALL = 1024
 """Numbers up to which a norm is left to torch's operations."""
+
+
+class Package(NamedTuple):
+    """A layer (B, T, W) -> (B, T, W) that a user would install in a mixer's place: what its speed is compared with.
+
+    layer: its class as `module:Class`. arguments: of its constructor. state: the name under which a call takes the
+    state that the call before has returned beside its outputs; None where it cannot be streamed. flag: the argument
+    that must be true for a call to return the state, where there is such.
+    """
+
+    layer: str
+    arguments: dict[str, Any]
+    state: str | None = None
+    flag: str | None = None
 
 
 class Mixer(nn.Module, ABC):
@@ -57,6 +71,10 @@ class Mixer(nn.Module, ABC):
         """
         outputs, _ = self(inputs)
         return outputs[:, -reads:]
+
+    def package(self) -> Package | None:
+        """What a user would install in its place; None where there is nothing."""
+        return None
 
     def state_size_after(self, steps: int) -> int:
         """Numbers kept for each sequence after so many steps."""

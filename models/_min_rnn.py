@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ._block import Mixer, matrix, residual_scale
+from ._block import Mixer, Package, matrix, residual_scale
 from ._linear_recurrence import linear_recurrence
 from ._options import at_least, one_of
 
@@ -50,3 +50,10 @@ class MinRNN(Mixer):
         decay, write = self.decay_and_write(gates)
         states, last = linear_recurrence(decay, write * candidate, state)  # (B, T, E), (B, E)
         return self.down(states), last
+
+
+def in_package(layer: str, mixer: MinRNN) -> Package:
+    """A layer of minGRU-pytorch of the size of a mixer: no biases, positive candidates."""
+    width = mixer.down.out_features
+    arguments = {"dim": width, "expansion_factor": mixer.size / width, "proj_out": True}
+    return Package(layer, arguments, "prev_hidden", "return_next_prev_hidden")

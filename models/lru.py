@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._block import Blocks, Mixer
+from ._block import Blocks, Mixer, Package
 from ._linear_recurrence import linear_recurrence
 from ._options import at_least
 from ._state_space import GatedOutput
@@ -121,3 +121,8 @@ class LRU(Mixer):
         """What makes the states: trained more slowly, without weight decay."""
         slow = [self.log_decay, self.log_phase, self.log_scale, self.inputs]
         return [ParameterGroup(slow, learning_rate_factor=self.learning_rate_factor, decays=False)]
+
+    def package(self) -> Package:
+        """LRU-pytorch, one Python step for each step of each sequence; it has no gated output."""
+        width, states = self.outputs.shape[0], self.outputs.shape[1] // 2
+        return Package("LRU_pytorch:LRU", {"in_features": width, "out_features": width, "state_features": states})

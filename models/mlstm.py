@@ -51,7 +51,7 @@ class Model(Blocks):
     sized_by = "width"
     variants = ("mlstm(heads=1)", "mlstm(convolution=0)")
     source = "Beck et al. 2024, arXiv:2405.04517 (mLSTM)"
-    look = ("#3F7F00", "p", (7, 1, 1, 1, 1, 1))
+    look = ("#A3B48B", "p", (1, 1, 1, 1, 6, 1))
     test_parameters: ClassVar[dict[str, Any]] = {"width": 6, "layers": 2, "heads": 2, "convolution": 3}
 
     def __init__(

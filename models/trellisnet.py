@@ -39,7 +39,7 @@ class Model(base.Model):
     sized_by = "width"
     variants = ("trellisnet(weight_norm=false)", "trellisnet(kernel=3)")
     source = "Bai, Kolter & Koltun 2019, arXiv:1810.06682"
-    look = ("#8E6FC1", "d", (1, 1, 4, 1))
+    look = ("#E10BEE", "d", (1, 1, 4, 1))
     test_parameters: ClassVar[dict[str, Any]] = {"kernel": 2, "levels": 4, "width": 6}
     carries = True
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch.overrides import TorchFunctionMode
 
-from ...models.base import Model
+from ...models.base import ContractError, Model
 from ...models.embeddings import Embedding
 from ...models.heads import HEADS
 from ...models.network import Network
@@ -69,7 +69,9 @@ def _constructed(model: type[Model], channels: int, options: Mapping[str, Any]) 
     Of a file of the user's own every other error of the constructor becomes a UsageError, which names its line.
     """
     try:
-        return model(channels, **options)
+        made = model(channels, **options)
+    except ContractError as error:
+        raise UsageError(str(error)) from error
     except Exception as error:
         if _is_too_large(error):
             raise UsageError(_in_words(error, model, options)) from error
@@ -82,6 +84,9 @@ def _constructed(model: type[Model], channels: int, options: Mapping[str, Any]) 
         if place:
             raise UsageError(f"{place}{type(error).__name__}: {error}") from error
         raise
+    if not isinstance(getattr(made, "features", None), int):
+        raise UsageError(f"{model.__module__}.{model.__qualname__}: its constructor sets no self.features, the width W")
+    return made
 
 
 def _is_too_large(error: Exception) -> bool:
@@ -199,7 +204,8 @@ def fit(
 
     Only multiples of the model's width step are tried (see `Model.width_step_for`), and a width that its constructor
     refuses is passed over. Where another option gives all sizes (a TCN's `widths`), the width stays as it is, and so
-    does the count. fine: whether the model's `fine_option` is adjusted too, once the width is found.
+    does the count. fine: whether the model's `fine_option` is adjusted too, once the width is found; where it only adds
+    to what is enough already, as an MLP does that a model has not by itself, at the next smaller width.
     Raises UsageError beyond the tolerance (a fraction of the budget), with the nearest counts on both sides.
     """
     if tolerance < 0:
@@ -210,6 +216,11 @@ def fit(
     def count(**chosen: int) -> int:
         return on_paper(task, model, {**options, **chosen}, head, embedding).parameter_count
 
+    if model.sized_by not in options_of(model):
+        raise UsageError(
+            f"{model.__qualname__} has no option that sets its width: a budget of parameters needs one, named `width` "
+            "or as the class's `sized_by` says"
+        )
     step = model.width_step_for(options)
     widths = Search(lambda width: count(**{model.sized_by: width}), step)
     if not widths.has_effect():
@@ -218,11 +229,15 @@ def fit(
     best = widths.nearest(budget)
     found, nearest_sizes, which = Size(best.value, best.parameters), widths.around(budget), model.sized_by
     if fine and model.fine_option is not None:
-        values = Search(lambda value: count(**{model.sized_by: best.value, str(model.fine_option): value}))
-        finer = values.nearest(budget) if values.has_effect() else best
-        if abs(finer.parameters - budget) < abs(best.parameters - budget):
-            found, nearest_sizes = Size(best.value, finer.parameters, finer.value), values.around(budget)
-            which = f"{model.fine_option} at {model.sized_by}={best.value}"
+        for size in dict.fromkeys((best, *nearest_sizes)):  # a narrower one where finer values only add
+            at = {model.sized_by: size.value}
+            values = Search(lambda value, at=at: count(**at, **{str(model.fine_option): value}))
+            finer = values.nearest(budget) if values.has_effect() else size
+            if abs(finer.parameters - budget) < abs(found.parameters - budget):
+                found, nearest_sizes = Size(size.value, finer.parameters, finer.value), values.around(budget)
+                which = f"{model.fine_option} at {model.sized_by}={size.value}"
+            if abs(found.parameters - budget) <= tolerance * budget:
+                break
     elif step > 1:
         which += f" that is a multiple of {step}"
     elif widths.refusal is not None:
@@ -259,8 +274,11 @@ def sized(
     Its width is fitted to the budget, where there is one, unless the spec itself names the width; then its
     `fine_option` too, unless the spec names that.
     """
-    published = task.sizes.get(registry.short(spec.name), {})
-    cls, options = registry.resolve("model", Spec(spec.name, {**published, **spec.options}), folder)
+    given = {**task.sizes.get(registry.short(spec.name), {}), **spec.options}
+    width = options_of(found := registry.find("model", spec.name, folder)).get(found.sized_by)
+    if budget is not None and width is not None and width.required:
+        given.setdefault(width.name, 1)  # in the place of that which is sought
+    cls, options = registry.resolve("model", Spec(spec.name, given), folder)
     if budget is not None and cls.sized_by not in spec.options:
         fine = cls.fine_option not in spec.options
         size = fit(task, cls, options, budget, tolerance, head, embedding, fine)
