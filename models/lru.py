@@ -111,11 +111,23 @@ class LRU(Mixer):
 
     def forward(self, inputs: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Outputs (B, T, W) of inputs (B, T, W), and h (B, 2N) after the last step: real, then imaginary parts."""
+        states, last = self._states(inputs, state)
+        return self._shown(states, inputs), last
+
+    def read(self, inputs: Tensor, reads: int) -> Tensor:
+        """Outputs (B, R, W) of the last R steps: of the others only the states are computed."""
+        states, _ = self._states(inputs, None)
+        return self._shown(states[:, -reads:], inputs[:, -reads:])
+
+    def _states(self, inputs: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """h (B, T, 2N) of inputs (B, T, W), and the last of them (B, 2N)."""
         size, phase = (-self.log_decay.exp()).exp(), self.log_phase.exp()  # (N,)
         decay = torch.cat([size * phase.cos(), size * phase.sin()])  # (2N,)
         scale = self.log_scale.exp().repeat(2).unsqueeze(1)  # (2N, 1)
-        states, last = linear_recurrence(decay, F.linear(inputs, scale * self.inputs), state, pairs=True)
-        return self.gated(F.linear(states, self.outputs) + self.skip * inputs), last
+        return linear_recurrence(decay, F.linear(inputs, scale * self.inputs), state, pairs=True)
+
+    def _shown(self, states: Tensor, inputs: Tensor) -> Tensor:  # (B, T, 2N), (B, T, W) -> (B, T, W)
+        return self.gated(F.linear(states, self.outputs) + self.skip * inputs)
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """What makes the states: trained more slowly, without weight decay."""

@@ -6,6 +6,7 @@ What has no package, or where that is not installed, is computed by torch's oper
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -26,6 +27,7 @@ class Packaged(nn.Module):
     def __init__(self, body: Model) -> None:
         super().__init__()
         names = {}
+        part: Any
         for parent in list(body.modules()):
             for name, part in list(parent.named_children()):
                 package = part.package() if hasattr(part, "package") else None
