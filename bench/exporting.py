@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..tasks.base import Continuous, Split, Splits, Task
+from . import atomic
 from .errors import UsageError
 from .experiments import runs
 from .experiments.notation import Spec
@@ -37,12 +37,8 @@ def export_task(spec: Spec, seed: int, out: Path) -> dict[str, tuple[int, ...]]:
         arrays["symbols"] = np.array(symbols)
     for name, split in task.load(seed)._asdict().items():
         arrays |= {f"{name}_{part}": array for part, array in _arrays(task, split).items()}
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.npz")
-    try:
-        np.savez(temporary, **arrays)
-        temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic.replacing(out) as file:
+        np.savez(file, **arrays)
     return {name: array.shape for name, array in arrays.items()}
 
 

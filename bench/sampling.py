@@ -68,6 +68,8 @@ def write(
 ) -> Iterator[str]:
     """The prompt, then `symbols` more, piece by piece as they are drawn, streamed through the network's state.
 
+    A network without a state reads a window again for each symbol: as many of the last ones as the task shows at once.
+
     temperature: the log-probabilities are divided by it before a symbol is drawn; 0 takes the most probable one. The
     same seed draws the same text. Raises UsageError for a prompt that the vocabulary cannot spell, or an empty one,
     and where the text's files cannot be had: they are its vocabulary.
@@ -80,10 +82,12 @@ def write(
         raise UsageError("prompt: at least one symbol is needed")
     stream, state = seeding.generator("sample", seed), None
     spelled = lru_cache(maxsize=None)(lambda *ids: task.decode(ids))  # to decode is to look into a file
+    shown: list[int] = []
     for _ in range(symbols + 1):
         yield spelled(*ids)
+        shown = ids if network.body.streamed else [*shown, *ids][-task.steps :]
         with torch.no_grad():
-            distribution, state = network(torch.tensor([ids]), state, 1)
+            distribution, state = network(torch.tensor([shown]), state, 1)
         ids = [_drawn(distribution.log_probabilities()[0, 0], temperature, stream)]
 
 

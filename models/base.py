@@ -15,6 +15,14 @@ from torch import Tensor, nn
 State = Any
 """What a model remembers between two pieces of a sequence: a nest of lists and tuples of tensors (B, …)."""
 
+Unknown = Literal["unknown"]
+UNKNOWN: Unknown = "unknown"
+"""What a model does not tell of itself."""
+
+
+class ContractError(Exception):
+    """A model gives what the contract does not allow; the message names the line and what is needed."""
+
 
 class ParameterGroup(NamedTuple):
     """Parameters that are trained alike.
@@ -38,13 +46,16 @@ class Model(nn.Module, ABC):
     reads each symbol once; a model that does not reads overlapping windows, each from the start.
     `causal`: no feature depends on a later input. A model that reads in both directions says False, as an attribute
     of its class or as a property that follows from its options; it cannot be streamed.
+    `streamed`: `forward` goes on from a state, so that a sequence may be fed in pieces.
     `width_step`: `sizing` tries only widths that are multiples of it.
+    `variant` names the options that always stand in its label, because they say which architecture it is.
     `fine_option`: the option, a whole number such as the inner width of a block, by which `sizing` comes nearer to a
     parameter budget once the width is chosen; counts grow with it, from 1 on. It is part of the size, as the width is.
     """
 
     version: ClassVar[int] = 1
     sized_by: ClassVar[str] = "width"
+    variant: ClassVar[tuple[str, ...]] = ()
     variants: ClassVar[tuple[str, ...]] = ()
     source: ClassVar[str] = ""
     look: ClassVar[tuple[str, str, tuple[float, ...]] | None] = None
@@ -54,14 +65,15 @@ class Model(nn.Module, ABC):
     fine_option: ClassVar[str | None] = None
 
     causal: bool = True
+    streamed: bool = True
 
     features: int
     """W: the width of the features."""
-    state_size: int | None
+    state_size: int | Unknown | None = UNKNOWN
     """Numbers kept for each sequence between two steps when it is streamed; None where they grow with the sequence."""
-    receptive_field: int | None
+    receptive_field: int | Unknown | None = UNKNOWN
     """Steps of input that can reach one feature; None where the memory has no fixed end."""
-    macs_per_step: int
+    macs_per_step: int | Unknown = UNKNOWN
     """Multiply-adds of weights for each time step of one sequence, without the head."""
 
     @classmethod
@@ -69,7 +81,7 @@ class Model(nn.Module, ABC):
         """The `width_step` of a model with these options (all of them); where heads divide the width, their number."""
         return cls.width_step
 
-    def state_size_after(self, steps: int) -> int:
+    def state_size_after(self, steps: int) -> int | Unknown:
         """Numbers kept for each sequence after so many steps; a model whose state grows says here how."""
         assert self.state_size is not None, "a model whose state grows says how"
         return self.state_size

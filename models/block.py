@@ -34,6 +34,7 @@ class Model(Blocks):
 
     version = 1
     sized_by = "width"
+    variant = ("mixer",)
     variants = ("block(mixer=gru)", "block(mixer=rnn)", "block(convolution=4)")
     source = "Beck et al. 2024, arXiv:2405.04517, Table 2 (LSTM in a pre-norm residual block)"
     look = ("#671B3B", "D", (6, 1.5, 1, 1.5))
@@ -68,8 +69,9 @@ class Recurrence(Mixer):
     def __init__(self, model: base.Model) -> None:
         super().__init__()
         self.model = model
-        self.state_size, self.receptive_field = model.state_size, model.receptive_field
-        self.macs_per_step = model.macs_per_step
+        told: Any = model  # the suite's own models tell their sizes
+        self.state_size, self.receptive_field = told.state_size, told.receptive_field
+        self.macs_per_step = told.macs_per_step
 
     def forward(self, inputs: Tensor, state: base.State = None) -> tuple[Tensor, base.State]:
         """Hidden states (B, T, W) of inputs (B, T, W), and what the model then remembers."""

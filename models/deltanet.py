@@ -41,6 +41,7 @@ class Model(Blocks):
 
     version = 1
     sized_by = "width"
+    variant = ("eigenvalues",)
     variants = ("deltanet(eigenvalues=signed)", "deltanet(convolution=0)")
     source = "Yang et al. 2024, arXiv:2406.06484"
     look = ("#3A7D2C", "d", (2, 1, 6, 1))

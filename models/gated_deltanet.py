@@ -41,6 +41,7 @@ class Model(Blocks):
 
     version = 1
     sized_by = "width"
+    variant = ("eigenvalues",)
     variants = ("gated-deltanet(eigenvalues=signed)", "gated-deltanet(convolution=0)")
     source = "Yang, Kautz & Hatamizadeh 2024, arXiv:2412.06464"
     look = ("#5A2A82", "H", (2, 1, 6, 1, 2, 1))

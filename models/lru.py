@@ -45,7 +45,7 @@ class Model(Blocks):
     sized_by = "width"
     variants = ("lru(r_min=0.9)", "lru(inner=0)", "lru(convolution=4)")
     source = "Orvieto et al. 2023, arXiv:2303.06349"
-    look = ("#2C8C99", "*", (7, 1, 1, 1, 1, 1))
+    look = ("#2C8C99", "*", (10, 1, 1, 1))
     test_parameters: ClassVar[dict[str, Any]] = {"width": 6, "layers": 2, "states": 5}
 
     def __init__(

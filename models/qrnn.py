@@ -46,7 +46,7 @@ class Model(Blocks):
     sized_by = "width"
     variants = ("qrnn(pooling=ifo)", "qrnn(kernel=4)", "qrnn(forget_bias=2.0)")
     source = "Bradbury et al. 2017, arXiv:1611.01576"
-    look = ("#C2457A", "p", (3, 1, 1, 1, 1, 1))
+    look = ("#C2457A", "8", (3, 1, 1, 1, 1, 1))
     test_parameters: ClassVar[dict[str, Any]] = {"width": 6, "layers": 2, "kernel": 3}
 
     def __init__(

@@ -43,8 +43,7 @@ class Answers(base.Task):
 
     def totals(self, outputs: Tensor, batch: base.Batch) -> base.Totals:
         right = outputs.argmax(2) == batch.targets  # (B, R)
-        if batch.mask is None:
-            share, whole = (100 * right.sum(), right.numel()), right.all(1)
-        else:
-            share, whole = (100 * (right & batch.mask).sum(), batch.mask.sum()), (right | ~batch.mask).all(1)
-        return {"accuracy": share} | ({"sequences": (100 * whole.sum(), len(right))} if self.several else {})
+        scored = torch.ones_like(right) if batch.mask is None else batch.mask
+        whole = (right | ~scored).all(1)
+        found: dict[str, tuple[Tensor, Tensor | int]] = {"accuracy": (100 * (right & scored).sum(), scored.sum())}
+        return found | ({"sequences": (100 * whole.sum(), len(right))} if self.several else {})

@@ -94,9 +94,7 @@ class Strings(base.Split):
         return self._lengths
 
     def to(self, device: torch.device) -> Strings:
-        return Strings(
-            self.symbols.to(device), self.answers.to(device), self._lengths, self.target, self.period
-        )
+        return Strings(self.symbols.to(device), self.answers.to(device), self._lengths, self.target, self.period)
 
     def batch(self, index: Tensor) -> base.Batch:
         return self.laid_out(index.to(self.symbols.device), self.extent(index))

@@ -28,6 +28,7 @@ class Language(base.Task):
     the head answers with a distribution over the vocabulary at the last R = `scored` steps.
     """
 
+    predicts_input: ClassVar[bool] = True
     distribution: ClassVar[bool] = True
     vocabulary: ClassVar[int]
     """V, the symbols of the true files; they are counted when a file is read."""
@@ -97,7 +98,8 @@ class Language(base.Task):
     @property
     def folder(self) -> Path:
         """Where the encoded texts are kept, in the cache."""
-        return _encoded.folder_of(self._name, self.version, sums(self.remotes), self.encoding_options())
+        code = _encoded.code_of(type(self))
+        return _encoded.folder_of(self._name, self.version, sums(self.remotes), self.encoding_options(), code)
 
     def encoded(self) -> _text.Encoded:
         """The encoded texts, from the cache where they are there. Raises DataError as `load` does."""
@@ -152,7 +154,7 @@ class Language(base.Task):
         facts = json.dumps([self.context, self.train, self.held])
         file = self.folder / f"yardsticks-{hashlib.sha256(facts.encode()).hexdigest()[:8]}.json"
         try:
-            nats = json.loads(file.read_text(encoding="utf-8"))
+            nats = _encoded.read_json(file)
         except (OSError, ValueError):
             train = self.text("train").numpy()
             nats = _yardsticks.nats(train, self.size, self.asked("valid"), self.asked("test"))._asdict()

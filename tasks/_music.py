@@ -90,6 +90,7 @@ def read_rolls(source: Remote) -> base.Splits:
 class Music(base.Task):
     """What the four collections share: predict which keys are down next, from all frames so far."""
 
+    predicts_input: ClassVar[bool] = True
     longest: ClassVar[int]
     """Frames of the longest piece of all three splits."""
     marginal: ClassVar[float]

@@ -194,9 +194,7 @@ def uniform(key: np.uint64, start: int, count: int, size: int, threads: int = 1)
     return out
 
 
-def integers(
-    key: np.uint64, start: int, count: int, size: int, low: int, high: int, threads: int = 1
-) -> NDArray[Any]:
+def integers(key: np.uint64, start: int, count: int, size: int, low: int, high: int, threads: int = 1) -> NDArray[Any]:
     """Examples `start`, … of `size` uniform integers in [low, high), 0 <= low < high <= 2**31: (count, size).
 
     They are uint8 where `high` <= 256, else int32.

@@ -184,12 +184,14 @@ class Task(ABC):
     it says this of validation and test alone, `trained_lengths` are those of training.
     `published_validation` says whether the reference protocol (Bai et al. 2018) had a validation set.
     `test_parameters` make the task small enough for the contract tests.
+    `predicts_input`: the answer at a step is a later input, so that a model that sees later inputs would copy it.
     `distribution`: `loss` and `totals` receive the head's `Distribution` over symbols in place of numbers (B, R, O).
     `head` and `embedding` are the read-out and the embedding where none are named, in the notation; `sizes` are the
     options of models, by name, that give them the published size here, where they are not named.
     """
 
     version: ClassVar[int] = 1
+    predicts_input: ClassVar[bool] = False
     distribution: ClassVar[bool] = False
     head: ClassVar[str] = "linear"
     embedding: ClassVar[str] = "embedding"
@@ -216,6 +218,14 @@ class Task(ABC):
     @abstractmethod
     def reads(self) -> int | None:
         """R: how many of the last steps are read and mapped by the head; None for every step."""
+
+    @property
+    def asks_causality(self) -> bool:
+        """Whether an answer may depend on the inputs up to its step alone: where more than the last step is read.
+
+        At the last step of a sequence every model has seen all of it.
+        """
+        return self.predicts_input or self.reads != 1
 
     @property
     @abstractmethod

@@ -19,9 +19,10 @@ from ._options import require_range
 class Task(Answers):
     """Name the symbol that followed the special symbol, when this stands at the end for the second time.
 
-    Gu & Dao 2023, "Mamba" (arXiv:2312.00752), section 4.1.2, after Olsson et al. 2022. A sequence of T = `length`
-    symbols, each of the V = `symbols` ordinary ones as likely; at one step, each but the last two as likely, stands the
-    special symbol V instead, and again at the last step, where the symbol that followed it is asked for. With V = 4:
+    Gu & Dao 2023, "Mamba" (arXiv:2312.00752), section 4.1, after Olsson et al. 2022. A sequence of T = `length`
+    symbols, each of the V = `alphabet` ordinary ones as likely. At one step, each but the last two as likely, stands
+    the special symbol V instead; it stands again at the last step, where the symbol that followed it is asked for. With
+    V = 4:
 
         input    2 0 4 3 1 1 0 4
         answer                 3
@@ -47,24 +48,24 @@ class Task(Answers):
     test_parameters: ClassVar[dict[str, Any]] = {"length": 8, "train": 64, "valid": 32, "test": 32}
 
     length: int = 64
-    symbols: int = 16
+    alphabet: int = 16
     train: int = 20_000
     valid: int = 500
     test: int = 1_000
 
     def __post_init__(self) -> None:
         require_range("induction-heads", "length", self.length, 3)
-        require_range("induction-heads", "symbols", self.symbols, 2, 255)
+        require_range("induction-heads", "alphabet", self.alphabet, 2, 255)
         for split in ("train", "valid", "test"):
             require_range("induction-heads", split, getattr(self, split), 1)
 
     @property
     def input(self) -> base.Tokens:
-        return base.Tokens(self.symbols + 1)
+        return base.Tokens(self.alphabet + 1)
 
     @property
     def outputs(self) -> int:
-        return self.symbols
+        return self.alphabet
 
     @property
     def reads(self) -> int:
@@ -76,7 +77,7 @@ class Task(Answers):
 
     @property
     def floor(self) -> float:
-        return 1 / self.symbols
+        return 1 / self.alphabet
 
     @property
     def several(self) -> bool:
@@ -92,7 +93,7 @@ class Task(Answers):
         `count` may go beyond the number of examples that the task declares. Raises ValueError for an unknown split.
         """
         key = _random.split_stream("induction-heads", split, "symbols", seed)
-        symbols = _random.integers(key, start, count, self.length, 0, self.symbols, threads)
+        symbols = _random.integers(key, start, count, self.length, 0, self.alphabet, threads)
         key = _random.split_stream("induction-heads", split, "places", seed)
         places = _random.integers(key, start, count, 1, 0, self.length - 2, threads)[:, 0]
         return symbols, places.astype(np.int32)
@@ -100,8 +101,8 @@ class Task(Answers):
     def present(self, symbols: Tensor, places: Tensor) -> base.Batch:
         """The batch of ordinary symbols (B, T) and the steps of the special one (B,)."""
         inputs, place = symbols.long(), places.long().unsqueeze(1)  # (B, T), (B, 1)
-        inputs.scatter_(1, place, self.symbols)
-        inputs[:, -1] = self.symbols
+        inputs.scatter_(1, place, self.alphabet)
+        inputs[:, -1] = self.alphabet
         return base.Batch(inputs, inputs.gather(1, place + 1))
 
     def load(self, seed: int) -> base.Splits:

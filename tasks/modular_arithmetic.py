@@ -51,8 +51,8 @@ class Task(_automata.Recognition):
     at each string's last step, or (B, T, 5) with a mask that is true at the digits. `accuracy` is the share of right
     answers in per cent, `sequences` that of strings without a wrong one.
 
-    Floor: products are often 0, so this value is likeliest; after many digits hardly so: 20 % at the end of 255 symbols,
-    20.1 % over all its prefixes. Solved at 99 %.
+    Floor: products are often 0, so this value is likeliest; after many digits hardly so: 20 % at the end of 255
+    symbols, 20.1 % over all its prefixes. Solved at 99 %.
 
     >>> task = Task(target="prefixes", length=9)
     >>> symbols, lengths = task.examples(seed=1, split="test", start=0, count=1)

@@ -21,8 +21,8 @@ NOISE = 0
 class Task(Answers):
     """Repeat, in order, `memory` symbols that stand at random places among noise.
 
-    Gu & Dao 2023, "Mamba" (arXiv:2312.00752), section 4.1.1, after Jing et al. 2019. Of an alphabet of A = `symbols`
-    symbols 0 is the noise, A - 1 the marker, and 1, …, A - 2 are to be copied. The first `length` + `memory` steps hold
+    Gu & Dao 2023, "Mamba" (arXiv:2312.00752), section 4.1, after Jing et al. 2019. Of the A = `alphabet` symbols
+    0 is the noise, A - 1 the marker, and 1, …, A - 2 are to be copied. The first `length` + `memory` steps hold
     `memory` of these, each as likely, at distinct places, each set of places as likely, and noise elsewhere; then
     follow `memory` markers, at which the symbols are asked for in their order. T = `length` + 2 `memory`. This is the
     form of the S4 repository (`copying`, `variable=True`). With 3 symbols to copy:
@@ -56,7 +56,7 @@ class Task(Answers):
 
     length: int = 64
     memory: int = 8
-    symbols: int = 16
+    alphabet: int = 16
     train: int = 20_000
     valid: int = 500
     test: int = 1_000
@@ -64,17 +64,17 @@ class Task(Answers):
     def __post_init__(self) -> None:
         require_range("selective-copying", "length", self.length, 0)
         require_range("selective-copying", "memory", self.memory, 1)
-        require_range("selective-copying", "symbols", self.symbols, 4, 256)
+        require_range("selective-copying", "alphabet", self.alphabet, 4, 256)
         for split in ("train", "valid", "test"):
             require_range("selective-copying", split, getattr(self, split), 1)
 
     @property
     def input(self) -> base.Tokens:
-        return base.Tokens(self.symbols)
+        return base.Tokens(self.alphabet)
 
     @property
     def outputs(self) -> int:
-        return self.symbols
+        return self.alphabet
 
     @property
     def reads(self) -> int:
@@ -86,7 +86,7 @@ class Task(Answers):
 
     @property
     def floor(self) -> float:
-        return 1 / (self.symbols - 2)
+        return 1 / (self.alphabet - 2)
 
     def examples(
         self, seed: int, split: str, start: int, count: int, threads: int = 1
@@ -98,7 +98,7 @@ class Task(Answers):
         `count` may go beyond the number of examples that the task declares. Raises ValueError for an unknown split.
         """
         key = _random.split_stream("selective-copying", split, "symbols", seed)
-        symbols = _random.integers(key, start, count, self.memory, 1, self.symbols - 1, threads)
+        symbols = _random.integers(key, start, count, self.memory, 1, self.alphabet - 1, threads)
         key = _random.split_stream("selective-copying", split, "places", seed)
         room = [1] * (self.length + self.memory)
         places = _random.chosen(key, start, count, self.memory, room, threads)
@@ -109,7 +109,7 @@ class Task(Answers):
         answer = symbols.long()
         inputs = answer.new_full((len(answer), self.steps), NOISE)  # (B, T)
         inputs.scatter_(1, places.long(), answer)
-        inputs[:, -self.memory :] = self.symbols - 1
+        inputs[:, -self.memory :] = self.alphabet - 1
         return base.Batch(inputs, answer)
 
     def load(self, seed: int) -> base.Splits:

@@ -69,8 +69,8 @@ class Task(_automata.Recognition):
     a diagonal matrix and no Transformer of fixed depth names their products at every length (under the usual
     conjecture TC0 ≠ NC1; see the paper).
 
-    Shapes: inputs (B, T) int64, T the longest of the batch; targets (B, T) int64; logits (B, T, O), O the group's order.
-    `accuracy` is the share of right answers in per cent, `sequences` that of strings without a wrong one.
+    Shapes: inputs (B, T) int64, T the longest of the batch; targets (B, T) int64; logits (B, T, O) with O the order of
+    the group. `accuracy` is the share of right answers in per cent, `sequences` that of strings without a wrong one.
 
     Floor: every product is as likely, 1 / order: 1.67 % (S5: 0.83 %). Solved at 99 %.
 

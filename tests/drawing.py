@@ -86,7 +86,7 @@ def scores(run: Run, part: float) -> dict[str, float]:
     found = {}
     for metric in run.make_task().metrics:
         best = metric.solved_at or (100.0 if metric.direction == "higher" else metric.floor / 10)
-        found[metric.name] = metric.floor * (best / metric.floor) ** part
+        found[metric.name] = metric.floor * (best / metric.floor) ** part if metric.floor else best * part
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,13 +22,16 @@ def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copytree(original / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "requirements.lock"):
         shutil.copy(original / name, copy / name)
-    class_files = sources.class_files
+    entrances = sources.entrances
 
-    def moved(run: Run) -> set[Path]:
-        return {copy / file.relative_to(original) if original in file.parents else file for file in class_files(run)}
+    def moved(run: Run) -> list[sources.Entrance]:
+        return [
+            replace(one, file=copy / one.file.relative_to(original)) if original in one.file.parents else one
+            for one in entrances(run)
+        ]
 
     monkeypatch.setattr(registry, "ROOT", copy)
-    monkeypatch.setattr(sources, "class_files", moved)
+    monkeypatch.setattr(sources, "entrances", moved)
     sources.forget()
     return copy
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import miniature
 import numpy as np
@@ -274,9 +274,9 @@ def test_export_of_sequences_of_differing_length(tmp_path: Path) -> None:
 def test_a_failing_export_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = exported(tmp_path, "adding(length=20, train=8, valid=4, test=3)")
 
-    def failing(file: Path, **arrays: Any) -> None:
-        file.write_bytes(b"half")
-        raise OSError(28, "No space left on device", str(file))
+    def failing(file: BinaryIO, **arrays: Any) -> None:
+        file.write(b"half")
+        raise OSError(28, "No space left on device", file.name)
 
     with monkeypatch.context() as patch:
         patch.setattr(np, "savez", failing)

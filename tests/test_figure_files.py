@@ -26,9 +26,9 @@ def test_the_figures_that_apply_are_written_and_the_others_named(tmp_path: Path)
     rows = [signed(row | {"state_size": 8 + place}) for place, row in enumerate(all_rows(experiment, epochs=2))]
     drawn = drawing.write(experiment, rows, tmp_path / "figures", formats=("png",))
     written = {path.stem for path in drawn.written}
-    assert written == {"overview", "scores", "score-state", "learning-epochs", "learning-time"}
+    assert written == {"overview", "scores", "score-state", "score-cost", "learning-epochs", "learning-time"}
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {f"{name}.png" for name in written}
-    assert set(drawn.left_out) == {"score-parameters", "profile", "lengths", "gradients"}
+    assert set(drawn.left_out) == {"score-parameters", "profile", "lengths", "score-lengths", "gradients"}
     assert "seqbench gradients" in drawn.left_out["gradients"]
 
 

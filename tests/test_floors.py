@@ -15,12 +15,13 @@ from seqbench.bench.running import processes
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCH = ROOT / "bench"
-GROUND = {"errors", "seeding"}
+GROUND = {"atomic", "errors", "seeding"}
 """Files of bench/ itself that every room may use. The others of bench/ itself are `front`: what Python users call."""
 FLOORS: dict[str, str] = {
     "ground": "",
     "experiments": "ground",
     "engine": "ground experiments",
+    "contract": "ground experiments engine",
     "rows": "ground experiments engine",
     "front": "ground experiments engine rows",
     "analysis": "ground experiments engine rows",
@@ -32,7 +33,7 @@ FLOORS: dict[str, str] = {
     "report": "",
     "evidence": "ground experiments engine rows analysis running report/tables report/figures",
     "cli": (
-        "ground experiments engine rows front analysis running measuring evidence "
+        "ground experiments engine contract rows front analysis running measuring evidence "
         "report/tables report/figures report/page"
     ),
     "speed": "",

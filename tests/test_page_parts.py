@@ -13,12 +13,14 @@ import pytest
 from pages import HOSTILE, MODEL, Element
 from seqbench.bench.errors import UsageError
 from seqbench.bench.experiments.config import Experiment
+from seqbench.bench.report.figures import score_cost
 from seqbench.bench.report.figures.panels import gather
 from seqbench.bench.report.figures.profile import HOW
 from seqbench.bench.report.figures.style import FURTHER, STYLE
 from seqbench.bench.report.page import page
 from seqbench.bench.report.page.colours import CONTRAST, DARK_PAPER, contrast, on_dark
 from seqbench.bench.report.page.page_curves import HEIGHT, HOW_TO_READ, LEFT, curves, drawings
+from seqbench.bench.report.tables import cost_table
 
 
 @pytest.fixture(scope="module")
@@ -113,11 +115,14 @@ def test_colours_are_those_of_the_figures_and_seen_on_black(tree: Element) -> No
         assert css.count(f"{variable}:{dark};") >= 2  # as the system says, and as the button says
 
 
-def test_the_profile_stands_behind_the_table_over_all_tasks(tree: Element) -> None:
+def test_each_picture_stands_behind_its_table(tree: Element) -> None:
     below = [one for one in tree.all() if one.tag in ("h4", "figcaption", "img")]
-    (place,) = [place for place, one in enumerate(below) if one.tag == "img"]
-    assert [one.tag for one in below[place - 1 : place + 3]] == ["h4", "img", "figcaption", "h4"]
-    assert below[place - 1].line == "Over 3 tasks"
+    place, cost = [place for place, one in enumerate(below) if one.tag == "img"]
+    for picture, table in ((place, "Over 3 tasks"), (cost, cost_table.TITLE)):
+        assert [one.tag for one in below[picture - 1 : picture + 2]] == ["h4", "img", "figcaption"]
+        assert below[picture - 1].line == table
+    assert below[cost]["alt"].startswith("Score against the time of a run. On the Pareto front, ")
+    assert below[cost + 1].line.startswith(score_cost.CAPTION)
     assert below[place]["alt"].startswith("Performance profile over 3 tasks: share of runs above 0, 0.5, 0.9: rnn ")
     svg = base64.b64decode(below[place]["src"].partition(",")[2]).decode()
     assert "seqbench rows" in svg

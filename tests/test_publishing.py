@@ -103,7 +103,7 @@ def test_a_figure_that_the_rows_do_not_give_any_more_is_taken_away(folder: Path,
 def broken(row: dict[str, Any], how: str) -> dict[str, Any]:
     match how:
         case "dirty":
-            return clean(row, provenance={"dirty": True})
+            return clean(row, provenance={"dirty": True, "differing": ["tasks/adding.py"]})
         case "commitless":
             return clean(row, provenance={"commit": None})
         case "stale":
@@ -119,8 +119,8 @@ def broken(row: dict[str, Any], how: str) -> dict[str, Any]:
 
 
 REASONS = {
-    "dirty": "dirty: the sources differed from the commit when it was made",
-    "commitless": "of no commit: it was made outside a git checkout",
+    "dirty": "dirty: the sources differed from the commit when it was made (tasks/adding.py)",
+    "commitless": "of no commit: neither the suite nor the experiment was in a git repository when it was made",
     "stale": "stale: made by other code, of a commit that is not in this repository",
     "failed": "failed: too hard",
     "died": "died: too hard",

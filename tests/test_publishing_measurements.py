@@ -80,7 +80,7 @@ def test_clean_measurements_move_and_their_figure_is_drawn_in_the_folder(experim
 
 
 def dirty(experiment: Experiment, area: Path) -> None:
-    measured(experiment, area, provenance={"dirty": True})
+    measured(experiment, area, provenance={"dirty": True, "differing": ["tasks/adding.py"]})
 
 
 def of_no_commit(experiment: Experiment, area: Path) -> None:
@@ -106,8 +106,8 @@ def no_measurements(experiment: Experiment, area: Path) -> None:
 
 
 REASONS: list[tuple[Callable[[Experiment, Path], None], str]] = [
-    (dirty, "dirty: the sources differed from the commit when it was made"),
-    (of_no_commit, "of no commit: it was made outside a git checkout"),
+    (dirty, "dirty: the sources differed from the commit when it was made (tasks/adding.py)"),
+    (of_no_commit, "of no commit: neither the suite nor the experiment was in a git repository when it was made"),
     (stale, "stale: the code of their runs has changed since"),
     (of_other_seeds, "not only of runs of this experiment as it is now"),
     (edited, "its content has not the sum that it was written with; measure again"),

@@ -79,7 +79,7 @@ def test_names_of_the_suite() -> None:
         ("model", "tnc", "unknown model 'tnc': did you mean 'tcn'?"),
         ("task", "ading", "unknown task 'ading': did you mean 'adding'?"),
         ("task", "copy_memory", "did you mean 'copy-memory'?"),
-        ("task", "zzzzzz", "known: adding, copy-memory, "),
+        ("task", "zzzzzz", "known: adding, associative-recall, "),
         ("model", "_recurrent", "unknown model"),
         ("model", "base", "unknown model 'base'"),
         ("task", "gru", "unknown task 'gru'"),
@@ -178,10 +178,22 @@ def test_resolving_fills_in_and_checks_options(folder: Path) -> None:
         registry.resolve("model", Spec("my_model.py:Demanding", {"width": 4}), folder)
 
 
-def test_a_short_name_has_no_path() -> None:
-    assert registry.short("a/b/my_model.py:Net") == "my_model.py:Net"
-    assert registry.short("C:\\mine\\my_model.py") == "my_model.py"
-    assert registry.short("copy-memory") == "copy-memory"
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("a/b/my_model.py:Net", "a/b/my_model.py:Net"),
+        ("./my_model.py", "my_model.py"),
+        ("b/../a/my_model.py", "a/my_model.py"),
+        ("a\\my_model.py", "a/my_model.py"),
+        ("../mine/my_model.py", "../mine/my_model.py"),
+        ("/home/me/my_model.py:Net", "my_model.py:Net"),
+        ("C:\\mine\\my_model.py", "my_model.py"),
+        ("package.module:Net", "package.module:Net"),
+        ("copy-memory", "copy-memory"),
+    ],
+)
+def test_a_short_name_tells_files_apart_and_machines_not(name: str, short: str) -> None:
+    assert registry.short(name) == short
 
 
 LIST = """

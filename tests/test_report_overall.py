@@ -38,6 +38,12 @@ SCORES = {
 }
 
 
+@pytest.fixture(autouse=True)
+def few_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two runs a task can be checked by hand; that five are needed is a test of its own."""
+    monkeypatch.setattr(overall, "FEWEST_RUNS", 2)
+
+
 @pytest.fixture
 def experiment(tmp_path: Path) -> Experiment:
     return write(tmp_path / "three", TEXT.replace("MODELS", MODELS))
@@ -100,30 +106,26 @@ def test_every_format_has_the_block(experiment: Experiment) -> None:
     assert experiment_table.table(entries) == markdown, "the same call gives the same intervals"
 
 
-@pytest.mark.parametrize(("count", "said"), [(1, "n=1 run a task and model"), (2, "n=2 runs a task and model")])
-def test_below_three_runs_a_task_there_is_no_interval(experiment: Experiment, count: int, said: str) -> None:
-    """Two runs would be drawn again and again, and where they are alike the bounds would be one number."""
-    scores = {key: values[:count] for key, values in SCORES.items()}
-    entries = grid.collect(experiment, of_scores(experiment, scores))
-    text = experiment_table.table(entries)
-    assert "no interval, because a task has fewer than three runs" in text
-    assert said in text
-    aggregate = [
-        record for record in json.loads(experiment_table.table(entries, "json")) if record["kind"] == "aggregate"
-    ]
-    assert {(record["low"], record["high"], record["interval"]) for record in aggregate} == {(None, None, None)}
-
-
-def test_from_three_runs_a_task_on_there_is_one(tmp_path: Path) -> None:
-    experiment = write(tmp_path / "more", TEXT.replace("seeds: 2", "seeds: 3").replace("MODELS", MODELS))
-    scores = {key: [*values, values[0] * 1.1] for key, values in SCORES.items()}
-    entries = grid.collect(experiment, of_scores(experiment, scores))
-    aggregate = [
-        record for record in json.loads(experiment_table.table(entries, "json")) if record["kind"] == "aggregate"
-    ]
-    assert {record["interval"] for record in aggregate} == {"stratified bootstrap, percentiles"}
-    assert all(record["low"] <= record["mean"] <= record["high"] for record in aggregate)
-    assert "fewer than three runs" not in experiment_table.table(entries)
+def test_below_five_runs_a_task_there_is_none_and_the_table_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The interquartile mean of two runs is their mean: it hides that one solved the task and the other did not."""
+    monkeypatch.undo()
+    experiment = write(tmp_path / "more", TEXT.replace("seeds: 2", "seeds: 5").replace("MODELS", MODELS))
+    five = {key: [*values, *[values[0] * factor for factor in (1.1, 1.2, 1.3)]] for key, values in SCORES.items()}
+    for count, there in ((5, True), (4, False)):
+        scores = five | {("jsb", "gru"): five["jsb", "gru"][:count]}
+        entries = grid.collect(experiment, of_scores(experiment, scores))
+        text = experiment_table.table(entries)
+        needed = "No numbers over all tasks: these need 5 runs of each model on each task, and the fewest is 4 runs."
+        assert ("Over 3 tasks" in text, needed in text) == (there, not there)
+        aggregate = [one for one in json.loads(experiment_table.table(entries, "json")) if one["kind"] == "aggregate"]
+        assert {one["interval"] for one in aggregate} == ({"stratified bootstrap, percentiles"} if there else set())
+        assert all(one["low"] <= one["mean"] <= one["high"] for one in aggregate)
+    two = {key: values for key, values in SCORES.items() if key[0] != "jsb"}
+    assert "No numbers over all tasks" not in experiment_table.table(
+        grid.collect(experiment, of_scores(experiment, two))
+    ), "two tasks have none at any number of runs"
 
 
 def test_below_three_tasks_of_two_models_there_is_no_block(experiment: Experiment) -> None:

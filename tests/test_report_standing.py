@@ -170,27 +170,27 @@ def test_every_format_marks_the_same_cells_and_says_the_same_intervals(five: Exp
 def test_errors_never_have_a_negative_bound_and_shares_stay_shares() -> None:
     error, accuracy = Metric("mse", "", "lower", 1.0), Metric("accuracy", "%", "higher", 10.0)
     recall, reward = Metric("recall", "", "higher", 0.1, 0.99), Metric("reward", "points", "higher", 0.0)
-    for values in ([1e-6, 0.5], [0.0, 1e-3, 0.5]):
+    for values in ([1e-6, 1e-3, 0.5], [0.0, 1e-3, 0.5]):
         found = samples.summary(error, values)
         assert found is not None
         assert found.interval is not None
         assert found.interval.low >= 0
         assert found.logarithmic is (min(values) > 0)
     for metric, values, bounds in (
-        (accuracy, [99.0, 100.0], (..., 100.0)),
-        (recall, [0.0, 1.0], (0.0, 1.0)),
-        (reward, [0.0, 1.0], (-5.853, 6.853)),
+        (accuracy, [99.0, 99.5, 100.0], (..., 100.0)),
+        (recall, [0.0, 0.5, 1.0], (0.0, 1.0)),
+        (reward, [0.0, 0.5, 1.0], (-0.742, 1.742)),
     ):
         found = samples.summary(metric, values)
         assert found is not None
         assert found.interval is not None
         for bound, expected in zip(found.interval[:2], bounds, strict=True):
             assert expected is ... or bound == pytest.approx(expected, abs=1e-3)
-    solving = samples.summary_of_solved(recall, [0.5, 0.991, 1.0])
+    solving = samples.summary_of_solved(recall, [0.5, 0.991, 0.995, 1.0])
     assert solving is not None
     assert solving.interval is not None
     assert solving.interval[:2] == (0.99, 1.0)
-    assert solving.mean == pytest.approx(0.9955)
+    assert solving.mean == pytest.approx(0.9953333)
 
 
 def test_steps_to_solve_are_the_first_of_each_curve_and_their_median(five: Experiment) -> None:

@@ -15,7 +15,7 @@ from seqbench.bench.analysis import digits, grid
 from seqbench.bench.errors import UsageError
 from seqbench.bench.experiments.config import Experiment
 from seqbench.bench.experiments.runs import Run
-from seqbench.bench.report.tables import cells, experiment_table, records
+from seqbench.bench.report.tables import cells, cost_table, experiment_table, records
 from seqbench.tasks.base import Metric
 
 from .latex_pages import NEEDS_TEX, compiled, content, overfull
@@ -75,7 +75,7 @@ def test_a_missing_run_shows(experiment: Experiment) -> None:
     rows = [made(run, 0.0036) for run in experiment.cells[-1].runs[:2]]
     entry = grid.collect(experiment, rows)[-1]
     assert (entry.done, entry.missing, entry.expected) == (2, 1, 3)
-    assert cells.cell_text(entry) == ("0.00360 [0.00360–0.00360]", "n=2 of 3")
+    assert cells.cell_text(entry) == ("0.00360 and 0.00360", "n=2 of 3")
     assert cells.cell_text(grid.collect(experiment, rows[:1])[-1]) == ("0.00360", "n=1 of 3: no interval")
 
 
@@ -85,9 +85,9 @@ def test_a_missing_run_shows(experiment: Experiment) -> None:
         (("done", "done", "done"), "3/3 solved [44–100 %], median 9.00e-4, SOLVED, ≤ 100 steps to solve"),
         (
             ("done", "diverged", "done"),
-            "2/3 solved [21–94 %], median 9.00e-4, SOLVED, ≤ 100 steps to solve, 1 diverged",
+            "2/3 solved [21–94 %], 9.00e-4 and 9.00e-4, ≤ 100 steps to solve, 1 diverged",
         ),
-        (("done", None, "done"), "2/2 solved [34–100 %], median 9.00e-4, SOLVED, ≤ 100 steps to solve, n=2 of 3"),
+        (("done", None, "done"), "2/2 solved, 9.00e-4 and 9.00e-4, ≤ 100 steps to solve, n=2 of 3"),
         (("done", None, None), "1/1 solved, 9.00e-4, ≤ 100 steps to solve, n=1 of 3: no interval"),
         (
             ("done", "failed", "died"),
@@ -107,7 +107,7 @@ def test_diverged_and_failed_runs_show(experiment: Experiment, statuses: tuple[s
 
 def test_a_score_that_is_not_finite_is_a_divergence(experiment: Experiment) -> None:
     rows = [made(run, None if run.seed == 1 else 8.5) for run in experiment.cells[-1].runs]
-    assert cells.cell_text(grid.collect(experiment, rows)[-1]) == ("8.50 [8.50–8.50]", "n=2 of 3", "1 diverged")
+    assert cells.cell_text(grid.collect(experiment, rows)[-1]) == ("8.50 and 8.50", "n=2 of 3", "1 diverged")
 
 
 def test_the_newest_result_counts(experiment: Experiment) -> None:
@@ -147,7 +147,7 @@ def test_devices_are_never_mixed(experiment: Experiment) -> None:
 def test_marks_are_explained_only_where_used(experiment: Experiment) -> None:
     rows = all_rows(experiment)
     text = experiment_table.table(grid.collect(experiment, rows))
-    assert "‡ with settings that the source does not give: clip" in text
+    assert "‡ with settings that the paper does not give: lstm: clip" in text
     assert "†" not in text
     assert r"\*" not in text
     rows = [dirtied(row, dirty=True, source="old") for row in rows]
@@ -196,7 +196,8 @@ def test_formats_hold_the_same_numbers(experiment: Experiment) -> None:
     latex = experiment_table.table(entries, "latex", experiment.question)
     assert numbers(markdown) == numbers(re.sub(r"\\times10\^\{(.*?)\}", r"e\1", content(latex)))
     line = next(line for line in markdown.splitlines() if "nats/frame" in line)
-    assert digits.number(frame["mean"].iloc[-1]) in line
+    both = (digits.number(frame[f"seed_{seed}"].iloc[-1]) for seed in (0, 1))
+    assert " and ".join(both) in line, "two runs have no interval"
 
 
 def test_the_long_form_of_no_entries_is_empty() -> None:
@@ -252,8 +253,31 @@ def test_a_metric_tells_unit_direction_and_threshold() -> None:
 def test_sizes_and_times_stand_below(tmp_path: Path) -> None:
     text = TEXT.replace("models: [gru(width=4)]", "parameters: 100\n  models: [gru(width=4)]")
     experiment = write(tmp_path, text)
-    line = experiment_table.table(grid.collect(experiment, all_rows(experiment))).splitlines()[-1]
-    assert [part.strip() for part in line.strip("|").split("|")] == ["jsb", "gru", "105", "+5.0 %", "4.0", "3.5"]
+    entries = grid.collect(experiment, all_rows(experiment))
+    *_, table, meaning = experiment_table.blocks(entries)
+    # multiply-adds by hand: three gates of 4 units that read 88 keys and 4 units, and 88 outputs at every step
+    macs = str(3 * 4 * (88 + 4) + 4 * 88)
+    said = ["jsb", "gru", "105", "+5.0 %", "4", macs, "3.5", "4.0"]
+    assert [", ".join(text) for text in table.lines[-1]] == said
+    assert table.header[-2:] == ["Processor seconds", "Wall seconds"]
+    assert meaning == cost_table.MEANING
+    frame = records.long_form(entries)
+    assert frame[["state_size", "macs_per_step", "processor_seconds"]].iloc[-1].tolist() == [4, int(macs), 3.5]
+
+
+def test_what_the_last_step_alone_costs_is_shared_among_all(experiment: Experiment) -> None:
+    """adding(length=20): a head of 4 numbers is read once in 20 steps."""
+    (entry, *_) = grid.collect(experiment, all_rows(experiment))
+    assert entry.macs_per_step == 3 * 4 * (2 + 4) + round(4 / 20)
+
+
+def test_long_runs_are_in_hours_and_what_was_not_run_costs_nothing(experiment: Experiment) -> None:
+    long = {"seconds": {"training": 7000.0, "evaluation": 200.0, "cpu": 3600.0}}
+    rows = [made(run, 0.1, **long) for run in experiment.cells[0].runs]
+    table, _ = cost_table.blocks(grid.collect(experiment, rows))
+    assert table.header[-2:] == ["Processor hours", "Wall hours"]
+    assert [text[0] for text in table.lines[0][-2:]] == ["1.00", "2.00"]
+    assert {text for line in table.lines[1:] for text in line[2:]} == {("–",)}
 
 
 def test_several_epochs_say_early_whether_a_rerun_goes_as_they_did(tmp_path: Path) -> None:

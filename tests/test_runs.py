@@ -279,6 +279,14 @@ def test_a_run_names_the_ends_that_are_not_the_tasks_own(task: str, ends: dict[s
     assert str(make_run(task, "gru(width=8)", **ends)) == shown
 
 
+def test_a_model_may_have_options_that_always_stand_in_its_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run("jsb", "gru(input_dropout=0.1)")
+    assert run.model_label == "gru(input_dropout=0.1)"
+    monkeypatch.setattr(run.model_class, "variant", ("layers",))
+    assert run.model_label == "gru(layers=1, input_dropout=0.1)"
+    assert run.id == make_run("jsb", "gru(input_dropout=0.1)").id
+
+
 def test_a_label_keeps_what_is_not_known_any_more() -> None:
     cls = registry.find("model", "gru")
     assert label(Spec("a/gru", {"width": 128, "gone": 1}), cls) == "gru(gone=1)"

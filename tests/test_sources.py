@@ -14,7 +14,7 @@ from seqbench.bench import api
 from seqbench.bench.errors import UsageError
 from seqbench.bench.experiments import config, registry
 from seqbench.bench.experiments.runs import Run
-from seqbench.bench.rows import sources
+from seqbench.bench.rows import sources, trees
 from seqbench.bench.rows.renewals import Staleness
 from seqbench.bench.rows.sources import file_hashes, source_hash
 from suite_copies import copied, edit
@@ -235,7 +235,7 @@ def test_what_is_imported_counts_and_from_where_it_does_not(tmp_path: Path) -> N
     for name in ("a/one.py", "a/two.py", "b/one.py", "b/two.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x = y = 1\n", encoding="utf-8")
-    tree = sources._Checkout(tmp_path)
+    tree = trees.Checkout(tmp_path)
 
     def hash_of(folder: str, text: str) -> str:
         path = tmp_path / folder / "it.py"

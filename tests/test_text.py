@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import io
 import random
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 
-import miniature
 import numpy as np
 import pytest
-from experiments import PATIENCE
-from seqbench.tasks import _encoded, _text, ptb_char, ptb_word
-from seqbench.tasks.datasets import DataError, cache_folder
+from seqbench.tasks import _text
+from seqbench.tasks.datasets import DataError
 
 
 def sources(contents: dict[str, str | bytes]) -> dict[str, _text.Source]:
@@ -139,149 +134,3 @@ def test_bad_texts_are_refused_in_words(
     monkeypatch.setattr(_text, "_CHUNK", chunk)
     with pytest.raises(DataError, match=message):
         encode()
-
-
-# The cache.
-
-
-def never() -> _text.Encoded:
-    raise AssertionError("it is encoded again")
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where a text should be kept, in a new cache."""
-    monkeypatch.setenv("SEQBENCH_DATA", str(tmp_path / "cache"))
-    return _encoded.folder_of("some-task", 1, {"a.txt": "0123"}, {"eos": "one"})
-
-
-def test_what_is_kept_is_mapped_and_not_encoded_again(folder: Path) -> None:
-    built = words("a b\n", 3, test="b\n")
-    _encoded.kept(folder, lambda: built)
-    again = _encoded.kept(folder, never)
-    assert (again.symbols, again.files) == (built.symbols, built.files)
-    assert {name: ids.tolist() for name, ids in again.texts.items()} == {"train": [0, 1, 2, 0], "test": [0, 2, 0]}
-    assert all(isinstance(ids, np.memmap) for ids in again.texts.values())
-    assert sorted(path.name for path in folder.iterdir()) == ["test.npy", "train.npy", "vocabulary.json"]
-
-
-def test_a_vocabulary_is_parsed_once_and_again_where_it_is_another(folder: Path) -> None:
-    _encoded.kept(folder, lambda: words("a b\n", 3))
-    first = _encoded.kept(folder, never).symbols
-    assert _encoded.kept(folder, never).symbols is first
-    (folder / "vocabulary.json").unlink()
-    _encoded.write_json(folder / "vocabulary.json", {"symbols": ["<eos>", "c", "d"], "files": {"train": "other.txt"}})
-    assert _encoded.kept(folder, never).symbols == ["<eos>", "c", "d"]
-    (folder / "vocabulary.json").write_text("{", encoding="utf-8")
-    with pytest.raises(DataError, match="is damaged"):
-        _encoded.kept(folder, never)
-
-
-def test_another_version_sum_or_option_is_another_folder(folder: Path) -> None:
-    others = [
-        _encoded.folder_of("some-task", 2, {"a.txt": "0123"}, {"eos": "one"}),
-        _encoded.folder_of("some-task", 1, {"a.txt": "0124"}, {"eos": "one"}),
-        _encoded.folder_of("some-task", 1, {"a.txt": "0123"}, {"eos": "spelled"}),
-        _encoded.folder_of("other-task", 1, {"a.txt": "0123"}, {"eos": "one"}),
-    ]
-    assert len({folder, *others}) == 5
-    assert folder == _encoded.folder_of("some-task", 1, {"a.txt": "0123"}, {"eos": "one"})
-    assert ptb_char.Task().folder != ptb_char.Task(eos="spelled").folder
-    same = [ptb_word.Task(), ptb_word.Task(context=3, train=9, held=9)]  # the text is encoded whole, whatever is taken
-    assert len({task.folder for task in same}) == 1
-
-
-@pytest.mark.parametrize("error", [DataError("bad text"), KeyboardInterrupt(), OSError("a disk that broke")])
-def test_a_build_that_fails_leaves_nothing(folder: Path, error: BaseException) -> None:
-    def build() -> _text.Encoded:
-        raise error
-
-    with pytest.raises(type(error)):
-        _encoded.kept(folder, build)
-    assert not [path for path in folder.parent.iterdir() if path.suffix != ".lock"]
-    assert _encoded.kept(folder, lambda: words("a\n", 2)).symbols == ["<eos>", "a"]  # and the lock is free
-
-
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_a_write_that_fails_leaves_nothing(folder: Path, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
-    save = np.save
-
-    def fails(file: io.BufferedWriter, ids: object, allow_pickle: bool) -> None:
-        if "test" in file.name:
-            raise error
-        save(file, ids, allow_pickle=allow_pickle)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(np, "save", fails)
-    monkeypatch.setattr(_encoded, "_in_memory", {})
-    built = words("a b\n", 3, test="b\n")
-    if isinstance(error, OSError):  # it goes on in memory, and does not encode for every load
-        assert _encoded.kept(folder, lambda: built) is built
-        assert _encoded.kept(folder, never) is built
-    else:
-        with pytest.raises(KeyboardInterrupt):
-            _encoded.kept(folder, lambda: built)
-    assert not [path for path in folder.parent.iterdir() if path.suffix != ".lock"]
-
-
-def test_a_cache_that_cannot_be_written_is_done_without(
-    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_encoded, "_in_memory", {})
-    cache_folder().write_text("a file where the cache should be")
-    built = words("a b\n", 3)
-    assert _encoded.kept(folder, lambda: built) is built
-    assert _encoded.kept(folder, never) is built
-
-
-def test_what_a_killed_process_left_is_swept_up(folder: Path) -> None:
-    abandoned = folder.with_name(f".0123.{folder.name}")
-    abandoned.mkdir(parents=True)
-    (abandoned / "train.npy").write_bytes(b"half of it")
-    _encoded.kept(folder, lambda: words("a\n", 2))
-    assert sorted(path.name for path in folder.parent.iterdir()) == [folder.name, f"{folder.name}.lock"]
-
-
-@pytest.mark.parametrize("damage", ["train.npy", "vocabulary.json"])
-def test_a_damaged_cache_is_named(folder: Path, damage: str) -> None:
-    _encoded.kept(folder, lambda: words("a b\n" * 100, 3))
-    content = (folder / damage).read_bytes()
-    for bad in (content[:-2], b""):
-        (folder / damage).write_bytes(bad)
-        with pytest.raises(DataError, match=f"{folder.name} is damaged .*: delete it"):
-            _encoded.kept(folder, never)
-    (folder / damage).unlink()
-    with pytest.raises(DataError, match=f"{folder.name} is damaged .*: delete it"):
-        _encoded.kept(folder, never)
-
-
-def test_two_processes_at_once_encode_once(tmp_path: Path) -> None:
-    """The first waits within its encoding until the second has come to the lock."""
-    log, arrived = tmp_path / "log", tmp_path / "arrived"
-    arrived.mkdir()
-    code = (
-        "import sys, time, pathlib, filelock\n"
-        f"sys.path.insert(0, {str(Path(miniature.__file__).parent)!r}); import miniature\n"
-        f"miniature.install(pathlib.Path({str(tmp_path)!r}))\n"
-        "from seqbench.tasks import _text, ptb_word\n"
-        f"log, arrived = pathlib.Path({str(log)!r}), pathlib.Path({str(arrived)!r})\n"
-        "encode, lock = _text.encode_words, filelock.FileLock\n"
-        "def together(*args):\n"
-        "    log.open('a').write('encoded\\n')\n"
-        "    while len([*arrived.iterdir()]) < 2: time.sleep(0.02)\n"
-        "    return encode(*args)\n"
-        "def locked(*args, **options):\n"
-        "    (arrived / sys.argv[1]).touch()\n"
-        "    return lock(*args, **options)\n"
-        "_text.encode_words, filelock.FileLock = together, locked\n"
-        "print(len(ptb_word.Task().text('train')))\n"
-    )
-    both = [subprocess.Popen([sys.executable, "-c", code, name], stdout=subprocess.PIPE, text=True) for name in "ab"]
-    try:
-        printed = {process.communicate(timeout=PATIENCE)[0] for process in both}
-    finally:
-        for process in both:
-            process.kill()
-    assert [process.returncode for process in both] == [0, 0]
-    assert len(printed) == 1
-    assert log.read_text() == "encoded\n"
-    assert len([*(tmp_path / "cache" / "encoded").iterdir()]) == 2  # the folder and its lock

@@ -18,7 +18,13 @@ MODULES = [
     for path in sorted((ROOT / room).rglob("*.py"))
     if "speed" not in path.parts
 ]
-DATA = ("results/*/experiment.yaml", "results/*/runs.jsonl", "bench/report/page/templates/*", "results/published.yaml")
+DATA = (
+    "results/*/experiment.yaml",
+    "results/*/runs.jsonl",
+    "bench/report/page/templates/*",
+    "results/published.yaml",
+    "tasks/data.yaml",
+)
 PLACES = """
 from seqbench.bench.experiments import places, registry
 from seqbench.bench.rows.store import Workplace

@@ -15,13 +15,14 @@ from ..engine.evaluation import trained
 from ..errors import UsageError
 from ..experiments import registry
 from ..experiments.config import Cell, Experiment, Preset
+from ..experiments.describing import cost_of
 from ..experiments.runs import Run
 from ..rows.comparing import counts
 from ..rows.renewals import staleness
 from ..rows.store import FINISHED, Row, by_place, latest
 from .cell_scores import BEST, LAST, counted, of_sets
 from .remarks import remarks
-from .samples import Summary, summary, summary_of_solved
+from .samples import FEWEST, Summary, summary, summary_of_solved
 from .statistics import Interval, wilson
 
 
@@ -34,9 +35,10 @@ class Entry:
     written with, or not the id of its configuration: nothing of such a row counts. So these five make up `expected`,
     the runs that the experiment asks for.
     dirty: rows made with uncommitted changes; stale: rows that are not current; changed: the files that
-    make them so.
+    make them so. not_causal: rows of a model that sees later inputs, though the task asks that it does not.
     assumed: settings that the source of the cell does not give. seconds: training and evaluation, median of runs;
     processor_seconds: what of it the processor worked, which other work on the machine does not lengthen.
+    state_size, macs_per_step: what the network costs at each step (`describing.Cost`), of cells that have a row.
     yardsticks: scores of simple answers in this metric, by name, as the rows have them.
     steps: seed -> training steps to solve the task, of the runs that did. lengths: length -> seed -> test score at that
     length (NaN: not finite), of the runs that were tested at others than they were trained at. early: seed -> test
@@ -45,7 +47,8 @@ class Entry:
     seed -> score, of all rows that count; `values` has one of these of each seed. best_values: seed -> test score at
     the best epoch on validation, whatever the rule is. remarks: what a table of these rows has to say of them, one line
     each. decides: what the experiment concludes from which outcome. reference: the model of the same
-    task that planned contrasts compare this one with; None without one.
+    task that planned contrasts compare this one with; None without one. note: what the experiment says of this row's
+    data and training.
     """
 
     task: str
@@ -74,10 +77,14 @@ class Entry:
     early: Mapping[int, float] = field(default_factory=dict)
     epoch_seconds: float | None = None
     edited: int = 0
+    not_causal: int = 0
     changed: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     decides: str = ""
     reference: str | None = None
+    state_size: int | str | None = None
+    macs_per_step: int | str | None = None
+    note: str = ""
     by_instructions: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     best_values: Mapping[int, float] = field(default_factory=dict)
 
@@ -112,8 +119,8 @@ class Entry:
 
     @property
     def solved_share(self) -> Interval | None:
-        """The interval of the share of runs that solve the task, in 0 … 1; None below two runs."""
-        return None if self.solved is None or self.finished < 2 else wilson(self.solved, self.finished)
+        """The interval of the share of runs that solve the task, in 0 … 1; None below three runs."""
+        return None if self.solved is None or self.finished < FEWEST else wilson(self.solved, self.finished)
 
     @property
     def summary(self) -> Summary | None:
@@ -158,8 +165,10 @@ def collect(experiment: Experiment, rows: Iterable[Row], device: str | None = No
         if cell.task not in tasks:
             tasks[cell.task] = cell.runs[0].make_task()
         common = _common(cell, experiment.preset, sound) | {"model": label, "device": device, "remarks": said}
+        if common["parameters"] is not None:
+            common |= cost_of(cell.runs[0], tasks[cell.task])._asdict()
         reference = label_of.get(cell.reference.id) if cell.reference is not None else None
-        common |= {"decides": experiment.decides, "reference": reference}
+        common |= {"decides": experiment.decides, "reference": reference, "note": cell.note}
         common |= {"edited": sum(run.id in edited for run in cell.runs)}
         entries.extend(
             Entry(
@@ -246,7 +255,7 @@ def _common(cell: Cell, preset: Preset, rows: Mapping[str, Row]) -> dict[str, An
     sizes = [row["parameters"] for _, row in present if "parameters" in row]
     done = [row for _, row in present if row["status"] == "done"]
     times = [row["seconds"] for row in done]
-    epochs = [_worked(row) / count for row in done if (count := len(trained(row.get("curve") or [])))]
+    epochs = [seconds_worked(row) / count for row in done if (count := len(trained(row.get("curve") or [])))]
     return {
         "task": cell.task,
         "model_name": registry.short(cell.runs[0].model.name),
@@ -255,6 +264,7 @@ def _common(cell: Cell, preset: Preset, rows: Mapping[str, Row]) -> dict[str, An
         "seeds": tuple(run.seed for run in cell.runs),
         "dirty": sum(bool(origin["dirty"]) for origin in origins),
         "stale": len(old),
+        "not_causal": sum(row.get("causal") is False for _, row in present),
         "changed": tuple(sorted({name for one in old for name in one.changed})),
         "parameters": sizes[-1] if sizes else None,
         "budget": cell.budget,
@@ -266,7 +276,7 @@ def _common(cell: Cell, preset: Preset, rows: Mapping[str, Row]) -> dict[str, An
     }
 
 
-def _worked(row: Row) -> float:
+def seconds_worked(row: Row) -> float:
     """Seconds that a run worked: of the processor on a CPU, else of the clock, as the processor waits for the card."""
     seconds: dict[str, float] = row["seconds"]
     return seconds["cpu"] if row["device"] == "cpu" else seconds["training"] + seconds["evaluation"]

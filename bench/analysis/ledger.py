@@ -17,6 +17,7 @@ from ..experiments.places import experiment_folder
 from ..experiments.registry import short
 from ..experiments.runs import label, make_task
 from ..experiments.sizing import on_paper
+from ..rows.commits import of_no_commit
 from ..rows.comparing import counts
 from ..rows.store import Row, Workplace, latest
 from .grid import Entry, collect
@@ -133,6 +134,22 @@ def printed_scores(experiment: Experiment) -> dict[tuple[str, str], float]:
     return found
 
 
+def smallest_effects(experiment: Experiment) -> dict[str, float]:
+    """Task -> the smallest effect of interest in its first metric, where its published numbers have one; else nothing.
+
+    None for an experiment of another preset than published: no number is compared with it.
+    """
+    if experiment.preset != "published":
+        return {}
+    firsts = {cell.task: cell.runs[0].make_task().metrics[0].name for cell in experiment.cells}
+    sizes: dict[str, set[float]] = {}
+    for number in read():
+        task = canonical(number.task)
+        if number.judged and firsts.get(task) == number.metric:
+            sizes.setdefault(task, set()).add(number.smallest_effect)
+    return {task: size for task, (size, *others) in sizes.items() if not others}
+
+
 def metric_of(number: Number) -> Metric | None:
     """The metric of our task that a number is in; None where the task has no such metric."""
     return next((metric for metric in make_task(parse(number.task)).metrics if metric.name == number.metric), None)
@@ -217,9 +234,7 @@ def _of_cell(number: Number, found: _Found, cell: Cell, device: str | None) -> I
         entry = next((entry for entry in entries if entry.metric.name == number.metric), None)
         solving = next((entry for entry in entries if entry.metric.solved_at is not None), None)
         flaws = {
-            "of no commit": sum(
-                row["provenance"]["commit"] is None for row in rows if counts(row, found.experiment.folder)
-            )
+            "of no commit": sum(of_no_commit(row["provenance"]) for row in rows if counts(row, found.experiment.folder))
         }
         unpublished = sum(id(row) in found.unpublished for row in rows)
         judgement = judge(number, entry, solving, flaws)

@@ -4,6 +4,9 @@ Every task counts with one metric: the one that says when it is solved, else its
 the metric's floor (0) and a reference (1): `solved_at` where there is one, else the best model's mean on the task.
 Perplexities are normalised by their logarithms. Of a run that diverged the score is the floor, or that of the worst run
 of the task where it is below the floor; in comparisons it is worse than every other run.
+
+Below five runs of a model on a task there are no such numbers: the interquartile mean of two runs is their mean, and it
+hides that one of two solved a task and the other did not.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from . import aggregates
 from .grid import Entry, columns, floor_of
 from .statistics import Interval
 
-FEWEST_TASKS, FEWEST_MODELS = 3, 2
+FEWEST_TASKS, FEWEST_MODELS, FEWEST_RUNS = 3, 2, 5
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,22 @@ class Normalised:
 
 
 def normalised(entries: Sequence[Entry]) -> Normalised | None:
-    """What is compared over the tasks of a table; None below three tasks of two models."""
+    """What is compared over the tasks of a table; None below three tasks of two models, or five runs of one of them."""
+    found = _comparable(entries)
+    return found if found is not None and _fewest(found) >= FEWEST_RUNS else None
+
+
+def too_few_runs(entries: Sequence[Entry]) -> int | None:
+    """The fewest runs of a model on a task, where these alone forbid numbers over all tasks; else None."""
+    found = _comparable(entries)
+    return None if found is None or (fewest := _fewest(found)) >= FEWEST_RUNS else fewest
+
+
+def _fewest(found: Normalised) -> int:
+    return min(len(scores) for of_model in found.scores for scores in of_model.values())
+
+
+def _comparable(entries: Sequence[Entry]) -> Normalised | None:
     column_of = columns(entries)
     grid: dict[str, dict[str, Entry]] = {}
     for entry in _one_metric(entries):
@@ -104,7 +122,7 @@ def normalised(entries: Sequence[Entry]) -> Normalised | None:
 
 
 def overall(entries: Sequence[Entry]) -> Overall | None:
-    """The aggregates of a table; None below three tasks of two models."""
+    """The aggregates of a table; None where `normalised` has none."""
     found = normalised(entries)
     if found is None:
         return None

@@ -5,6 +5,8 @@ data does not cover what it promises. Errors (lower is better: losses, perplexit
 factors, so their mean is the geometric one and its interval is made on the log scale: it never has a negative bound,
 and of a perplexity it is that of the mean loss. Where the spread is small against the mean, as with most losses, it
 differs from the plain one by less than the printed digits. Scores of which more is better are averaged as they are.
+
+Two scores have no interval: Student's t is 12.7 standard deviations of the mean wide then, and says less than the two.
 """
 
 from __future__ import annotations
@@ -18,12 +20,14 @@ from ..engine.evaluation import trained
 from . import statistics
 from .statistics import Interval
 
+FEWEST = 3
+"""The fewest scores that have an interval; two stand as they are."""
 CUT = ", cut at what the score can be"
 """Behind the method of an interval of which a part was no possible score."""
 
 
 class Summary(NamedTuple):
-    """The mean of some scores, geometric or not, and its 95 % interval; None where there are fewer than two."""
+    """The mean of some scores, geometric or not, and its 95 % interval; None where there are fewer than three."""
 
     mean: float
     interval: Interval | None
@@ -40,7 +44,7 @@ def summary(metric: Metric, values: Sequence[float]) -> Summary | None:
     if not values:
         return None
     on_logs = logarithmic(metric, values)
-    interval = statistics.interval(values, on_logs)
+    interval = statistics.interval(values, on_logs) if len(values) >= FEWEST else None
     if interval is not None:
         lowest, highest = bounds(metric, values)
         interval = cut(interval, lowest, highest)

@@ -113,6 +113,21 @@ def welch(a: Sequence[float], b: Sequence[float]) -> float:
         return float(stats.ttest_ind(a, b, equal_var=False).pvalue)
 
 
+def welch_interval(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> Interval | None:
+    """The interval of mean(a) - mean(b) by Welch's t, whatever the variances; None where a sample is below two values.
+
+    Where neither sample has any spread both bounds are the difference.
+    """
+    if min(len(a), len(b)) < 2:
+        return None
+    if _deviation(a) == _deviation(b) == 0:
+        return Interval(fmean(a) - fmean(b), fmean(a) - fmean(b), "Welch")
+    with warnings.catch_warnings():  # as in `welch`
+        warnings.simplefilter("ignore", RuntimeWarning)
+        low, high = stats.ttest_ind(a, b, equal_var=False).confidence_interval(level)
+    return Interval(float(low), float(high), "Welch")
+
+
 def permutation(a: Sequence[float], b: Sequence[float]) -> float:
     """Two-sided p of the permutation test of the difference of means: twice the smaller one-sided p, at most 1.
 
@@ -125,7 +140,7 @@ def permutation(a: Sequence[float], b: Sequence[float]) -> float:
     values = np.array([*a, *b], dtype=float)
     if values.min() == values.max():
         return 1.0
-    dealt = _deals(len(values), len(a))
+    dealt = deals(len(values), len(a))
     sums, seen = values[dealt].sum(axis=1), values[: len(a)].sum()  # equal sums are equal differences of the means
     rounding = 1e-13 * np.abs(values).sum()
     drawn = int(len(dealt) < math.comb(len(values), len(a)))  # the deal that was seen belongs to those drawn
@@ -134,7 +149,7 @@ def permutation(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 @lru_cache(maxsize=4)
-def _deals(count: int, first: int) -> npt.NDArray[np.uint16]:
+def deals(count: int, first: int) -> npt.NDArray[np.uint16]:
     """Which of `count` values the first sample gets, (deals, first): all ways, or as many as are allowed, drawn."""
     if math.comb(count, first) <= MOST_PERMUTATIONS:
         return np.array([*combinations(range(count), first)], dtype=np.uint16)

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import UsageError
-from . import evidence, experiments, facts, fetching, plotting, renewal, report, sample, speed
+from . import contracts, evidence, experiments, facts, fetching, plotting, renewal, report, sample, speed, tables
 from .terminal import echo, encodable
 
 app = typer.Typer(
@@ -30,12 +30,13 @@ app = typer.Typer(
 VERBS: dict[str, Callable[..., None]] = {
     "list": facts.list_,
     "describe": facts.describe,
+    "check": contracts.check,
     "fetch": fetching.fetch,
     "export": facts.export,
     "run": experiments.run,
     "status": experiments.status,
     "publish": experiments.publish,
-    "table": experiments.table,
+    "table": tables.table,
     "plot": plotting.plot,
     "gradients": plotting.gradients,
     "report": report.report,

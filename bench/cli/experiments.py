@@ -1,10 +1,9 @@
-"""The verbs of experiments: run, status, publish, table."""
+"""The verbs of experiments: run, status, publish."""
 
 from __future__ import annotations
 
 import enum
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,9 +12,10 @@ from rich.table import Table
 from ..errors import UsageError
 from .facts import Json, show_json
 from .terminal import Console, echo, standard_output
-from .writing import writing
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from ..experiments.config import Experiment
 
 Dir = Annotated[str, typer.Argument(metavar="DIR", help="A folder with an experiment.yaml, such as results/quick.")]
@@ -31,15 +31,6 @@ class Device(enum.StrEnum):
 DeviceClass = Annotated[Device | None, typer.Option(help="Whose rows, where there are both.")]
 
 
-class Format(enum.StrEnum):
-    """How a table is written."""
-
-    md = "md"
-    csv = "csv"
-    latex = "latex"
-    json = "json"
-
-
 def load(directory: str, seeds: str | None = None) -> Experiment:
     """The experiment of a folder, with other seeds in place of its own. Raises UsageError for what is wrong in it."""
     from ..experiments import config
@@ -50,7 +41,7 @@ def load(directory: str, seeds: str | None = None) -> Experiment:
 
 def _numbers(seeds: str) -> list[int]:
     """`0,3-5` as [0, 3, 4, 5]."""
-    from ..experiments.config import MOST_RUNS
+    from ..experiments.axes import MOST_RUNS
 
     try:
         spans = [[int(end) for end in part.split("-")] for part in seeds.split(",")]
@@ -121,49 +112,59 @@ def run(
     if json and not dry_run:
         raise UsageError("--json goes with --dry-run here; seqbench status --json tells what is there")
     from ..experiments import places
-    from ..rows.instructions import chosen as named_instructions
     from ..running import processes
 
     places.experiment_folder(directory)  # a mistake in the name starts nothing
-    pinned = named_instructions(instructions)
     if not dry_run:
         processes.start_ahead(device, threads, instructions)
     from ..experiments import naming
-    from ..running import planning, sweep
+    from ..running import each_set, sweep
 
     experiment, chosen, at_a_time = load(directory, seeds), device_named(device), None if jobs == "auto" else int(jobs)
     from ..rows.store import Workplace
 
     workplace = Workplace(experiment.folder)
-    planned = planning.plan(experiment, workplace, chosen, afresh, stale, pinned if instructions else None)
+    out = standard_output()
+    plans, left_out = each_set.plan(experiment, workplace, chosen, afresh, stale, instructions)
+    for text in left_out:
+        out.print(text, style="yellow")
     if only:
-        named = [(item.run.id, str(item.run)) for item in planned]
+        named = [(item.run.id, str(item.run)) for planned in plans.values() for item in planned]
         if (text := naming.unmet(only, named)) is not None:
             there = naming.listed(named)
             raise UsageError(f"--only {text!r}: no run of {directory} has that in its label or begins with it: {there}")
-        planned = [item for item in planned if any(naming.means(text, item.run.id, str(item.run)) for text in only)]
-    out = standard_output()
+        plans = {
+            one: [item for item in planned if any(naming.means(text, item.run.id, str(item.run)) for text in only)]
+            for one, planned in plans.items()
+        }
     if dry_run:
-        if json:
-            show_json([{"id": item.run.id, "run": str(item.run), "reason": item.reason} for item in planned])
-            return
-        for item in planned:
-            echo(f"{item.run.id}  {item.run}  {item.reason}")
+        _show_plans(plans, json)
         return
-    old = sum(item.reason == "finished, stale" for item in planned)
+    old = sum(item.reason == "finished, stale" for planned in plans.values() for item in planned)
     if old:
         out.print(f"{old} rows are stale: seqbench status says why, --stale trains them again", style="yellow")
     from ..report.tables import experiment_table  # noqa: F401  # now, while the fork server imports, rather than after the last run
     from .live import Live
 
-    with Live(out) as live:
-        result = sweep.run(
-            experiment, planned, live, chosen, at_a_time, minutes, threads=threads, instructions=instructions
-        )
+    code = each_set.run(experiment, plans, lambda: Live(out), chosen, at_a_time, minutes, threads=threads)
     _answer(experiment, workplace, chosen, out, figure)
-    if result.exit_code in (sweep.OUT_OF_TIME, sweep.INTERRUPTED, sweep.TERMINATED):
+    if code in (sweep.OUT_OF_TIME, sweep.INTERRUPTED, sweep.TERMINATED):
         out.print(f"not done yet; go on with: seqbench run {shlex.quote(directory)}", style="yellow")
-    raise typer.Exit(result.exit_code)
+    raise typer.Exit(code)
+
+
+def _show_plans(plans: Mapping[str | None, Sequence[Any]], json: bool) -> None:
+    """What would be trained, and why; with which instructions where the experiment asks for several sets."""
+    items = [(one, item) for one, planned in plans.items() for item in planned]
+    several = len(plans) > 1
+    if json:
+        found = [{"id": item.run.id, "run": str(item.run), "reason": item.reason} for _, item in items]
+        show_json(
+            [one | ({"instructions": name} if several else {}) for one, (name, _) in zip(found, items, strict=True)]
+        )
+        return
+    for one, item in items:
+        echo(f"{item.run.id}  {item.run}  {item.reason}{f' ({one})' if several else ''}")
 
 
 def _answer(experiment: Experiment, workplace: Any, device: str, out: Console, figure: bool) -> None:
@@ -264,61 +265,3 @@ def publish(directory: Dir, device: DeviceClass = None, json: Json = False) -> N
         echo(f"left: {path}: {reason}", err=True)
     if publication.left or publication.left_files:
         raise typer.Exit(1)
-
-
-def table(
-    directories: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="DIR", help="A folder with an experiment.yaml; with --ledger any number."),
-    ] = None,
-    format: Annotated[Format, typer.Option(help="How to write it.")] = Format.md,
-    device: DeviceClass = None,
-    working: Annotated[bool, typer.Option("--working", help="Only the rows that are not published yet.")] = False,
-    ledger: Annotated[
-        bool, typer.Option("--ledger", help="The published numbers, ours, and the verdicts (no DIR: all of them).")
-    ] = False,
-    out: Annotated[Path | None, typer.Option(help="A file to write it to, in place of printing it.")] = None,
-) -> None:
-    """Prints the table of an experiment: every cell of its grid, with what is missing, and the seeds behind it.
-
-    Rows of the folder and of the working area are taken together, newer ones first. With --ledger: each number that a
-    paper prints for these tasks, ours beside it, and whether it is reproduced.
-
-    Example: seqbench table results/quick --format latex
-    """
-    if ledger:
-        text = _ledger(directories, format.value, device, working)
-    elif not directories or len(directories) > 1:
-        raise UsageError("table: one DIR is needed, such as results/quick; only --ledger takes none, or several")
-    else:
-        text = _table(directories[0], format.value, device, working)
-    if out is None:
-        echo(text, nl=False)
-        return
-    with writing(out):
-        out.write_text(text, encoding="utf-8")
-    echo(f"wrote {out}")
-
-
-def _table(directory: str, format: Any, device: str | None, working: bool) -> str:
-    from ..analysis.grid import collect
-    from ..report.tables.experiment_table import table as write
-
-    experiment, rows = _rows(directory, working)
-    return write(collect(experiment, rows, device), format, experiment.question)
-
-
-def _ledger(directories: list[str] | None, format: str, device: str | None, working: bool) -> str:
-    from ..analysis.ledger import lines
-    from ..experiments.places import experiment_folder
-    from ..report.tables.ledger_table import ledger
-
-    folders = [experiment_folder(directory) for directory in directories] if directories else None
-    return ledger(lines(folders, "working" if working else "all", device), format)
-
-
-def _rows(directory: str, working: bool) -> tuple[Experiment, list[dict[str, Any]]]:
-    from ..rows.store import Workplace
-
-    experiment = load(directory)
-    return experiment, [*Workplace(experiment.folder).rows("working" if working else "all")]

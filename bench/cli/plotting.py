@@ -36,7 +36,8 @@ def plot(
     overview: training loss and test score of every run; scores: with 95 % intervals, and the published numbers;
     score-parameters, score-state: against what a model costs; learning-epochs, learning-time: validation scores with
     the band of the seeds; profile: the share of runs above each normalised score, over three tasks or more; lengths:
-    solved runs against sequence length; gradients: what the verb `gradients` measured.
+    solved runs against sequence length; score-lengths: test scores at lengths never trained; gradients: what the verb
+    `gradients` measured.
 
     Example: seqbench plot results/quick --only scores --out figures
     """

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import io
-import os
 import platform
 import time
 import zipfile
@@ -20,6 +19,8 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
+
+from .. import atomic
 
 OWNER_PATIENCE = 10.0
 """Seconds to wait for the owner of a checkpoint to die (it does so within two, once its parent is gone)."""
@@ -109,19 +110,12 @@ class Checkpoint:
         return time.monotonic() - self._saved_at >= (max(self.every, 20 * self._took) if self.every else 0)
 
     def save(self, content: dict[str, Any]) -> None:
-        """Writes `content` under a temporary name, to the disk, and then under the final one."""
-        temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
+        """Writes `content` to the disk; a file that is there is replaced by the whole of it."""
         started = time.monotonic()
-        try:
-            whole = io.BytesIO()  # torch's own writer hides why a disk refuses
-            torch.save({**content, "stamp": self.stamp}, whole)
-            with temporary.open("wb") as file:
-                file.write(whole.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        whole = io.BytesIO()  # torch's own writer hides why a disk refuses
+        torch.save({**content, "stamp": self.stamp}, whole)
+        with atomic.replacing(self.path) as file:
+            file.write(whole.getbuffer())
         self._saved_at = time.monotonic()
         self._took = self._saved_at - started
 

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from ...models.network import Network
+from ..experiments.runs import Run
 from .evaluation import Scores
 
 
@@ -73,7 +74,8 @@ class Outcome:
 
     `network` has the parameters of the epoch that is best on validation; `lengths` are its scores at other lengths,
     `yardsticks` those of simple answers (see `Task.yardsticks`). uncaptured: why its steps were not captured, on a
-    GPU; empty where they were.
+    GPU; empty where they were. causal: whether the model sees no later input, where the task asks that. run: what was
+    trained.
     """
 
     status: str
@@ -83,6 +85,8 @@ class Outcome:
     yardsticks: dict[str, Scores]
     network: Network
     uncaptured: str = ""
+    causal: bool = True
+    run: Run | None = None
 
 
 def copied(network: Network) -> dict[str, Tensor]:

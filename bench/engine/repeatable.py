@@ -6,17 +6,19 @@ import ctypes
 import functools
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
+from torch import nn
 
 from ..errors import UsageError
 from ..experiments.runs import Run
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of glibc's malloc.h
 _LARGEST = 2**31 - 1
+Made = TypeVar("Made", bound=nn.Module)
 
 
 def check_precision(run: Run, device: torch.device) -> None:
@@ -35,6 +37,32 @@ def check_threads(device: torch.device, wanted: int) -> None:
     if device.type == "cpu" and torch.get_num_threads() != wanted:
         were = "one was" if wanted == 1 else f"{wanted} were"
         raise RuntimeError(f"torch has {torch.get_num_threads()} threads where {were} set; the bits would differ")
+
+
+def drawing_globally(network: Made) -> Made:
+    """The same network, no part of which draws on a GPU from a random state that outlives the run.
+
+    cuDNN's dropout between the layers of torch's recurrent modules has a state of its own for each device, which no
+    seed sets anew and no checkpoint holds (aten/src/ATen/native/cudnn/RNN.cpp, `get_dropout_state`). Such modules are
+    computed without cuDNN, where torch's global generator is drawn from.
+    """
+    for part in network.modules():
+        if isinstance(part, nn.RNNBase) and part.dropout > 0 and part.num_layers > 1:
+            part.forward = _without_cudnn(part.forward)
+    return network
+
+
+def _without_cudnn(forward: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(forward)
+    def called(*arguments: Any, **named: Any) -> Any:
+        switches, before = cast(Any, torch.backends.cudnn), torch.backends.cudnn.enabled
+        switches.enabled = False
+        try:
+            return forward(*arguments, **named)
+        finally:
+            switches.enabled = before
+
+    return called
 
 
 @functools.cache

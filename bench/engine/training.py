@@ -23,8 +23,9 @@ from .devices import device_of
 from .evaluation import Evaluation, Scores, best_of, ends_early, history, select
 from .lanes import Lane, Moment, Turns, finished
 from .outcome import Outcome, Progress, Stopped, copied, never, say_nothing
-from .repeatable import check_precision, check_threads, repeatable
+from .repeatable import check_precision, check_threads, drawing_globally, repeatable
 from .steps import TrainingStep
+from .trial import is_causal
 
 ALONE = threading.Lock()
 """Held by the one training of this process that `train` has begun: global generators cannot be shared."""
@@ -101,8 +102,9 @@ class Loop:
         self.yardsticks = self.task.yardsticks()  # first: a failure after the last epoch would lose the run
         stretched = {length: self.task.at_length(length) for length in run.training.test_lengths}
         others = {length: task.load(run.seed).test.to(device) for length, task in stretched.items()}
+        self.causal = is_causal(run, self.task, device)
         lane.generators.seed(run.seed)
-        self.network = run.make_network(self.task).to(device)
+        self.network = drawing_globally(run.make_network(self.task)).to(device)
         self.dropout = seeding.generator("dropout", run.seed, device=device)
         self.network.seed_dropout(self.dropout)
         self.optimizer = run.training.make_optimizer(self.network.parameter_groups(), in_graph=lane.captures)
@@ -253,8 +255,8 @@ class Loop:
         if status == "done":
             lengths = yield from self._evaluated_at_lengths()
             self._lap("evaluation_seconds")
-        scores = select(self.task, self.progress.curve)
-        return Outcome(status, self.progress, scores, lengths, self.yardsticks, self.network, self._uncaptured())
+        scores, found = select(self.task, self.progress.curve), (self._uncaptured(), self.causal, self.run)
+        return Outcome(status, self.progress, scores, lengths, self.yardsticks, self.network, *found)
 
     def _uncaptured(self) -> str:
         """Why a step is not captured where the lane captures; empty where all are."""

@@ -21,11 +21,11 @@ from ..report.figures.saving import alike, digest, digest_of, drawn_by
 from ..report.tables.cells import STALE
 from ..report.tables.experiment_table import table
 from ..report.tables.ledger_table import ledger
-from ..rows import renewals, sources
+from ..rows import commits, renewals, sources
 from ..rows.comparing import newer_version, other_versions
 from ..rows.row_shape import DEVICES, SAID_ELSEWHERE, lacking, misshapen
 from ..rows.store import FINISHED, Row, Workplace, place_of, untouched
-from . import publishing
+from . import plans, publishing
 
 DRAWN = ("*.png", "*.svg", "*.pdf")
 SHOWN = 3
@@ -78,6 +78,7 @@ def check(folder: Path) -> Report:
     for row in rows:
         report.findings += _of_row(row, folder, grid)
     report.findings += _of_renewals(folder, rows)
+    report.findings += [Finding(plans.FILE, what, "remark") for what in plans.changed_since(folder, rows)]
     places = Counter(place_of(row) for row in rows)
     for place, count in places.items():
         if count > 1:
@@ -125,10 +126,8 @@ def _of_shape(row: Row) -> Iterator[tuple[str, Kind]]:
 
 def _of_content(row: Row, folder: Path, grid: set[str]) -> Iterator[tuple[str, Kind]]:
     """What is to be known of a row that is whole, and of which kind it is."""
-    if row["provenance"]["commit"] is None:
-        yield "published, though of no commit", "error"
-    if row["provenance"]["dirty"]:
-        yield "published, though dirty: the sources differed from the commit when it was made", "error"
+    if unclean := commits.why_unclean(row["provenance"]):
+        yield f"published, though {unclean}", "error"
     try:
         run = runs.from_config(row["config"], folder)
         other, newer = other_versions(row, run), newer_version(row, run)

@@ -4,13 +4,12 @@ them.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from .. import atomic
 from ..analysis.grid import collect
 from ..analysis.ledger import printed_scores
 from ..analysis.published import read as published_numbers
@@ -21,7 +20,7 @@ from ..report.figures import drawing
 from ..report.figures.saving import FORMATS as ALL_FORMATS
 from ..report.tables.experiment_table import table
 from ..report.tables.ledger_table import write_ledger
-from ..rows import measurements, renewals, sources
+from ..rows import commits, measurements, renewals, sources
 from ..rows.comparing import is_of_its_configuration
 from ..rows.store import FINISHED, Row, Workplace, by_place, place_of, untouched
 
@@ -103,20 +102,12 @@ def _why_not(row: Row, runs: dict[str, Run], folder: Path) -> str | None:
         return "its content has not the sum that it was written with"
     if not is_of_its_configuration(row, folder):
         return "its id is not that of its configuration"
-    return _why_unclean(row["provenance"]) or _why_stale(row, runs[row["id"]])
+    return commits.why_unclean(row["provenance"]) or _why_stale(row, runs[row["id"]])
 
 
 def _why_stale(row: Row, run: Run) -> str | None:
     old = renewals.staleness(row, run)
     return None if old is None else str(old)
-
-
-def _why_unclean(origin: dict[str, Any]) -> str | None:
-    if origin["commit"] is None:
-        return "of no commit: it was made outside a git checkout"
-    if origin["dirty"]:
-        return "dirty: the sources differed from the commit when it was made"
-    return None
 
 
 def _move_measurements(experiment: Experiment, workplace: Workplace) -> tuple[list[Path], list[tuple[Path, str]]]:
@@ -127,12 +118,7 @@ def _move_measurements(experiment: Experiment, workplace: Workplace) -> tuple[li
     reason = _why_not_measurements(experiment, workplace, path, target)
     if reason:
         return [], [(path, reason)]
-    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(path.read_bytes())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    atomic.write(target, path.read_bytes())
     for old in (path, *(path.with_name(f"gradients.{format}") for format in ALL_FORMATS)):
         old.unlink(missing_ok=True)
     return [target], []
@@ -146,7 +132,7 @@ def _why_not_measurements(experiment: Experiment, workplace: Workplace, path: Pa
     hashes = {run.id: sources.source_hash(run) for run in experiment.runs}
     if not set(origin["sources"]) <= set(hashes):
         return "not only of runs of this experiment as it is now"
-    if unclean := _why_unclean(origin["provenance"]):
+    if unclean := commits.why_unclean(origin["provenance"]):
         return unclean
     if any(source != hashes[run_id] for run_id, source in origin["sources"].items()):
         return OLD_MEASUREMENTS
@@ -175,7 +161,7 @@ def write_answers(experiment: Experiment, device: str | None = None) -> list[Pat
     if not rows:
         return []
     path = experiment.folder / TABLE
-    path.write_text(table(collect(experiment, rows, device), "md", experiment.question), encoding="utf-8")
+    atomic.write(path, table(collect(experiment, rows, device), "md", experiment.question))
     drawn = write_figures(experiment, rows, experiment.folder, device)
     for name in (f"{name}.{format}" for name in drawing.FIGURES for format in FORMATS):
         if experiment.folder / name not in drawn:

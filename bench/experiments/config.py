@@ -7,6 +7,7 @@ An experiment is a folder with an `experiment.yaml`:
     decides: If the TCN leads, X; else Y.       # what is concluded from which outcome, printed beneath the question
     reference: lstm                             # the model of each row that planned contrasts compare the others with
     seeds: 2                                    # a count, or a list of seeds
+    instructions: [avx2, avx512]                # sets of vector instructions, each run with each; else avx2 alone
     precision: float32                          # or, on a GPU only, tf32 or bfloat16 (mixed precision)
     training: {optimizer: adam}                 # settings for all rows; a row's and a model's own go before them
     rows:
@@ -15,6 +16,7 @@ An experiment is a folder with an `experiment.yaml`:
       tolerance: 0.025                          # how far a count may lie from it (default 0.01)
       head: linear(std=0.01)                    # the read-out, else the task's
       reference: tcn                            # goes before the experiment's
+      note: No clipping, as in the code.        # what a reader must know of this row, printed beneath the table
       training: {epochs: 2, learning_rate: 2.0e-3}      # a list of values is an axis
       models:
       - tcn(kernel=8, levels=4)
@@ -26,7 +28,6 @@ A row or model of a task that shows symbols may name the `embedding` too, as `em
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,17 +35,17 @@ from typing import Any, Literal
 
 from ...tasks.base import Task
 from ..errors import UsageError, nearest
-from . import registry, sizing
+from . import axes, registry, sizing
 from .marked_yaml import CUT, Marked, Path_
-from .notation import Spec, parse, written
+from .notation import Spec, parse
 from .options import Option, coerce, options_of
 from .runs import PRECISIONS, Run, make_task
 from .settings import Training, check_until_solved
 
 Preset = Literal["suite", "published"]
+SETS = ("avx2", "avx512", "default")
+"""Sets of vector instructions that a run can be asked for with; `default` is torch's name for plain code."""
 
-MOST_RUNS = 100_000
-"""Of an experiment: more would fill memory before the first of them is trained."""
 EXPERIMENT_KEYS = {
     "question": Option("question", str, "", True),
     "decides": Option("decides", str, "", False),
@@ -52,6 +53,7 @@ EXPERIMENT_KEYS = {
     "preset": Option("preset", Preset, "suite", False),
     "seeds": Option("seeds", int | list[int], 1, False),
     "precision": Option("precision", Literal[PRECISIONS], "float32", False),
+    "instructions": Option("instructions", list[str], [], False),
     "training": Option("training", dict, {}, False),
     "models": Option("models", list[Any], [], False),
     "rows": Option("rows", list[Any], [], True),
@@ -63,6 +65,7 @@ ROW_KEYS = {
     "head": Option("head", str | None, None, False),
     "embedding": Option("embedding", str | None, None, False),
     "reference": Option("reference", str | None, None, False),
+    "note": Option("note", str, "", False),
     "training": Option("training", dict, {}, False),
     "models": Option("models", list[Any], [], False),
 }
@@ -82,7 +85,7 @@ class Cell:
     """One place of the table: a task, a model, its settings, and one Run a seed.
 
     reference: the first run of the cell of this row and task that planned contrasts compare this one with; None where
-    the experiment names none.
+    the experiment names none. note: what a reader must know of the row's data and training.
     """
 
     task: str
@@ -91,17 +94,22 @@ class Cell:
     budget: int | None
     assumed: tuple[str, ...]
     reference: Run | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A question, and the grid of cells that answers it. decides: what is concluded from which outcome."""
+    """A question, and the grid of cells that answers it. decides: what is concluded from which outcome.
+
+    instructions: the sets of vector instructions that each run is wanted with, in words of `SETS`; empty for one.
+    """
 
     folder: Path
     question: str
     preset: Preset
     cells: tuple[Cell, ...]
     decides: str = ""
+    instructions: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -126,11 +134,15 @@ def load(folder: Path, seeds: list[int] | None = None) -> Experiment:
     marked = Marked(file)
     top = _checked(marked, (), marked.content, EXPERIMENT_KEYS)
     chosen = seeds if seeds is not None else _seeds(marked, top["seeds"])
+    sets = tuple(top["instructions"])
+    if unknown := next((name for name in sets if name not in SETS or sets.count(name) > 1), None):
+        raise marked.error(("instructions",), f"instructions: {unknown!r}: each of {', '.join(SETS)} once at most")
     if not top["rows"]:
         raise marked.error(("rows",), "at least one row is needed")
     cells: list[Cell] = []
     contrasts: list[tuple[Path_, str | None, range]] = []
     seen: dict[str, Path_] = {}
+    names: dict[str, str] = {}
     for number, content in enumerate(top["rows"]):
         path: Path_ = ("rows", number)
         row = _checked(marked, path, content, ROW_KEYS)
@@ -148,10 +160,11 @@ def load(folder: Path, seeds: list[int] | None = None) -> Experiment:
                 at = (*where, place) if own else path  # models for all rows: the row says where it went wrong
                 try:
                     made = list(_cells(folder, task, row, model, settings, chosen, top["precision"]))
-                    _few(len(seen) + len(made) * len(chosen))
+                    axes.check_count(len(seen) + len(made) * len(chosen))
                 except UsageError as error:
                     raise marked.error(at, f"{model['model']}: {error}") from error
                 for cell in made:
+                    _refuse_namesakes(marked, at, cell, names)
                     _refuse_twin(marked, at, cell, seen)
                 cells.extend(made)
         named = path if row["reference"] is not None else ()
@@ -161,7 +174,7 @@ def load(folder: Path, seeds: list[int] | None = None) -> Experiment:
     for path, wanted, places in contrasts:
         if wanted is not None:
             told[places.start : places.stop] = _referring(marked, path, wanted, told[places.start : places.stop])
-    return Experiment(folder, top["question"].strip(), top["preset"], tuple(told), top["decides"].strip())
+    return Experiment(folder, top["question"].strip(), top["preset"], tuple(told), top["decides"].strip(), sets)
 
 
 def _checked(marked: Marked, path: Path_, content: Any, known: Mapping[str, Option]) -> dict[str, Any]:
@@ -178,7 +191,7 @@ def _check_training(marked: Marked, path: Path_, settings: Mapping[str, Any]) ->
     for key, value in settings.items():
         if key not in known:
             raise marked.error((*path, key), f"unknown key {key!r}: {nearest(key, known)}")
-        for one in value if _is_axis(known[key], value) else [value]:
+        for one in value if axes.is_axis(known[key], value) else [value]:
             try:
                 coerce("training", known[key], one)
             except UsageError as error:
@@ -187,8 +200,8 @@ def _check_training(marked: Marked, path: Path_, settings: Mapping[str, Any]) ->
 
 def _seeds(marked: Marked, seeds: int | list[int]) -> list[int]:
     chosen = range(seeds) if isinstance(seeds, int) else seeds
-    if len(chosen) > MOST_RUNS:
-        raise marked.error(("seeds",), f"{len(chosen):,} seeds; an experiment has at most {MOST_RUNS:,} runs")
+    if len(chosen) > axes.MOST_RUNS:
+        raise marked.error(("seeds",), f"{len(chosen):,} seeds; an experiment has at most {axes.MOST_RUNS:,} runs")
     chosen = list(chosen)
     if not chosen or len(set(chosen)) != len(chosen) or min(chosen) < 0:
         raise marked.error(("seeds",), "a positive count, or a list of distinct seeds from 0 up, is needed")
@@ -200,8 +213,8 @@ def _tasks(marked: Marked, folder: Path, path: Path_, texts: str | list[str]) ->
     specs = []
     for place, text in enumerate([texts] if isinstance(texts, str) else texts):
         try:
-            spec = _parse(text)
-            for one in _axes(registry.find("task", spec.name, folder), spec):
+            spec = _parse(text, folder)
+            for one in axes.specs(registry.find("task", spec.name, folder), spec):
                 specs.append(Spec(one.name, make_task(one, folder).options()))
         except UsageError as error:
             raise marked.error((*path, place), str(error)) from error
@@ -222,22 +235,23 @@ def _cells(
     embedding = sizing.embedding_for(task, row["embedding"] if model["embedding"] is None else model["embedding"])
     budget = row["parameters"] if model["parameters"] is None else model["parameters"]
     tolerance = row["tolerance"] if model["tolerance"] is None else model["tolerance"]
-    spec = _parse(model["model"])
+    spec = _parse(model["model"], folder)
     model_class = registry.find("model", spec.name, folder)
     can_be_assumed = {*options_of(Training), *options_of(model_class), "head", "embedding"}
     for name in model["assumed"]:
         if name not in can_be_assumed:
             raise UsageError(f"assumed: there is no setting {name!r}: {nearest(name, can_be_assumed)}")
-    for one in _axes(model_class, spec):
+    for one in axes.specs(model_class, spec):
         complete_model = sizing.sized(task, one, budget, tolerance, head, embedding, folder)
-        for training, suffix in _trainings(settings):
+        for training, suffix in axes.trainings(settings):
             _check_lengths(task, training)
             check_until_solved(training, task.metrics)
             runs = tuple(
                 Run(task_spec, complete_model, training, head, embedding, seed, precision, folder) for seed in seeds
             )
             label = ", ".join([runs[0].model_label, *suffix])
-            yield Cell(runs[0].task_label, label, runs, budget, tuple(model["assumed"]))
+            note = " ".join(row["note"].split())
+            yield Cell(runs[0].task_label, label, runs, budget, tuple(model["assumed"]), note=note)
 
 
 def _told_apart(cells: list[Cell]) -> Iterator[Cell]:
@@ -259,7 +273,9 @@ def _referring(marked: Marked, path: Path_, wanted: str, cells: list[Cell]) -> I
     found: dict[str, Run] = {}
     for task, others in by_task.items():
         named = [other for other in others if other.model == wanted]
-        named = named or [other for other in others if registry.short(other.runs[0].model.name) == wanted]
+        named = named or [
+            other for other in others if registry.short(other.runs[0].model.name) == registry.short(wanted)
+        ]
         if not named:
             known = {name for one in others for name in (one.model, registry.short(one.runs[0].model.name))}
             raise marked.error(path, f"reference: {task} has no model {wanted!r}: {nearest(wanted, known)}")
@@ -285,40 +301,23 @@ def _check_lengths(task: Task, training: Training) -> None:
             raise UsageError(f"test_lengths: {error}") from error
 
 
-def _parse(text: str) -> Spec:
+def _parse(text: str, folder: Path) -> Spec:
+    """A spec; the path of a file within the experiment's folder as seen from there."""
     if text.count("(") != text.count(")"):
         raise UsageError(f"cannot read {text!r}: {CUT}")
-    return parse(text)
+    spec = parse(text)
+    return Spec(registry.within(spec.name, folder), spec.options)
 
 
-def _is_axis(option: Option, value: Any) -> bool:
-    """Whether a list stands for several values, and is not itself the value of an option that takes one."""
-    return isinstance(value, list) and value != [] and not option.takes_list
-
-
-def _few(runs: int) -> None:
-    """Raises UsageError for more runs than an experiment may have."""
-    if runs > MOST_RUNS:
-        raise UsageError(f"{runs:,} runs; an experiment has at most {MOST_RUNS:,}")
-
-
-def _axes(cls: type[Any], spec: Spec) -> Iterator[Spec]:
-    """The specs that a spec with lists for values stands for; a list is a value where the option takes one."""
-    known = options_of(cls)
-    values = [value if key in known and _is_axis(known[key], value) else [value] for key, value in spec.options.items()]
-    _few(math.prod(map(len, values)))
-    for combination in itertools.product(*values):
-        yield Spec(spec.name, dict(zip(spec.options, combination, strict=True)))
-
-
-def _trainings(settings: Mapping[str, Any]) -> Iterator[tuple[Training, list[str]]]:
-    known = options_of(Training)
-    axes = [key for key, value in settings.items() if _is_axis(known[key], value)]
-    _few(math.prod(len(settings[key]) for key in axes))
-    for combination in itertools.product(*(settings[key] for key in axes)):
-        chosen = {**settings, **dict(zip(axes, combination, strict=True))}
-        values = {key: coerce("training", known[key], value) for key, value in chosen.items()}
-        yield Training(**values), [f"{key}={written(value)}" for key, value in zip(axes, combination, strict=True)]
+def _refuse_namesakes(marked: Marked, at: Path_, cell: Cell, names: dict[str, str]) -> None:
+    for name in (cell.runs[0].task.name, cell.runs[0].model.name):
+        short = registry.short(name)
+        if names.setdefault(short, name) != name:
+            raise marked.error(
+                at,
+                f"two files are called {short} ({names[short]} and {name}): ids and tables would not tell them apart; "
+                "name them by paths within the experiment's folder",
+            )
 
 
 def _refuse_twin(marked: Marked, at: Path_, cell: Cell, seen: dict[str, Path_]) -> None:

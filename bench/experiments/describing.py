@@ -3,11 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
-from ...tasks.base import Continuous
+from ...models.base import UNKNOWN, Unknown
+from ...models.network import Network
+from ...tasks.base import Continuous, Task
 from . import runs, sizing
 from .notation import Spec, parse
+
+
+class Cost(NamedTuple):
+    """What a network costs at each step, whatever the machine; UNKNOWN where the model does not say.
+
+    state_size: numbers that it carries on after the last step. macs_per_step: multiply-adds of a forward pass that
+    computes every step, those of the head (where it reads) shared among all steps.
+    """
+
+    state_size: int | Unknown
+    macs_per_step: int | Unknown
+
+
+def cost_of(run: runs.Run, task: Task) -> Cost:
+    """The cost of a run's network on its task. It is built without its numbers, so this takes milliseconds."""
+    network = sizing.on_paper(task, run.model_class, run.model.options, run.head, run.embedding)
+    macs = _macs_per_sequence(network, task)
+    return Cost(network.body.state_size_after(task.steps), UNKNOWN if macs == UNKNOWN else round(macs / task.steps))
+
+
+def _macs_per_sequence(network: Network, task: Task) -> int | Unknown:
+    if network.body.macs_per_step == UNKNOWN:
+        return UNKNOWN
+    reads = task.steps if task.reads is None else task.reads
+    return task.steps * network.body.macs_per_step + reads * network.head.macs_per_step
 
 
 def facts_of(
@@ -42,7 +69,7 @@ def facts_of(
         "state_size": body.state_size_after(task.steps),
         "macs_per_step": body.macs_per_step,
         "head_macs_per_read": network.head.macs_per_step,
-        "macs_per_sequence": task.steps * body.macs_per_step + reads * network.head.macs_per_step,
+        "macs_per_sequence": _macs_per_sequence(network, task),
         "shapes": {
             "inputs": shown,
             "features": ["B", task.steps, body.features],

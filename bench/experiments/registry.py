@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import ast
 import importlib
-import importlib.util
 import inspect
+import posixpath
+import re
 import sys
 import types
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, cast
 
 from ..errors import UsageError, nearest
+from . import imports, loading
 from .notation import Spec
 from .options import checked, options_of
 
@@ -27,6 +27,7 @@ Kind = Literal["task", "model"]
 CLASS_NAME = {"task": "Task", "model": "Model"}
 PACKAGE = __package__.partition(".")[0]
 ROOT = Path(__file__).resolve().parents[2]
+_PATH = re.compile(r"(?P<path>(?:[A-Za-z]:)?[^:]*\.py)(?P<rest>:.*)?")
 
 
 @dataclass(frozen=True)
@@ -88,11 +89,10 @@ def find(kind: Kind, name: str, folder: Path | None = None) -> type[Any]:
         return getattr(module, CLASS_NAME[kind])
     reference, separator, class_name = name.partition(":")
     if reference.endswith(".py"):
-        module = _load_file(reference, folder)
+        module = loading.load_file(_file(reference, folder), folder, PACKAGE)
     elif separator:
         try:
-            with _importable(folder):
-                module = importlib.import_module(reference)
+            module = loading.load_module(reference, folder)
         except Exception as error:  # whatever a user's module does wrong
             raise UsageError(
                 f"{kind} {name!r}: cannot import {reference!r}: {type(error).__name__}: {error}"
@@ -102,9 +102,12 @@ def find(kind: Kind, name: str, folder: Path | None = None) -> type[Any]:
     found = getattr(module, class_name or CLASS_NAME[kind], None)
     contract = getattr(importlib.import_module(f"{PACKAGE}.{kind}s.base"), CLASS_NAME[kind])
     if not isinstance(found, type) or not issubclass(found, contract):
+        if kind == "model" and (adapted := _plain(found, reference)) is not None:
+            return adapted
+        wanted = f"that derives from {contract.__module__}.{contract.__name__}"
         raise UsageError(
             f"{kind} {name!r}: {reference} holds no class {class_name or CLASS_NAME[kind]} "
-            f"that derives from {contract.__module__}.{contract.__name__}"
+            f"{wanted}{' or from torch.nn.Module' if kind == 'model' else ''}{_others(kind, module, reference)}"
         )
     if inspect.isabstract(found):
         lacking = ", ".join(sorted(vars(found)["__abstractmethods__"]))
@@ -112,36 +115,65 @@ def find(kind: Kind, name: str, folder: Path | None = None) -> type[Any]:
     return found
 
 
-@contextmanager
-def _importable(folder: Path | None) -> Iterator[None]:
-    """Within it modules are also looked for in `folder` and in the current one, as Python itself does for a script."""
-    before = [*sys.path]
-    sys.path[:0] = [str(place.resolve()) for place in (folder, Path.cwd()) if place is not None]
+def _plain(found: Any, reference: str) -> type[Any] | None:
+    """A plain `nn.Module` as a model; None where the class is none. No torch is imported for it here."""
+    if not isinstance(found, type) or "torch" not in sys.modules or not issubclass(found, _torch_module()):
+        return None
     try:
-        yield
-    finally:
-        sys.path[:] = before
+        return cast("type[Any]", importlib.import_module(f"{PACKAGE}.models._plain_module").adapted(found))
+    except (TypeError, NameError) as error:
+        raise UsageError(f"{reference}: {error}") from error
 
 
-def _load_file(reference: str, folder: Path | None) -> types.ModuleType:
+def _torch_module() -> type[Any]:
+    return cast("type[Any]", sys.modules["torch"].nn.Module)
+
+
+def _others(kind: Kind, module: types.ModuleType, reference: str) -> str:
+    """How the classes that a file does hold are named."""
+    contract = getattr(importlib.import_module(f"{PACKAGE}.{kind}s.base"), CLASS_NAME[kind])
+    accepted = (contract, _torch_module()) if kind == "model" else (contract,)
+    held = [one for one in vars(module).values() if isinstance(one, type) and one.__module__ == module.__name__]
+    names = [f"{reference}:{one.__name__}" for one in held if issubclass(one, accepted)]
+    return f"; it holds {', '.join(names)}" if names else ""
+
+
+def _file(reference: str, folder: Path | None) -> Path:
+    """The file that a path means. Raises UsageError where it means none."""
     candidates = [base / reference for base in (folder, Path.cwd()) if base is not None]
     path = next((candidate.resolve() for candidate in candidates if candidate.is_file()), None)
     if path is None:
         raise UsageError(f"no file {reference} (looked in {', '.join(str(base.parent) for base in candidates)})")
-    module_name = f"seqbench_user_{path.stem}_{abs(hash(str(path)))}"
-    if module_name in sys.modules:
-        return sys.modules[module_name]
-    specification = importlib.util.spec_from_file_location(module_name, path)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[module_name] = module
-    try:
-        specification.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[module_name]
-        raise UsageError(f"{path}: {type(error).__name__}: {error}") from error
-    return module
+    return path
+
+
+class Origin(NamedTuple):
+    """Where the class that a name means comes from.
+
+    files: in which it and its base classes stand, and that which the name names; of the suite's own classes one.
+    places: of a user's, where the modules that it imports are looked for first.
+    """
+
+    files: tuple[Path, ...]
+    places: tuple[Path, ...] = ()
+
+
+def origin(kind: Kind, name: str, folder: Path | None = None) -> Origin:
+    """Where the class that a name means comes from. Raises UsageError as `find` does."""
+    found = find(kind, name, folder)
+    if name in listing(kind):
+        return Origin((_file_of(found.__module__),))
+    reference = name.partition(":")[0]
+    named = _file(reference, folder) if reference.endswith(".py") else None
+    files = {named or _file_of(reference)}
+    bases = {base.__module__ for base in found.__mro__ if base.__module__.partition(".")[0] != PACKAGE}
+    files |= {file for file in map(_file_of, bases - {"builtins"}) if imports.counts(file)}
+    return Origin(tuple(sorted(files)), tuple(loading.places_of(named, folder)))
+
+
+def _file_of(module: str) -> Path:
+    # resolved, because a package that is reached through a link must have the names of its own folder
+    return Path(getattr(sys.modules[module], "__file__", None) or "").resolve()
 
 
 def resolve(kind: Kind, spec: Spec, folder: Path | None = None) -> tuple[type[Any], dict[str, Any]]:
@@ -159,5 +191,31 @@ def resolve(kind: Kind, spec: Spec, folder: Path | None = None) -> tuple[type[An
 
 
 def short(name: str) -> str:
-    """A name as rows and tables carry it: of a path only the file's name (ids must not depend on a machine)."""
-    return name.replace("\\", "/").rpartition("/")[2]
+    """A name as ids, rows and tables carry it: of an absolute path only the file's name, as they must not depend on a
+    machine; a relative one, which tells two files of one name apart, in its plainest form.
+
+    >>> short("./a/net.py:Net"), short("/home/me/net.py"), short("copy-memory")
+    ('a/net.py:Net', 'net.py', 'copy-memory')
+    """
+    found = _PATH.fullmatch(name.replace("\\", "/"))
+    if found is None:
+        return name
+    absolute = found["path"].startswith("/") or found["path"][1:2] == ":"
+    path = posixpath.basename(found["path"]) if absolute else posixpath.normpath(found["path"])
+    return path + (found["rest"] or "")
+
+
+def within(name: str, folder: Path) -> str:
+    """The name of a file as an experiment in `folder` has it: its path from there, in its plainest form.
+
+    An absolute path that leads elsewhere stays, and so does the name of anything else.
+    """
+    found = _PATH.fullmatch(name)
+    if found is None:
+        return name
+    path = Path(found["path"])
+    if not path.is_absolute():
+        return short(name)
+    inside = path.resolve().is_relative_to(folder.resolve())
+    plain = path.resolve().relative_to(folder.resolve()).as_posix() if inside else found["path"]
+    return plain + (found["rest"] or "")

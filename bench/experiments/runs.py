@@ -112,10 +112,10 @@ class Run:
 
     @property
     def model_label(self) -> str:
-        """The model with the options that are not at their defaults, without its size."""
+        """As tables name it: its variant and the options that are not at their defaults, but not its size."""
         size = sizing.size_options(self.model_class)
         options = {key: value for key, value in self.model.options.items() if key not in size}
-        return label(Spec(self.model.name, options), self.model_class)
+        return label(Spec(self.model.name, options), self.model_class, self.model_class.variant)
 
     def __str__(self) -> str:
         head, embedding = sizing.head_for(self.task_class, None), sizing.embedding_for(self.task_class, None)

@@ -53,7 +53,7 @@ class Search:
             reasons.add(str(self.refusal))
         if len(reasons) == 1:  # whatever the value: it is not to blame
             raise UsageError(reasons.pop()) from self.refusal
-        raise UsageError(f"none of {values[0]} … {values[-1]} is accepted: {self.refusal}") from self.refusal
+        raise UsageError(f"{self.refusal}; none of {values[0]} … {values[-1]} is accepted") from self.refusal
 
     def has_effect(self) -> bool:
         """Whether the count depends on the value: whether the two smallest give different counts."""

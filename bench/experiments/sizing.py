@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch.overrides import TorchFunctionMode
 
-from ...models.base import Model
+from ...models.base import ContractError, Model
 from ...models.embeddings import Embedding
 from ...models.heads import HEADS
 from ...models.network import Network
@@ -69,7 +69,9 @@ def _constructed(model: type[Model], channels: int, options: Mapping[str, Any]) 
     Of a file of the user's own every other error of the constructor becomes a UsageError, which names its line.
     """
     try:
-        return model(channels, **options)
+        made = model(channels, **options)
+    except ContractError as error:
+        raise UsageError(str(error)) from error
     except Exception as error:
         if _is_too_large(error):
             raise UsageError(_in_words(error, model, options)) from error
@@ -82,6 +84,9 @@ def _constructed(model: type[Model], channels: int, options: Mapping[str, Any]) 
         if place:
             raise UsageError(f"{place}{type(error).__name__}: {error}") from error
         raise
+    if not isinstance(getattr(made, "features", None), int):
+        raise UsageError(f"{model.__module__}.{model.__qualname__}: its constructor sets no self.features, the width W")
+    return made
 
 
 def _is_too_large(error: Exception) -> bool:
@@ -211,6 +216,11 @@ def fit(
     def count(**chosen: int) -> int:
         return on_paper(task, model, {**options, **chosen}, head, embedding).parameter_count
 
+    if model.sized_by not in options_of(model):
+        raise UsageError(
+            f"{model.__qualname__} has no option that sets its width: a budget of parameters needs one, named `width` "
+            "or as the class's `sized_by` says"
+        )
     step = model.width_step_for(options)
     widths = Search(lambda width: count(**{model.sized_by: width}), step)
     if not widths.has_effect():
@@ -264,8 +274,11 @@ def sized(
     Its width is fitted to the budget, where there is one, unless the spec itself names the width; then its
     `fine_option` too, unless the spec names that.
     """
-    published = task.sizes.get(registry.short(spec.name), {})
-    cls, options = registry.resolve("model", Spec(spec.name, {**published, **spec.options}), folder)
+    given = {**task.sizes.get(registry.short(spec.name), {}), **spec.options}
+    width = options_of(found := registry.find("model", spec.name, folder)).get(found.sized_by)
+    if budget is not None and width is not None and width.required:
+        given.setdefault(width.name, 1)  # in the place of that which is sought
+    cls, options = registry.resolve("model", Spec(spec.name, given), folder)
     if budget is not None and cls.sized_by not in spec.options:
         fine = cls.fine_option not in spec.options
         size = fit(task, cls, options, budget, tolerance, head, embedding, fine)

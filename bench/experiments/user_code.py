@@ -1,10 +1,12 @@
-"""Where in a file of the user's own an error was raised."""
+"""Errors in one line, with where in a file of the user's own they were raised."""
 
 from __future__ import annotations
 
 import sysconfig
 import traceback
 from pathlib import Path
+
+from ..errors import UsageError
 
 OURS = Path(__file__).resolve().parents[2]
 OTHERS = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib"))
@@ -17,6 +19,12 @@ def place_in(error: BaseException) -> str:
         if is_users(frame.filename):
             return f"{Path(frame.filename).name}:{frame.lineno}: "
     return ""
+
+
+def described(error: BaseException) -> str:
+    """An error in one line: the user's own line that raised it, its type, and the first line of its text."""
+    text = str(error).partition("\n")[0]
+    return text if isinstance(error, UsageError) else f"{place_in(error)}{type(error).__name__}: {text}"
 
 
 def is_users(filename: str) -> bool:

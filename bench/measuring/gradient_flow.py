@@ -28,7 +28,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ...models.base import Model, State
+from ...models.base import UNKNOWN, Model, State
 from ...models.network import Network
 from ...tasks.base import Batch, Split, Task
 from ...tasks.datasets import sums
@@ -62,7 +62,9 @@ def gradient_norms(network: Network, task: Task, split: Split, examples: int = E
     if not scored:
         raise UsageError("gradient flow: no example is scored behind its first step, so nothing flows back")
     steps = max(batch.inputs.shape[1] for batch, _ in scored)
-    size = max(1, MOST_NUMBERS // (steps * max(1, network.body.state_size_after(steps))))
+    state = network.body.state_size_after(steps)
+    numbers = network.body.features if state == UNKNOWN else state
+    size = max(1, MOST_NUMBERS // (steps * max(1, numbers)))
     groups = [scored[start : start + size] for start in range(0, len(scored), size)]
     norms = [norm for group in groups for norm in _norms_of(network, task, group)]
     return torch.stack([norm[: min(map(len, norms))] for norm in norms]).mean(0)

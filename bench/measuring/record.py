@@ -8,10 +8,10 @@ what it has measured anew and leaves the rest; but only on the same machine, wit
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from .. import atomic
 from ..errors import UsageError
 
 SAME = ("processor", "cores", "threads", "device", "dtype", "torch", "numba", "numpy", "python", "commit", "dirty")
@@ -65,7 +65,7 @@ def merged(before: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Writes a file of measurements, a line for each row; under a temporary name first."""
+    """Writes a file of measurements, a line for each row."""
     lines = [f' "machine": {json.dumps(content["machine"], ensure_ascii=False)}']
     for part in PARTS:
         if isinstance(content.get(part), list):
@@ -74,12 +74,7 @@ def write(path: Path, content: dict[str, Any]) -> None:
         elif part in content:
             lines.append(f' "{part}": {json.dumps(content[part], ensure_ascii=False)}')
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    atomic.write(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def _key(row: dict[str, Any]) -> tuple[str, str]:

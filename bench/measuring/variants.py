@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...models.base import UNKNOWN
 from ...tasks.base import Batch, Split, Task
 from .. import seeding
 from ..engine.evaluation import EVALUATION_STEPS, evaluate
@@ -212,7 +213,7 @@ def layout_of(ours: Ours) -> floors.Layout:
         channels=channels,
         written=written,
         outputs=task.outputs,
-        body=body.macs_per_step,
+        body=0 if body.macs_per_step == UNKNOWN else body.macs_per_step,
         head=network.head.macs_per_step,
         parameters=network.parameter_count,
         states=floors.states_of(ours.optimizer),

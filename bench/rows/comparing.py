@@ -31,10 +31,11 @@ from .sources import VERSION
 from .store import Row, untouched
 
 MEASURED = (
-    "status", "parameters", "state_size", "receptive_field", "scores", "lengths", "curve", "trace", "yardsticks",
+    "status", "parameters", "state_size", "receptive_field", "causal", "scores", "lengths", "curve", "trace",
+    "yardsticks",
 )  # fmt: skip
 """What of a row depends on the run alone; its times and its memory do not."""
-EXACT = ("status", "parameters", "state_size", "receptive_field")
+EXACT = ("status", "parameters", "state_size", "receptive_field", "causal")
 """What must be equal on every machine."""
 
 BEGINNING, BEGINNING_STEPS = 1e-3, 10

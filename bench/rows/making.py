@@ -75,4 +75,6 @@ def make_row(
                 "cpu": round(progress.cpu_seconds, 3),
             },
         }
+        if not outcome.causal:
+            row["causal"] = False
     return row

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
+from .. import atomic
 from ..errors import UsageError
 from ..experiments import registry
 from ..experiments.runs import Run
@@ -64,7 +65,7 @@ def write(path: Path, origin: dict[str, Any], flows: Iterable[Flow]) -> None:
     body = pd.DataFrame(lines).to_csv(index=False, lineterminator="\n", float_format="%.6g", na_rep="nan")
     signed = {**origin, "sum": _sum(origin, body)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"# {json.dumps(signed, sort_keys=True)}\n{body}", encoding="utf-8")
+    atomic.write(path, f"# {json.dumps(signed, sort_keys=True)}\n{body}")
 
 
 def read(path: Path) -> Measurements:

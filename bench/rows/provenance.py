@@ -1,15 +1,16 @@
 """Where a row comes from: commit, source, versions, machine, data. A row without it is refused by the store.
 
-Keys of a row's `provenance`: `commit` (None outside a git checkout), `dirty`, `diff` (SHA-256 of what differed from the
-commit, None where nothing did), `source` (hash of the code that defines the result), `source_files` (the hash of each
-of its files), `command`, `versions`, `platform`, `processor` (its name), `cpu` (maker, family and model),
-`instructions` (the vector instructions that torch uses: they decide the order of sums), `device`, `driver` (of a GPU),
-`threads`, `data` (file -> SHA-256 of its payload), `started`, `finished` (UTC).
+Keys of a row's `provenance`: `commit` (of the suite; None where it is an installed package, whose version stands among
+`versions`), `dirty`, `diff` (SHA-256 of what differed from the commits, None where nothing did), `differing` (some of
+the files that did), `repositories` (the user's own, that hold the experiment or files which define the result: name ->
+`commit`, `dirty`, `diff`), `experiment` (which of them holds the experiment), `source` (hash of the code that defines
+the result), `source_files` (the hash of each of its files), `command`, `versions`, `platform`, `processor` (its name),
+`cpu` (maker, family and model), `instructions` (the vector instructions that torch uses: they decide the order of
+sums), `device`, `driver` (of a GPU), `threads`, `data` (file -> SHA-256 of its payload), `started`, `finished` (UTC).
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import os
 import platform
@@ -25,12 +26,9 @@ import torch
 
 from ..engine.checkpoint import COMPUTE as COMPUTE
 from ..engine.checkpoint import processor_name
-from ..experiments import registry
 from ..experiments.runs import Run
-from . import sources
+from . import commits, repositories, sources
 
-DEFINES_RESULTS = ("bench", "tasks", "models", "pyproject.toml", "requirements.lock")
-SHOWS_RESULTS = tuple(f":(exclude)bench/{room}" for room in ("analysis", "report", "cli", "speed"))
 VERSIONS_OF = (*COMPUTE, "seqbench")
 REQUIRED = (
     "commit", "dirty", "diff", "source", "source_files", "versions", "platform", "processor", "cpu", "instructions",
@@ -42,52 +40,16 @@ LATER = ("diff", "instructions", "source_files", "cpu")
 
 
 def of_sweep(folder: Path, runs: Iterable[Run]) -> dict[str, Any]:
-    """What is judged once, when a sweep starts: the commit, and whether the sources or the experiment differ from it.
-
-    `diff` is the SHA-256 of how they differ: of git's diff against the commit, and the name and content of each file
-    that git does not know. A user's task and model files are judged too, where they lie in the checkout.
-    Outside a git checkout (an installed wheel) the commit is None and the version stands in for it.
-    """
-    root = registry.ROOT
-    commit = _git(root, "rev-parse", "HEAD")
-    if commit is None or _git(root, "rev-parse", "--show-toplevel") != str(root):
-        return {"commit": None, "dirty": False, "diff": None, "command": sys.argv[1:]}
-    own = sorted({str(path) for run in runs for path in sources.class_files(run)})
-    paths = [*DEFINES_RESULTS, str(folder.resolve() / "experiment.yaml"), *own]
-    inside = [path for path in paths if not Path(path).is_absolute() or Path(path).is_relative_to(root)]
-    dirty = bool(_git(root, "status", "--porcelain", "--", *inside, *SHOWS_RESULTS))
-    diff = _diff(root, [*inside, *SHOWS_RESULTS]) if dirty else None
-    return {"commit": commit, "dirty": dirty, "diff": diff, "command": sys.argv[1:]}
+    """What is judged once, when a sweep starts: the commits, and whether sources or experiment differ from them."""
+    files = {file for run in runs for file in sources.files_of(run)}
+    return {**commits.judged(folder, files), "command": sys.argv[1:]}
 
 
 def remote() -> str | None:
     """The address that the checkout was cloned from; None outside a checkout, or where there is none."""
-    root = registry.ROOT
-    return (
-        _git(root, "remote", "get-url", "origin") if _git(root, "rev-parse", "--show-toplevel") == str(root) else None
-    )
-
-
-def _diff(root: Path, paths: list[str]) -> str:
-    """The SHA-256 of all that differs from the commit, whatever the user's own settings of git are."""
-    plain = ("--binary", "--full-index", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "--unified=3")
-    prefix = ("--src-prefix=a/", "--dst-prefix=b/", "--diff-algorithm=myers")
-    known = _git(root, "diff", *plain, *prefix, "HEAD", "--", *paths)
-    unknown = _git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", *paths)
-    digest = hashlib.sha256((known or "").encode(errors="surrogateescape"))
-    for name in sorted(filter(None, (unknown or "").split("\0"))):
-        digest.update(f"\n{name}\n".encode(errors="surrogateescape"))
-        digest.update((root / name).read_bytes() if (root / name).is_file() else b"")  # else a repository in this one
-    return digest.hexdigest()
-
-
-def _git(root: Path, *arguments: str) -> str | None:
-    command = ["git", "-C", str(root), *arguments]
-    try:
-        answer = subprocess.run(command, capture_output=True, encoding="utf-8", errors="surrogateescape", check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return answer.stdout.strip()
+    found = commits.of_suite()
+    answer = repositories.ask(found.root, "remote", "get-url", "origin") if found is not None else None
+    return None if answer is None or answer.trouble else answer.output.decode(errors="replace").strip()
 
 
 def of_sources(run: Run) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The code that defines a result, as a hash that survives a moved file and a reworded message.
 
-A result is defined by the training loop, the run's task and model, and every file of the suite that these import. Each
-file has a hash of its own, so that a stale row can say which files have changed; the hash of a run is made of these.
+A result is defined by the training loop, the run's task and model, and every file that these import, of the suite and
+of the user's own (`experiments.imports` says which). Each file has a hash of its own, so that a stale row can say which
+files have changed; the hash of a run is made of these.
 
 What does not count: comments, docstrings and layout; where below its room a file lies (`bench/engine/training.py` is
 `bench/training`); how an import names the place of a module; the texts of `raise`, of `assert`, of `__str__` and of
@@ -12,10 +13,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import io
-import subprocess
-import sys
-import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,8 +20,9 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from ..errors import UsageError
-from ..experiments import registry
+from ..experiments import imports, registry
 from ..experiments.runs import Run
+from .trees import Checkout, Commit, Tree
 
 VERSION = "2:"
 """What every hash of these rules begins with."""
@@ -54,12 +52,18 @@ def source_hash(run: Run) -> str:
 
 def file_hashes(run: Run) -> Hashes:
     """The hash of each file that defines a run's result, as the files are when this process first asks for it."""
-    return dict(_hashes_of(tuple(sorted({*class_files(run), _loop()}))))
+    return dict(_hashes_of((*entrances(run), Entrance(_loop()))))
+
+
+def files_of(run: Run) -> frozenset[Path]:
+    """All files that define a run's result, as they are when this process first asks for it."""
+    return _files_of((*entrances(run), Entrance(_loop())))
 
 
 def loop_hash() -> str:
     """The hash of the loop alone and what it imports, on which every run rests; as the files are at this moment."""
-    return digest(_closure([_loop()], _Checkout(registry.ROOT)))
+    tree = Checkout(registry.ROOT)
+    return digest(_hashed(_closure([Entrance(_loop())], tree), tree))
 
 
 def digest(hashes: Mapping[str, str]) -> str:
@@ -73,14 +77,19 @@ def at_commit(commit: str, run: Run) -> Hashes:
 
     Raises UsageError where the repository lacks the commit, or the commit lacks the run's task or model.
     """
-    tree = _Commit.read(registry.ROOT, commit)
-    entrances = [tree.named("bench", LOOP)]
-    for path in class_files(run):
-        inside = path.relative_to(registry.ROOT).as_posix() if path.is_relative_to(registry.ROOT) else None
-        if inside is None or tree.text(PurePosixPath(inside)) is None:
-            raise UsageError(f"commit {commit[:10]} has no file {inside or path}, which defines {run}")
-        entrances.append(PurePosixPath(inside))
-    return _closure(entrances, tree)
+    tree = Commit.of(registry.ROOT, commit)
+    found = [Entrance(tree.named("bench", LOOP))]
+    for one in entrances(run):
+        inside = _inside(one.file)
+        if inside is None or tree.read(inside) is None:
+            raise UsageError(f"commit {commit[:10]} has no file {inside or one.file}, which defines {run}")
+        found.append(Entrance(inside, tuple(filter(None, map(_inside, one.places)))))
+    return _hashed(_closure(found, tree), tree)
+
+
+def _inside(path: PurePath) -> PurePath | None:
+    """A path from the top of the repository; None where it lies elsewhere."""
+    return PurePosixPath(path.relative_to(registry.ROOT).as_posix()) if path.is_relative_to(registry.ROOT) else None
 
 
 def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
@@ -95,63 +104,32 @@ def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 def forget() -> None:
     """Lets the next question read the files anew: for programs in which sources change."""
     _hashes_of.cache_clear()
+    _files_of.cache_clear()
     _loop.cache_clear()
 
 
-class _Checkout:
-    """The files as they are now."""
+@dataclass(frozen=True, order=True)
+class Entrance:
+    """A file from which others are reached.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    places: of a user's file, where a module that it imports is looked for first. folder: the experiment's, from which a
+    user's files are named.
+    """
 
-    def text(self, path: PurePath) -> str | None:
-        return Path(path).read_text(encoding="utf-8") if Path(path).is_file() else None
-
-    def parsed(self, path: PurePath) -> _File:
-        there = Path(path).stat()
-        return _parsed_file(Path(path), there.st_mtime_ns, there.st_size)
-
-
-@dataclass(frozen=True)
-class _Commit:
-    """The Python files of a commit, by path from the top of the repository."""
-
-    commit: str
-    files: Mapping[str, str]
-    root: PurePath
-
-    @staticmethod
-    @lru_cache(maxsize=64)
-    def read(root: Path, commit: str) -> _Commit:
-        """Raises UsageError where the repository at `root` lacks the commit."""
-        command = ["git", "-C", str(root), "archive", "--format=tar", commit, "--", ":(glob)**/*.py"]
-        try:
-            packed = subprocess.run(command, capture_output=True, check=True).stdout
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise UsageError(f"commit {commit[:10]} is not in this repository: fetch the whole history") from error
-        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-            texts = {item.name: archive.extractfile(item) for item in archive if item.isfile()}
-            files = {name: file.read().decode() for name, file in texts.items() if file is not None}
-        return _Commit(commit, files, PurePosixPath())
-
-    def text(self, path: PurePath) -> str | None:
-        return self.files.get(path.as_posix())
-
-    def parsed(self, path: PurePath) -> _File:
-        return _parsed_at(self, path)
-
-    def named(self, room: str, stem: str) -> PurePath:
-        """The file of this name in a room, wherever it lies."""
-        found = [name for name in self.files if name.startswith(f"{room}/") and PurePosixPath(name).stem == stem]
-        if len(found) != 1:
-            raise UsageError(f"commit {self.commit[:10]} has {len(found)} files {room}/**/{stem}.py; one is needed")
-        return PurePosixPath(found[0])
-
-    def __hash__(self) -> int:
-        return hash(self.commit)
+    file: PurePath
+    places: tuple[PurePath, ...] = ()
+    folder: PurePath | None = None
 
 
-_Tree = _Checkout | _Commit
+def entrances(run: Run) -> list[Entrance]:
+    """The files in which the run's task and model stand."""
+    found = set()
+    kinds: tuple[registry.Kind, ...] = ("task", "model")
+    for kind in kinds:
+        origin = registry.origin(kind, getattr(run, kind).name, run.folder)
+        folder = run.folder.resolve() if origin.places and run.folder is not None else None
+        found |= {Entrance(file, origin.places, folder) for file in origin.files}
+    return sorted(found, key=lambda one: one.file)
 
 
 @dataclass(frozen=True)
@@ -162,18 +140,31 @@ class _File:
     imports: tuple[PurePath, ...]
 
 
+def _parsed(path: PurePath, tree: Tree) -> _File:
+    if isinstance(tree, Commit):
+        return _parsed_at(path, tree)
+    if not Path(path).is_file():  # what was typed into an interpreter has none
+        return _File("none", ())
+    there = Path(path).stat()
+    return _parsed_now(path, tree, there.st_mtime_ns, there.st_size)
+
+
 @lru_cache(maxsize=2048)
-def _parsed_file(path: Path, modified: int, size: int) -> _File:
-    return _parsed(path, _Checkout(registry.ROOT))
+def _parsed_now(path: PurePath, tree: Checkout, modified: int, size: int) -> _File:
+    return _parse(path, tree)
 
 
 @lru_cache(maxsize=8192)
-def _parsed_at(tree: _Commit, path: PurePath) -> _File:
-    return _parsed(path, tree)
+def _parsed_at(path: PurePath, tree: Commit) -> _File:
+    return _parse(path, tree)
 
 
-def _parsed(path: PurePath, tree: _Tree) -> _File:
-    module = ast.parse(tree.text(path) or "")
+def _parse(path: PurePath, tree: Tree) -> _File:
+    source = tree.read(path) or b""
+    try:
+        module = ast.parse(source)  # bytes, as Python reads them: with a coding line, a mark, any ends of lines
+    except (SyntaxError, ValueError):  # a compiled module, or a user's file that is imported nowhere yet
+        return _File(hashlib.sha256(source).hexdigest()[:12], ())
     own = [(node, *found) for node in ast.walk(module) for found in _own_imports(node, path, tree)]
     meaning = _meaning(module, leave=frozenset(id(node) for node, _, _ in own))
     text = f"{sorted({name for _, name, _ in own})}\n{meaning}"
@@ -181,14 +172,14 @@ def _parsed(path: PurePath, tree: _Tree) -> _File:
     return _File(hashlib.sha256(text.encode()).hexdigest()[:12], tuple(files))
 
 
-def _own_imports(node: ast.AST, path: PurePath, tree: _Tree) -> Iterator[tuple[tuple[str, str, str], PurePath | None]]:
+def _own_imports(node: ast.AST, path: PurePath, tree: Tree) -> Iterator[tuple[tuple[str, str, str], PurePath | None]]:
     """What a node imports of the suite: (module, name in it, other name here), and the module's file."""
     package = registry.PACKAGE
     if isinstance(node, ast.Import):
         for alias in node.names:
             if alias.name.startswith(f"{package}."):
                 file = tree.root.joinpath(*alias.name.split(".")[1:]).with_suffix(".py")
-                there = file if tree.text(file) is not None else None
+                there = file if tree.read(file) is not None else None
                 yield (alias.name.rpartition(".")[2], "", alias.asname or alias.name), there
         return
     if not isinstance(node, ast.ImportFrom):
@@ -202,39 +193,59 @@ def _own_imports(node: ast.AST, path: PurePath, tree: _Tree) -> Iterator[tuple[t
     for alias in node.names:
         inner = base.joinpath(*parts, f"{alias.name}.py")
         outer = base.joinpath(*parts).with_suffix(".py") if parts else None
-        if tree.text(inner) is not None:
+        if tree.read(inner) is not None:
             yield (alias.name, "", alias.asname or ""), inner
         else:
-            there = outer if outer is not None and tree.text(outer) is not None else None
+            there = outer if outer is not None and tree.read(outer) is not None else None
             yield (parts[-1] if parts else "", alias.name, alias.asname or ""), there
 
 
-def _closure(files: Iterable[PurePath], tree: _Tree) -> Hashes:
-    """The hash of these files and of all that they import of the suite, by name."""
-    waiting, seen, found = list(files), set[PurePath](), dict[str, list[str]]()
+def _closure(found: Iterable[Entrance], tree: Tree) -> dict[PurePath, str]:
+    """All files that these reach, those of the suite and those of the user's own, and how each is named."""
+    waiting, named = [], dict[PurePath, str]()
+    for one in found:
+        own = one.places and imports.files_of(one.file, one.places, registry.PACKAGE, tree.read, tree.elsewhere)
+        waiting += [(_resolved(file), one.folder) for file in own or [one.file]]
     while waiting:
-        path = waiting.pop()
-        name = _name(path, tree.root)
-        if path in seen or name in STANDS_APART:
-            continue
-        seen.add(path)
-        file = tree.parsed(path)
-        found.setdefault(name, []).append(file.hash)  # of users' files two may have one name
-        waiting.extend(file.imports)
+        path, folder = waiting.pop()
+        name = _name(path, tree.root, folder)
+        if path not in named and name not in STANDS_APART:
+            named[path] = name
+            waiting += [(file, folder) for file in _parsed(path, tree).imports]
+    return named
+
+
+def _resolved(path: PurePath) -> PurePath:
+    return path.resolve() if isinstance(path, Path) else path
+
+
+def _hashed(named: Mapping[PurePath, str], tree: Tree) -> Hashes:
+    """The hash of each file by its name; of users' files several may have one."""
+    found = dict[str, list[str]]()
+    for path, name in named.items():
+        found.setdefault(name, []).append(_parsed(path, tree).hash)
     return {name: "+".join(sorted(hashes)) for name, hashes in found.items()}
 
 
 @lru_cache
-def _hashes_of(files: tuple[Path, ...]) -> Hashes:
-    return _closure(files, _Checkout(registry.ROOT))
+def _hashes_of(found: tuple[Entrance, ...]) -> Hashes:
+    tree = Checkout(registry.ROOT)
+    return _hashed(_closure(found, tree), tree)
 
 
-def _name(path: PurePath, root: PurePath) -> str:
-    """How a file is named: by room and stem, a user's by its path in the repository, or without one by its name."""
-    if not path.is_relative_to(root) or (path.is_absolute() and not root.is_absolute()):
-        return path.name
-    parts = path.relative_to(root).parts
-    return f"{parts[0]}/{path.stem}" if parts[0] in ROOMS else "/".join(parts)
+@lru_cache
+def _files_of(found: tuple[Entrance, ...]) -> frozenset[Path]:
+    return frozenset(map(Path, _closure(found, Checkout(registry.ROOT))))
+
+
+def _name(path: PurePath, root: PurePath, folder: PurePath | None) -> str:
+    """How a file is named: by room and stem, a user's by its path in the repository, or without one in its experiment's
+    folder, or else by its name.
+    """
+    if path.is_relative_to(root) and path.is_absolute() == root.is_absolute():
+        parts = path.relative_to(root).parts
+        return f"{parts[0]}/{path.stem}" if parts[0] in ROOMS else "/".join(parts)
+    return path.relative_to(folder).as_posix() if folder is not None and path.is_relative_to(folder) else path.name
 
 
 @lru_cache(maxsize=1)
@@ -242,12 +253,6 @@ def _loop() -> Path:
     """The file of the training loop, wherever in its room it lies."""
     (found,) = (registry.ROOT / "bench").rglob(f"{LOOP}.py")
     return found
-
-
-def class_files(run: Run) -> set[Path]:
-    """The files in which the run's task and model stand."""
-    # resolved, because a package that is reached through a link must have the names of its own folder
-    return {Path(sys.modules[cls.__module__].__file__ or "").resolve() for cls in (run.task_class, run.model_class)}
 
 
 def _meaning(node: Any, leave: frozenset[int] = frozenset(), spoken: bool = False) -> str:

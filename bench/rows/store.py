@@ -1,9 +1,10 @@
 """Rows in, rows out: one JSON line a run, appended by one writer, each with its own sum.
 
 A row's keys: `id`, `status` (done, diverged, failed, died), `device` (cpu or cuda), `label`, `config`, `parameters`,
-`state_size`, `receptive_field`, `scores`, `lengths`, `curve`, `trace`, `yardsticks`, `resumed` (how many times it was
-gone on with), `seconds` (training and evaluation of wall time; cpu), `peak_memory_mb`, `provenance` (its keys stand
-there), `error`, `sum`. `row_shape` says what stands in each.
+`state_size` and `receptive_field` ("unknown" where the model does not say), `causal` (false where the model sees later
+inputs, though the task asks that it does not), `scores`, `lengths`, `curve`, `trace`, `yardsticks`, `resumed` (how many
+times it was gone on with), `seconds` (training and evaluation of wall time; cpu), `peak_memory_mb`, `provenance` (its
+keys stand there), `error`, `sum`. `row_shape` says what stands in each.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
+from .. import atomic
 from ..errors import UsageError
 from . import row_shape
 from .instructions import PINNED
@@ -74,6 +76,7 @@ class RowFile:
         row = signed(finite(row))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.repair()
+        new = not self.path.exists()
         with self.path.open("ab", buffering=0) as file:  # a buffer would write its rest once more when it is closed
             start = file.tell()
             rest = memoryview(_line(row).encode() + b"\n")
@@ -84,6 +87,8 @@ class RowFile:
             except OSError:
                 os.truncate(self.path, start)
                 raise
+        if new:
+            atomic.flush_folder(self.path.parent)
         return row
 
     def repair(self) -> str | None:
@@ -134,17 +139,10 @@ class RowFile:
         return rows
 
     def replace(self, rows: Iterable[Row]) -> None:
-        """Writes all rows anew, under a temporary name first."""
-        temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                for row in rows:
-                    file.write(_line(row).encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        """Writes all rows anew."""
+        with atomic.replacing(self.path) as file:
+            for row in rows:
+                file.write(_line(row).encode() + b"\n")
 
 
 _REMEDY = "; take the line out, and seqbench run makes the row again"
@@ -244,9 +242,10 @@ class Workplace:
         finally:
             lock.release()
 
-    def checkpoint(self, run_id: str, device: str) -> Path:
-        """The file of a run's checkpoint."""
-        return self.area / "checkpoints" / f"{run_id}-{device}.pt"
+    def checkpoint(self, run_id: str, device: str, instructions: str | None = None) -> Path:
+        """The file of a run's checkpoint; one of its own for vector instructions that are not the pinned ones."""
+        ending = "" if instructions in (None, PINNED) else f"-{instructions}"
+        return self.area / "checkpoints" / f"{run_id}-{device}{ending}.pt"
 
     def trained(self, run_id: str, device: str) -> Path:
         """The file of the parameters that a language model has learned, for `sample`."""

@@ -49,7 +49,7 @@ def plan(
         reason: Reason
         if afresh:
             reason = "afresh"
-        elif workplace.checkpoint(run.id, device).is_file():
+        elif workplace.checkpoint(run.id, device, instructions).is_file():
             reason = "resumes"
         elif row is None:
             reason = "new"

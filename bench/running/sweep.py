@@ -20,7 +20,7 @@ from ..engine.repeatable import check_precision
 from ..errors import UsageError
 from ..experiments.config import Experiment
 from ..experiments.runs import Run
-from ..rows import provenance, sources
+from ..rows import commits, provenance, sources
 from ..rows.instructions import chosen as named
 from ..rows.making import make_row, now, origin_of
 from ..rows.store import FINISHED, Row, Workplace, finite, signed
@@ -91,8 +91,10 @@ def run(
         check_precision(item.run, torch.device(device))
     workplace = Workplace(experiment.folder)
     with workplace.held() if keep else nullcontext():
-        if keep and (repaired := workplace.working.repair()):
-            display.say(repaired)
+        if keep:
+            for text in (workplace.working.repair(), *commits.troubles(experiment.folder)):
+                if text is not None:
+                    display.say(text)
         jobs = jobs or default_jobs(device, threads)
         packed = device != "cpu" and jobs > 1 if packed is None else packed
         kept, most = workplace if keep else None, jobs if packed else None
@@ -211,7 +213,7 @@ class _Sweep:
 
     def _assignment(self, item: Planned) -> Assignment:
         run, place = item.run, (item.run.id, torch.device(self.device).type)
-        checkpoint = self.workplace.checkpoint(*place) if self.workplace else None
+        checkpoint = self.workplace.checkpoint(*place, self.instructions) if self.workplace else None
         if checkpoint and item.reason in ("afresh", "stale"):
             checkpoint.unlink(missing_ok=True)
         trained = self.workplace.trained(*place) if self.workplace else None
@@ -272,7 +274,7 @@ class _Sweep:
                 "the run's checkpoint is kept, the next run goes on from it"
             ) from error
         if row["status"] in FINISHED:
-            workplace.checkpoint(row["id"], row["device"]).unlink(missing_ok=True)
+            workplace.checkpoint(row["id"], row["device"], self.instructions).unlink(missing_ok=True)
         return row
 
     def _died(self, run: Run, how: str) -> Row:

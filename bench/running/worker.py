@@ -24,6 +24,7 @@ from ..engine.repeatable import check_precision, repeatable
 from ..engine.training import Loop, loaded
 from ..experiments import runs
 from ..experiments.runs import Run
+from ..experiments.user_code import described
 from ..rows import provenance, sources
 from ..rows.making import make_row, now, origin_of
 from .backend import Assignment, Begun, Event, Job, Progressed, RowMade, Said, Stopped
@@ -135,7 +136,7 @@ class _Member:
         failure = None
         if error is not None:
             trace = "".join(traceback.format_exception(error))
-            failure = {"message": f"{type(error).__name__}: {error}", "traceback": trace}
+            failure = {"message": described(error), "traceback": trace}
         row = make_row(self.run, self.job.device, origin, outcome, failure)
         row["peak_memory_mb"] = round(memory, 1)
         self.ended = True

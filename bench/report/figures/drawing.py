@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ...errors import UsageError, nearest
 from ...experiments.config import Experiment
 from ...rows.store import Row
-from . import curves, gradients, length_scores, profile, scores
+from . import curves, gradients, length_scores, profile, score_cost, scores, tested_lengths
 from . import overview as overviews
 from .panels import Evidence, NothingToDraw, gather
 from .saving import FORMATS, digest, digest_of, save
@@ -24,10 +24,12 @@ FIGURES: dict[str, Callable[[Evidence], Figure]] = {
     "scores": scores.by_model,
     "score-parameters": partial(scores.by_size, against="parameters"),
     "score-state": partial(scores.by_size, against="state"),
+    "score-cost": score_cost.draw,
     "learning-epochs": partial(curves.draw, against="epochs"),
     "learning-time": partial(curves.draw, against="time"),
     "profile": profile.draw,
     "lengths": length_scores.draw,
+    "score-lengths": tested_lengths.draw,
     "gradients": gradients.draw,
 }
 """Name of a figure, and of its files -> what draws it."""

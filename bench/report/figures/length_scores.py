@@ -28,6 +28,7 @@ CAPTION = (
     "Models are set apart sideways."
 )
 ELSEWHERE = "Where a length of training is named, one training is tested at all lengths."
+RANGE = "Shaded: the lengths of training."
 
 
 class Share(NamedTuple):
@@ -39,12 +40,16 @@ class Share(NamedTuple):
 
 
 class Series(NamedTuple):
-    """A panel: what its task is called, what its length is called, and the shares of each model."""
+    """A panel: what its task is called, what its length is called, and the shares of each model.
+
+    trained: the shortest and the longest sequence of training, where the length is that of the test alone.
+    """
 
     title: str
     option: str
     shares: Mapping[str, Sequence[Share]]
     entries: Sequence[Entry]
+    trained: tuple[int, int] | None = None
 
 
 @in_house_style
@@ -62,6 +67,7 @@ def draw(evidence: Evidence) -> Figure:
         _draw_panel(axes, series, evidence)
     labels = dict.fromkeys(label for series in shown for label in series.shares)
     caption = [CAPTION, *([ELSEWHERE] if any("trained at" in series.title for series in shown) else [])]
+    caption += [RANGE] if any(series.trained for series in shown) else []
     return page.finish(
         [handle(label, evidence.looks[label]) for label in labels],
         [*caption, *warnings(entry for series in shown for entry in series.entries)],
@@ -114,22 +120,36 @@ def _tested(evidence: Evidence) -> Iterator[Series]:
             if not tested or not rows:
                 continue
             for length in sorted({own, *tested}):
-                metric = metrics.setdefault(length, _same_metric(task.at_length(length), metrics[own]))
-                scores = (_score(row, length, own, metric.name) for row in rows)
+                metric = metrics.setdefault(length, same_metric(task.at_length(length), metrics[own]))
+                scores = (score_at(row, length, own, metric.name) for row in rows)
                 solved = sum(score is not None and metric.solved(score) for score in scores)
                 shares.setdefault(label, []).append(Share(length, solved, len(rows)))
-        name = f"{_without(panel.cells[0].runs[0], option)}, trained at {option}={own}"
-        yield Series(name, option, shares, panel.entries)
+        yield Series(trained_at(panel.cells[0].runs[0], task), option, shares, panel.entries, task.trained_lengths)
 
 
-def _score(row: Mapping[str, Any], length: int, own: int, metric: str) -> float | None:
+def trained_at(run: Run, task: Task) -> str:
+    """The task's label with the lengths of its training in place of the option that is its length."""
+    option = task.length_option or ""
+    low, high = task.trained_lengths or (task.options()[option],) * 2
+    lengths = f"={high}" if low == high else f" {low} to {high}"
+    return f"{_without(run, option)}, trained at {option}{lengths}"
+
+
+def shade(axes: Axes, trained: tuple[int, int] | None) -> None:
+    """Marks the lengths of training where they are a range."""
+    if trained is not None:
+        axes.axvspan(*trained, color=GRID_COLOUR, linewidth=0, zorder=0)
+
+
+def score_at(row: Mapping[str, Any], length: int, own: int, metric: str) -> float | None:
     """The test score at a length, with the parameters that are best on validation; None where there is none."""
     if length == own:
         return row["scores"].get("best", {}).get("test", {}).get(metric)
     return row.get("lengths", {}).get(str(length), {}).get(metric)
 
 
-def _same_metric(task: Task, metric: Metric) -> Metric:
+def same_metric(task: Task, metric: Metric) -> Metric:
+    """The metric of that name of a task."""
     return next(other for other in task.metrics if other.name == metric.name)
 
 
@@ -152,15 +172,16 @@ def _draw_panel(axes: Axes, series: Series, evidence: Evidence) -> None:
         for place, share in zip(x, shares, strict=True):
             low, high, _ = statistics.wilson(share.solved, share.ended)
             axes.plot([place, place], [low, high], color=look.style.colour, linewidth=0.7, alpha=0.6, zorder=2)
+    shade(axes, series.trained)
     axes.set_ylim(-0.03, 1.03)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
-    axes.set_xticks(lengths, _names(lengths))
+    axes.set_xticks(lengths, names_of(lengths))
     axes.set_xlabel(series.option)
     axes.set_ylabel("share solved")
     axes.grid(axis="y", color=GRID_COLOUR, linewidth=0.5)
 
 
-def _names(lengths: Sequence[int]) -> list[str]:
+def names_of(lengths: Sequence[int]) -> list[str]:
     """The lengths as names of places on a linear axis; those that would run into one another stay without."""
     room = max(lengths) / 9
     names, last = [], -float("inf")

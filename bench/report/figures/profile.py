@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...analysis import aggregates
-from ...analysis.overall import FEWEST_MODELS, FEWEST_TASKS, Normalised, normalised
+from ...analysis.overall import FEWEST_MODELS, FEWEST_RUNS, FEWEST_TASKS, Normalised, normalised
 from ..tables.notes import counted
 from .layout import handle, in_house_style, mark_of, sheet
 from .panels import Evidence, Look, NothingToDraw, warnings
@@ -31,16 +31,16 @@ HOW = (
     "run that diverged is at the floor or the worst."
 )
 BAND = "Band: 95 %, stratified bootstrap over runs; too narrow for few of them."
-NO_BAND = "No band, because a task has fewer than three runs."
 FAR = "Scores above {end:g} lie beyond the axis."
 
 
 @in_house_style
 def draw(evidence: Evidence, explained: bool = True) -> Figure:
-    """One panel with a line for each model, and a band where every task has three runs or more.
+    """One panel with a line for each model, with its band.
 
     The tasks and their scale are those of the table over all tasks. explained: False leaves the caption out, for where
-    `how_to_read` stands beside the figure. Raises NothingToDraw below three tasks of two models.
+    `how_to_read` stands beside the figure. Raises NothingToDraw below three tasks of two
+    models, or five runs of one of them.
     """
     found = found_in(evidence)
     end = _end(found)
@@ -69,17 +69,16 @@ def found_in(evidence: Evidence) -> Normalised:
     if found is None:
         raise NothingToDraw(
             f"scores are compared over the tasks where there are {FEWEST_TASKS} tasks or more that {FEWEST_MODELS} "
-            "models or more have runs of"
+            f"models or more have {FEWEST_RUNS} runs of"
         )
     return found
 
 
 def how_to_read(found: Normalised) -> list[str]:
     """The sentences of the caption on what a line and its band mean."""
-    has_band = min(map(len, _strata(found))) >= aggregates.FEWEST
     end = _end(found)
     far = [FAR.format(end=end)] if any(score > end + ROUNDING for score in chain(*_strata(found))) else []
-    return [HOW, BAND if has_band else NO_BAND, *far]
+    return [HOW, BAND, *far]
 
 
 def said(found: Normalised) -> str:

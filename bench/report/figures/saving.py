@@ -18,6 +18,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from ... import atomic
 from ...rows.store import Row, signed
 from .style import settings
 
@@ -50,7 +51,8 @@ def save(figure: Figure, stem: Path, rows_digest: str, title: str, formats: Sequ
     stem.parent.mkdir(parents=True, exist_ok=True)
     with settings():
         for ending, path in zip(formats, paths, strict=True):
-            figure.savefig(path, metadata=_metadata(ending, title, rows_digest))
+            with atomic.replacing(path) as file:
+                figure.savefig(file, format=ending, metadata=_metadata(ending, title, rows_digest))
     return paths
 
 

@@ -13,8 +13,11 @@ from matplotlib.markers import CARETDOWNBASE, CARETUPBASE
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from ...analysis.grid import Entry
+from ...analysis.ledger import smallest_effects
 from ...analysis.samples import Summary
+from ...analysis.standing import standing
 from ..tables.cells import metric_title
+from ..tables.contrast_table import difference_text
 from .layout import (
     counts,
     draw_thresholds,
@@ -29,6 +32,7 @@ from .layout import (
 )
 from .overview import seeds_beside
 from .panels import Evidence, NothingToDraw, Panel
+from .style import GRID_COLOUR
 
 Against = Literal["parameters", "state"]
 
@@ -48,10 +52,12 @@ CAPTION = "Mean of the test scores (of errors the geometric mean) with its 95 % 
 RUNS = "Small marks: the runs."
 UNSOLVED = "Small marks: runs that did not solve the task."
 NONE_SOLVED = "Marks without a bar beside them: the runs of a model of which none solved the task."
-SINGLE = "A single run has no interval."
+SINGLE = "One or two runs have no interval."
 OF_SOLVED = "Of a task that counts as solved: mean of the runs that solved it."
 CUT = "A bar with a triangle goes on beyond the axis."
 FAR = "A floor or threshold far from all scores is left out."
+REFERENCE = "Dashed in a model's colour: the mean of the reference that planned contrasts compare the others with."
+EFFECT = "Band: the smallest difference from it that matters."
 COUNTED = "A count beneath a model: its runs with a score, of those planned."
 
 
@@ -70,11 +76,12 @@ def by_model(evidence: Evidence) -> Figure:
 
     Raises NothingToDraw where no run has a score.
     """
-    panels = _with_scores(evidence)
+    panels, effects = _with_scores(evidence), smallest_effects(evidence.experiment)
     page, remarks, below = sheet(len(panels), HEIGHT), {CAPTION}, []
     for axes, panel in zip(page.axes, panels, strict=True):
         places = [float(place) for place in range(len(panel.entries))]
         remarks |= _draw_panel(axes, panel, evidence, places)
+        remarks |= _draw_reference(axes, panel, evidence, effects.get(panel.cells[0].task))
         for place, entry in zip(places, panel.entries, strict=True):
             published = evidence.published_for(entry)
             if published is not None:
@@ -85,7 +92,8 @@ def by_model(evidence: Evidence) -> Figure:
     if any(evidence.published_for(entry) is not None for entry in entries):
         handles.append(Line2D([], [], label="published", **PUBLISHED))
     counted = [COUNTED] if any(entry.done != entry.expected for entry in entries) else []
-    return page.finish(handles, [*_in_order(remarks), *counted, *origin(panels)], below)
+    differences = [text for panel in panels if (text := _differences(panel, len(panels) > 1))]
+    return page.finish(handles, [*_in_order(remarks), *differences, *counted, *origin(panels)], below)
 
 
 @in_house_style
@@ -137,9 +145,9 @@ def _draw_panel(
     if not by_size:
         shown += [number for entry in panel.entries if (number := evidence.published_for(entry)) is not None]
     is_logarithmic = scale_scores(axes, [*shown, *panel.thresholds.values()], metric.logarithmic)
-    near = _near(panel.thresholds, shown, is_logarithmic)
+    near = near_thresholds(panel.thresholds, shown, is_logarithmic)
     bounds = [one.interval[:2] for one in estimates if one and one.interval]
-    axes.set_ylim(_limits([*shown, *near.values()], bounds, is_logarithmic))
+    axes.set_ylim(limits([*shown, *near.values()], bounds, is_logarithmic))
     draw_thresholds(axes, near)
     remarks = {FAR} if near != panel.thresholds else set()
     for place, entry, one, label in zip(places, panel.entries, estimates, panel.labels, strict=True):
@@ -156,14 +164,50 @@ def _draw_panel(
             axes.plot([x], [score], linestyle="none", markersize=size, alpha=alpha, clip_on=False, **look)
         if one is not None:
             colour = evidence.looks[label].style.colour
-            cut = one.interval is not None and _draw_bar(axes, place, one.interval[:2], colour)
+            cut = one.interval is not None and draw_bar(axes, place, one.interval[:2], colour)
             remarks |= ({CUT} if cut else set()) | ({SINGLE} if one.interval is None else set())
             remarks |= {OF_SOLVED} if metric.solved_at is not None else set()
             axes.plot([place], [one.mean], linestyle="none", markersize=5, clip_on=False, **look)
     return remarks
 
 
-def _draw_bar(axes: Axes, place: float, bounds: tuple[float, float], colour: str) -> bool:
+def _draw_reference(axes: Axes, panel: Panel, evidence: Evidence, effect: float | None) -> set[str]:
+    """Draws the mean of each reference of planned contrasts, and beside it the smallest effect of interest."""
+    references = {entry.reference for entry in panel.entries if entry.reference is not None}
+    remarks = set()
+    for entry, label in zip(panel.entries, panel.labels, strict=True):
+        one = estimate(entry)
+        if entry.model not in references or one is None:
+            continue
+        axes.axhline(one.mean, color=evidence.looks[label].style.colour, linestyle="dashed", linewidth=0.6, zorder=1)
+        remarks.add(REFERENCE)
+        if effect is not None:
+            low, high = one.mean - effect, one.mean + effect
+            if entry.metric.logarithmic:
+                low, high = one.mean / (1 + effect), one.mean * (1 + effect)
+            limits = axes.get_ylim()
+            axes.axhspan(low, high, color=GRID_COLOUR, alpha=0.6, linewidth=0, zorder=0)
+            axes.set_ylim(limits)
+            remarks.add(EFFECT)
+    return remarks
+
+
+def _differences(panel: Panel, named: bool) -> str:
+    """The planned contrasts of a panel in words, in its metric; "" where there are none. named: with the task."""
+    found = standing(panel.entries)
+    if not found.planned or not found.contrasts:
+        return ""
+    label_of = {entry.model: label for entry, label in zip(panel.entries, panel.own_labels, strict=True)}
+    decimals = panel.entries[0].metric.decimals
+    texts = [
+        f"{label_of[one.model]} against {label_of[one.reference]} {difference_text(one, decimals)} "
+        f"({'found' if one.found else 'not found'})"
+        for one in found.contrasts
+    ]
+    return f"{panel.cells[0].task + ': ' if named else ''}{'; '.join(texts)}."
+
+
+def draw_bar(axes: Axes, place: float, bounds: tuple[float, float], colour: str) -> bool:
     """The bar from bound to bound, with a triangle where the axis ends before; whether there is one."""
     low, high = axes.get_ylim()
     shown = [min(max(bound, low), high) for bound in bounds]
@@ -174,14 +218,14 @@ def _draw_bar(axes: Axes, place: float, bounds: tuple[float, float], colour: str
     return shown != [*bounds]
 
 
-def _near(thresholds: Mapping[str, float], scores: Sequence[float], is_logarithmic: bool) -> dict[str, float]:
+def near_thresholds(thresholds: Mapping[str, float], scores: Sequence[float], is_logarithmic: bool) -> dict[str, float]:
     """The thresholds that lie no farther from the scores than these are apart; all where the axis is logarithmic."""
     span = (max(scores) - min(scores)) or math.inf
     low, high = min(scores) - span, max(scores) + span
     return {name: value for name, value in thresholds.items() if is_logarithmic or low <= value <= high}
 
 
-def _limits(
+def limits(
     shown: Sequence[float], intervals: Iterable[tuple[float, float]], is_logarithmic: bool
 ) -> tuple[float, float]:
     """The ends of the axis: all scores and thresholds, and of the intervals so much that they do not crowd them out."""
@@ -202,9 +246,9 @@ def _limits(
 
 
 def _size(evidence: Evidence, panel: Panel, place: int, against: Against) -> float | None:
-    """The parameters or the numbers of state of a cell's newest row; None where no row has them."""
+    """The parameters or the numbers of state of a cell's newest row; None where no row tells them."""
     key = "parameters" if against == "parameters" else "state_size"
-    sizes = [row[key] for _, row in evidence.runs_of(panel.cells[place]) if row.get(key) is not None]
+    sizes = [row[key] for _, row in evidence.runs_of(panel.cells[place]) if isinstance(row.get(key), int)]
     return float(sizes[-1]) if sizes else None
 
 
@@ -245,4 +289,5 @@ def _scale_sizes(axes: Axes, sizes: Sequence[float]) -> None:
 
 
 def _in_order(remarks: Iterable[str]) -> list[str]:
-    return sorted(remarks, key=(CAPTION, RUNS, UNSOLVED, NONE_SOLVED, SINGLE, OF_SOLVED, CUT, FAR).index)
+    order = (CAPTION, RUNS, UNSOLVED, NONE_SOLVED, SINGLE, OF_SOLVED, CUT, FAR, REFERENCE, EFFECT)
+    return sorted(remarks, key=order.index)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import jinja2
 from markupsafe import Markup, escape
 
+from ... import atomic
 from ...analysis.digits import number
 from ...analysis.grid import Entry, collect, columns
 from ...analysis.ledger import Line, canonical, lines
@@ -28,9 +29,7 @@ from ...experiments import config
 from ...experiments.config import Cell, Experiment
 from ...experiments.places import own_folders
 from ...rows.store import Row, Workplace
-from ..figures import profile
-from ..figures.panels import Evidence, NothingToDraw, gather
-from ..figures.saving import as_svg
+from ..figures.panels import Evidence, gather
 from ..tables import ledger_table
 from ..tables.cells import NOTHING, Text, cell_text, metric_title
 from ..tables.experiment_table import blocks
@@ -39,6 +38,7 @@ from ..tables.writers import Block, Table
 from . import page_curves
 from .colours import HALVES, MARKS, Palette, dashes
 from .page_curves import Curves
+from .pictures import Picture, pictures
 from .run_facts import CellFacts, facts, place_of
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -61,14 +61,6 @@ class Score(NamedTuple):
     what: str = ""
 
 
-class Picture(NamedTuple):
-    """A figure within the page. source: a data URI. alt: what it shows in words. caption: how to read it."""
-
-    source: str
-    alt: str
-    caption: str
-
-
 class CellPart(NamedTuple):
     """A cell with all that is known of its runs; `text` is what it says in its first metric."""
 
@@ -84,8 +76,8 @@ class Section:
 
     heading: the experiment's name, with the device where there are several. place: its folder, as a command names it.
     above: paragraphs above the scores. header, heads, scores: the table of scores, the first columns of a line apart.
-    below: what stands below. profile: the performance profile, and behind how many parts of `below` it stands; None
-    where there is no table over all tasks. present and expected count runs.
+    below: what stands below. pictures: the figures there, by behind how many parts of `below` each stands. present and
+    expected count runs.
     """
 
     heading: str
@@ -95,7 +87,7 @@ class Section:
     heads: Sequence[Sequence[Text]]
     scores: Sequence[Sequence[Score]]
     below: Sequence[Block]
-    profile: tuple[int, Picture] | None
+    pictures: Mapping[int, Picture]
     curves: Curves
     cells: Sequence[CellPart]
     present: int
@@ -130,7 +122,7 @@ def write(
         found = lines(chosen, source, device, judged) if judged else []
     text = render(sections, found, speeds(chosen))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    atomic.write(path, text)
     return path
 
 
@@ -176,32 +168,13 @@ def section_of(
         [line[:FIRST_SCORE] for line in table.lines],
         _scores(table, entries, evidence, experiment.cells),
         content[first + 1 :],
-        _profile(content[first + 1 :], evidence, heading),
+        pictures(content[first + 1 :], evidence, heading),
         page_curves.curves(evidence),
         cells,
         len(evidence.rows),
         len(experiment.runs),
         evidence.digest,
     )
-
-
-def _profile(below: Sequence[Block], evidence: Evidence, heading: str) -> tuple[int, Picture] | None:
-    """The performance profile and its place: behind the table over all tasks and what is said of it."""
-    try:
-        found = profile.found_in(evidence)
-    except NothingToDraw:
-        return None
-    # that table has a line for each model of the profile, in its order, and no other one has
-    models = [(model,) for model in found.models]
-    over_tasks = next(
-        place
-        for place, block in enumerate(below)
-        if isinstance(block, Table) and [line[0] for line in block.lines] == models
-    )
-    # as an image, because the style sheet and the ids of an SVG within the page would hold for all of the page
-    svg = as_svg(profile.draw(evidence, explained=False), evidence.digest, f"{heading}: profile")
-    source = f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
-    return over_tasks + 2, Picture(source, profile.said(found), " ".join(profile.how_to_read(found)))
 
 
 def _scores(table: Table, entries: Sequence[Entry], evidence: Evidence, cells: Sequence[Cell]) -> list[list[Score]]:

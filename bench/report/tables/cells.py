@@ -1,6 +1,7 @@
 """The words of a table: numbers with sensible digits, the text of a cell, the marks and what they mean.
 
 A cell that scores says mean [95 % interval], n; one of a task that is solved or not leads with how many runs solved it.
+Of two runs both scores stand there: they have no interval.
 
 A text is a tuple of parts, so that one format may put them side by side and another one below the other.
 """
@@ -8,20 +9,20 @@ A text is a tuple of parts, so that one format may put them side by side and ano
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from statistics import median
 
 from ....tasks.base import Metric
 from ...analysis import samples
 from ...analysis.digits import NO_NUMBER, number
 from ...analysis.grid import Entry
-from ...analysis.samples import Summary
+from ...analysis.samples import FEWEST, Summary
 from ...analysis.statistics import Interval, wilson
 from ...rows.renewals import Staleness
 
 Text = tuple[str, ...]
 
-DIRTY, STALE, ASSUMED, EDITED = "*", "†", "‡", "§"
+DIRTY, STALE, ASSUMED, EDITED, NOT_CAUSAL = "*", "†", "‡", "§", "¶"
 WITHOUT = ("diverged", "failed", "edited")
 """Why a run that has a row has no score that counts, as fields of `Entry`."""
 NOTHING: Text = (NO_NUMBER,)
@@ -55,10 +56,9 @@ def cell_text(entry: Entry) -> Text:
 
 
 def _scores(entry: Entry) -> list[str]:
-    summary = entry.summary
-    if summary is None:
+    if not entry.done:
         return []
-    return [summary_text(summary, entry.metric), _sample(entry.done, entry.expected)]
+    return [scores_text([*entry.values.values()], entry.metric), _sample(entry.done, entry.expected)]
 
 
 def _solved(entry: Entry) -> list[str]:
@@ -68,8 +68,7 @@ def _solved(entry: Entry) -> list[str]:
     share = entry.solved_share
     parts = [f"{entry.solved}/{entry.finished} solved" + (f" {share_text(share)}" if share else "")]
     if entry.done:
-        middle = number(median(entry.values.values()), entry.metric.decimals)
-        parts.append(f"median {middle}" if entry.done > 1 else middle)
+        parts.append(_middle([*entry.values.values()], entry.metric))
     solving = entry.summary_of_solved
     if solving is not None and solving.interval is not None:
         parts.append(f"solved ones {summary_text(solving, entry.metric)}")
@@ -89,18 +88,39 @@ def length_text(entry: Entry, length: int) -> Text:
     parts = []
     if entry.metric.solved_at is not None:
         solved, ended = sum(map(entry.metric.solved, values)), len(everything)
-        parts.append(f"{solved}/{ended} solved" + (f" {share_text(wilson(solved, ended))}" if ended > 1 else ""))
-        parts += [f"median {number(median(values), entry.metric.decimals)}"] if values else []
-    elif (found := samples.summary(entry.metric, values)) is not None:
-        parts.append(summary_text(found, entry.metric))
+        share = f" {share_text(wilson(solved, ended))}" if ended >= FEWEST else ""
+        parts.append(f"{solved}/{ended} solved{share}")
+        parts += [_middle(values, entry.metric)] if values else []
+    elif values:
+        parts.append(scores_text(values, entry.metric))
     broken = len(everything) - len(values)
     return (*parts, _sample(len(values), entry.expected), *([f"{broken} not finite"] if broken else []))
 
 
 def early_text(entry: Entry) -> Text:
     """The mean test score after the first epoch, with its interval and the number of runs."""
-    found = entry.early_summary
-    return (summary_text(found, entry.metric), _sample(len(entry.early), entry.expected)) if found else NOTHING
+    if not entry.early:
+        return NOTHING
+    return scores_text([*entry.early.values()], entry.metric), _sample(len(entry.early), entry.expected)
+
+
+def scores_text(values: Sequence[float], metric: Metric) -> str:
+    """The mean of some scores with its interval; of one or two scores each of them.
+
+    >>> scores_text([8.1, 8.3], Metric("loss", "nats", "lower", 11.1))
+    '8.10 and 8.30'
+    """
+    if len(values) < FEWEST:
+        return " and ".join(number(value, metric.decimals) for value in values)
+    found = samples.summary(metric, values)
+    assert found is not None  # there is a value
+    return summary_text(found, metric)
+
+
+def _middle(values: Sequence[float], metric: Metric) -> str:
+    """The median of some scores; of one or two scores each of them."""
+    few = len(values) < FEWEST
+    return scores_text(values, metric) if few else f"median {number(median(values), metric.decimals)}"
 
 
 def summary_text(summary: Summary, metric: Metric) -> str:
@@ -137,7 +157,13 @@ def _sample(count: int, expected: int) -> str:
 def marks(entry: Entry) -> str:
     """The signs behind a cell's text; `footnotes` says what they mean."""
     assumed = entry.assumed and entry.missing < entry.expected
-    used = ((DIRTY, entry.dirty), (STALE, entry.stale), (ASSUMED, assumed), (EDITED, entry.edited))
+    used = (
+        (DIRTY, entry.dirty),
+        (STALE, entry.stale),
+        (ASSUMED, assumed),
+        (EDITED, entry.edited),
+        (NOT_CAUSAL, entry.not_causal),
+    )
     return "".join(sign for sign, is_used in used if is_used)
 
 
@@ -145,15 +171,24 @@ def footnotes(entries: Iterable[Entry]) -> list[str]:
     """One line for each mark that a table of these entries uses."""
     entries = list(entries)
     used = {mark for entry in entries for mark in marks(entry)}
-    names = sorted({name for entry in entries for name in entry.assumed if ASSUMED in marks(entry)})
     meanings = {
         DIRTY: "run with uncommitted changes of the code or of the experiment",
         STALE: str(Staleness(tuple(sorted({name for entry in entries for name in entry.changed})))),
-        ASSUMED: f"with settings that the source does not give: {', '.join(names)}",
+        ASSUMED: f"with settings that the paper does not give: {_assumed(entries)}",
         EDITED: "edited by hand: a row has not the sum that it was written with, or not the id of its configuration, "
         "so nothing of it counts",
+        NOT_CAUSAL: "not causal: the model sees later inputs, though the task asks for answers from the inputs so far",
     }
     return [f"{sign} {meaning}" for sign, meaning in meanings.items() if sign in used]
+
+
+def _assumed(entries: Iterable[Entry]) -> str:
+    """The settings that are assumed, for each set of them the models that have it."""
+    models_of: dict[tuple[str, ...], dict[str, None]] = {}
+    for entry in entries:
+        if ASSUMED in marks(entry):
+            models_of.setdefault(tuple(sorted(entry.assumed)), {})[entry.model_name] = None
+    return "; ".join(f"{', '.join(models)}: {', '.join(settings)}" for settings, models in models_of.items())
 
 
 def yardsticks(entries: Iterable[Entry]) -> list[str]:

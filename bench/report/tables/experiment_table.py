@@ -9,7 +9,7 @@ from ...analysis.digits import number, seconds_text
 from ...analysis.grid import Entry, columns, floor_of
 from ...analysis.overall import Overall, overall
 from ...analysis.standing import Standing
-from . import notes
+from . import cost_table, notes
 from .cells import (
     NOTHING,
     Text,
@@ -20,9 +20,9 @@ from .cells import (
     length_text,
     metric_text,
     metric_title,
-    size_text,
     yardsticks,
 )
+from .contrast_table import contrast_blocks
 from .records import as_json, long_form, standings
 from .writers import Block, Table, latex, markdown
 
@@ -87,19 +87,21 @@ def blocks(entries: Sequence[Entry], question: str = "") -> list[Block]:
         *notes.methods(entries),
         *notes.comparisons(lines, entries),
         *footnotes(entries),
+        *notes.disclosures(entries),
         *notes.remarks(entries),
         *yardsticks(entries),
     ]
-    over_tasks: list[Block] = [_overall(found), notes.of_overall(found)] if found else []
+    over_tasks: list[Block] = [_overall(found), notes.of_overall(found)] if found else [*notes.no_overall(entries)]
     at_lengths = [*_at_lengths(entries)]
     return [
         *heading,
         _origin(entries),
         _scores(entries, lines),
         *below,
+        *contrast_blocks(lines, entries),
         *at_lengths,
         *over_tasks,
-        _sizes(entries),
+        *cost_table.blocks(entries),
         *_early(entries),
     ]
 
@@ -184,24 +186,6 @@ def _overall(found: Overall) -> Table:
         texts.append([(line.model,), (str(sum(line.runs)),), *cells])
     header = ["Model", "Runs", "Interquartile mean", f"Better than {found.first}"]
     return Table(f"Over {len(found.tasks)} tasks", header, "lrll", texts)
-
-
-def _sizes(entries: Sequence[Entry]) -> Table:
-    """One line a cell."""
-    cells = {(entry.task, entry.model): entry for entry in entries}
-    texts: list[list[Text]] = [
-        [
-            _task_text(task),
-            _task_text(model),
-            (NOTHING[0] if entry.parameters is None else str(entry.parameters),),
-            size_text(entry),
-            (seconds_text(entry.seconds),),
-            (seconds_text(entry.processor_seconds),),
-        ]
-        for (task, model), entry in cells.items()
-    ]
-    header = ["Task", "Model", "Parameters", "From budget", "Wall seconds per run", "Processor seconds per run"]
-    return Table("Sizes and time", header, "llrrrr", texts)
 
 
 def _early(entries: Sequence[Entry]) -> Iterator[Block]:

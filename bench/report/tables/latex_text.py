@@ -15,7 +15,7 @@ MATH = {
 LATEX = {
     **{sign: f"${name}$" for sign, name in MATH.items()},
     **{sign: f"\\{sign}" for sign in "#$%&_{}"},
-    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "§": r"\S{}"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "§": r"\S{}", "¶": r"\P{}"},
     **{"–": "--", "—": "---", "‘": "`", "’": "'", "“": "``", "”": "''", "…": r"\ldots{}", "\u00a0": "~"},
 }
 UNKNOWN = frozenset("«»ÐÞðþĄąĐđĘęĦħĮįĸĿŀŉŊŋŦŧŲųſ\u00ad")
@@ -33,7 +33,7 @@ WIDTHS = {
     **dict.fromkeys("mwABCDEFGHKLNOPQRSTUVXYZ&", 0.77),
     **dict.fromkeys("MW%", 0.98),
     **dict.fromkeys("=+<>−×≤≥", 0.8),
-    **dict.fromkeys("↑↓‡†§*-–", 0.5),
+    **dict.fromkeys("↑↓‡†§¶*-–", 0.5),
     **dict.fromkeys("→←∞—…", 1.2),
 }
 """Widths of characters in em, rounded up, in LaTeX's own font; all others are as wide as a digit or a letter."""

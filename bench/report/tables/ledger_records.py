@@ -23,15 +23,16 @@ def long_form(lines: Sequence[Line]) -> pd.DataFrame:
     return frame
 
 
-def mean_of(line: Line) -> Summary | None:
-    """The mean of our runs that are compared and its interval, as tables have them; None where there is no score.
+def scores_of(line: Line) -> tuple[float, ...]:
+    """The scores of our runs that are compared; where none of them is of the published run's kind, of all runs."""
+    return line.judgement.compared or (() if line.entry is None else tuple(line.entry.values.values()))
 
-    Where none of our runs is of the published run's kind, that of all runs.
-    """
-    entry = line.entry
+
+def mean_of(line: Line) -> Summary | None:
+    """The mean of these scores and its interval, as tables have them; None where there is no score."""
+    entry, values = line.entry, scores_of(line)
     if entry is None:
         return None
-    values = line.judgement.compared or tuple(entry.values.values())
     if line.number.solved and line.judgement.compared and line.solving is entry:
         return summary_of_solved(entry.metric, values)
     return samples.summary(entry.metric, values)

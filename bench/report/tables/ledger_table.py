@@ -6,12 +6,14 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from ... import atomic
 from ...analysis.cell_scores import LAST
 from ...analysis.grid import Entry
 from ...analysis.ledger import Line, doubts, metric_of, of_results, summary
 from ...analysis.published import Number
-from .cells import NOTHING, WITHOUT, Text, footnotes, marks, metric_title, share_text, summary_text
-from .ledger_records import long_form, mean_of, mean_of_best
+from ...analysis.samples import FEWEST
+from .cells import NOTHING, WITHOUT, Text, footnotes, marks, metric_title, scores_text, share_text, summary_text
+from .ledger_records import long_form, mean_of, mean_of_best, scores_of
 from .writers import Block, Table, latex, markdown
 
 RULES = (
@@ -62,7 +64,7 @@ def write_ledger(path: Path, device: str | None = None) -> Path | None:
     lines = of_results(path.parent, device)
     if all(line.folder is None for line in lines):
         return None
-    path.write_text(ledger(lines), encoding="utf-8")
+    atomic.write(path, ledger(lines))
     return path
 
 
@@ -92,10 +94,11 @@ def ours(line: Line) -> Text:
     if line.solving is not None and line.solving.finished:
         share = line.solving.solved_share
         parts.append(f"{line.solved}/{line.solving.finished} solved" + (f" {share_text(share)}" if share else ""))
-    found = mean_of(line)
+    scores, found = scores_of(line), mean_of(line)
     if found is not None:
-        no_interval = "" if found.interval else " (no interval)"
-        parts.append(f"{summary_text(found, entry.metric)}{no_interval}")
+        few = len(scores) < FEWEST
+        text = scores_text(scores, entry.metric) if few else summary_text(found, entry.metric)
+        parts.append(f"{text} (no interval)" if few else text)
     parts.append(_sample(entry))
     counts = {word: getattr(entry, word) for word in WITHOUT} | {"unpublished": line.unpublished}
     parts += [f"{count} {word}" for word, count in counts.items() if count]

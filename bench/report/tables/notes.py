@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from ...analysis.grid import Entry
-from ...analysis.overall import Overall
+from ...analysis.overall import FEWEST_RUNS, Overall, too_few_runs
+from ...analysis.samples import FEWEST
 from ...analysis.standing import Standing
 
 Lines = Mapping[tuple[str, str], Standing]
@@ -26,6 +27,15 @@ def plan(entries: Sequence[Entry]) -> list[str]:
     return texts
 
 
+def disclosures(entries: Iterable[Entry]) -> list[str]:
+    """What the rows of the experiment say of their data and training, each once, with the tasks that it is said of."""
+    tasks_of: dict[str, dict[str, None]] = {}
+    for entry in entries:
+        if entry.note:
+            tasks_of.setdefault(entry.note, {})[entry.task] = None
+    return [f"{', '.join(tasks)}: {note}" for note, tasks in tasks_of.items()]
+
+
 def methods(entries: Sequence[Entry]) -> list[str]:
     """How the numbers of the cells are made, of those kinds that the table has."""
     shown = [entry for entry in entries if entry.done]
@@ -34,7 +44,8 @@ def methods(entries: Sequence[Entry]) -> list[str]:
     geometric = any(summary.logarithmic for summary in [*plain, *solved])
     parts = []
     if plain:
-        parts.append("Cells: the mean of n seeds [its 95 % interval by Student’s t]")
+        few = " (of one or two seeds the scores themselves)" if any(entry.done < FEWEST for entry in shown) else ""
+        parts.append(f"Cells: the mean of n seeds [its 95 % interval by Student’s t]{few}")
     if any(entry.solved is not None for entry in entries if entry.finished):
         parts.append(
             "Where a task can be solved: how many of the runs that ended solved it [Wilson’s 95 % interval] and the "
@@ -54,14 +65,20 @@ def comparisons(lines: Lines, entries: Iterable[Entry]) -> list[str]:
     texts = []
     solvable = {(entry.task, entry.metric.name) for entry in entries if entry.metric.solved_at is not None}
     bold = [place for place, standing in lines.items() if standing.bold]
-    if bold:
-        tests = []
-        if any(place not in solvable for place in bold):
-            tests.append("a difference of means counts where the exact permutation test and Welch’s both find it")
-        if any(place in solvable for place in bold):
-            tests.append("a difference of solved runs where Fisher’s exact test does")
+    if any(lines[place].planned for place in bold):
         texts.append(
-            "Bold: the best of a row and every model that is not separated from it: "
+            "Bold: the models that a planned contrast finds better than their reference; where there are none, the "
+            "reference and every model that is not found worse."
+        )
+    if of_pairs := [place for place in bold if not lines[place].planned]:
+        tests = []
+        if any(place not in solvable for place in of_pairs):
+            tests.append("a difference of means counts where the exact permutation test and Welch’s both find it")
+        if any(place in solvable for place in of_pairs):
+            tests.append("a difference of solved runs where Fisher’s exact test does")
+        where = " where no reference is named" if len(of_pairs) < len(bold) else ""
+        texts.append(
+            f"Bold{where}: the best of a row and every model that is not separated from it: "
             f"{', '.join(tests)} (two-sided, 0.05, Holm-corrected over all pairs of the row)."
         )
     compared = sum(bool(standing.bold or standing.why) for standing in lines.values())
@@ -100,14 +117,20 @@ def counted(counts: Iterable[int]) -> str:
     return f"n={runs} {'run' if runs == '1' else 'runs'} a task and model"
 
 
+def no_overall(entries: Sequence[Entry]) -> list[str]:
+    """Why there are no numbers over all tasks, where only the number of runs forbids them."""
+    fewest = too_few_runs(entries)
+    if fewest is None:
+        return []
+    runs = "1 run" if fewest == 1 else f"{fewest} runs"
+    needed = f"these need {FEWEST_RUNS} runs of each model on each task, and the fewest is {runs}"
+    return [f"No numbers over all tasks: {needed}."]
+
+
 def of_overall(found: Overall) -> str:
     """How the aggregates over tasks are made."""
     left_out = f" Left out: {', '.join(found.left_out)}." if found.left_out else ""
-    interval = (
-        "no interval, because a task has fewer than three runs"
-        if any(line.interval is None for line in found.lines)
-        else "95 % intervals by the stratified bootstrap over runs, too narrow for few of them"
-    )
+    interval = "95 % intervals by the stratified bootstrap over runs, too narrow for few of them"
     return (
         f"Interquartile mean of normalised scores, and the probability that a run is better than one of {found.first} "
         f"on the same task (Agarwal et al. 2021), over {'; '.join(found.tasks)}; "

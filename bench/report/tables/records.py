@@ -17,11 +17,11 @@ from ...analysis.samples import Summary, summary, summary_of_solved
 from ...analysis.standing import Standing, standing
 
 WHOLE = (
-    "length", "solved", "parameters", "budget", "expected", "done", "diverged", "failed", "missing", "dirty", "stale",
-    "edited",
+    "length", "solved", "parameters", "budget", "state_size", "macs_per_step", "expected", "done", "diverged", "failed",
+    "missing", "dirty", "stale", "edited",
 )  # fmt: skip
 """Columns of whole numbers that may be empty."""
-BOOLEAN = ("bold", "best")
+BOOLEAN = ("bold", "best", "planned", "found")
 
 
 def long_form(entries: Iterable[Entry]) -> pd.DataFrame:
@@ -30,7 +30,9 @@ def long_form(entries: Iterable[Entry]) -> pd.DataFrame:
 
     `seed_S` is the score of seed S, empty where it has none. `mean` with its interval `low` … `high` is what the
     printed table shows: of all scores, or, where a task is solved or not, of those that solve it (`mean_of`), geometric
-    or arithmetic (`mean_kind`). `p_value` is the Holm-adjusted p of the difference from the best of the row.
+    or arithmetic (`mean_kind`). `p_value` is the Holm-adjusted p of the difference from the best of the row,
+    or from the reference where contrasts are `planned`. `difference` and its interval are from the model
+    `contrast_with`, of the kind that `contrasts.Contrast` explains.
     """
     entries = list(entries)
     lines = standings(entries)
@@ -103,8 +105,11 @@ def _record(entry: Entry, line: Standing) -> dict[str, Any]:
         "bold": entry.model in line.bold,
         "p_value": line.adjusted.get(entry.model),
         "comparison": line.why or line.left_out.get(entry.model, ""),
+        **_contrast(entry, line),
         "parameters": entry.parameters,
         "budget": entry.budget,
+        "state_size": entry.state_size,
+        "macs_per_step": entry.macs_per_step,
         "assumed": ", ".join(entry.assumed),
         "seconds": entry.seconds,
         "processor_seconds": entry.processor_seconds,
@@ -114,8 +119,27 @@ def _record(entry: Entry, line: Standing) -> dict[str, Any]:
         "edited": entry.edited,
         "commits": ", ".join(entry.commits),
         "remarks": " ".join(entry.remarks),
+        "note": entry.note,
         **({"decides": entry.decides} if entry.decides else {}),
         **({"reference": entry.reference} if entry.reference else {}),
+    }
+
+
+def _contrast(entry: Entry, line: Standing) -> dict[str, Any]:
+    """The difference from the reference, or else from the best, as columns."""
+    one = next((contrast for contrast in line.contrasts if contrast.model == entry.model), None)
+    interval = one.interval if one else None
+    return {
+        "contrast_with": one.reference if one else None,
+        "planned": line.planned if one else None,
+        "difference": one.difference if one else None,
+        "difference_low": interval.low if interval else None,
+        "difference_high": interval.high if interval else None,
+        "difference_kind": one.kind if one else None,
+        "welch_p": one.welch if one else None,
+        "permutation_p": one.permutation if one else None,
+        "holm_p": one.adjusted if one else None,
+        "found": one.found if one else None,
     }
 
 
