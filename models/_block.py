@@ -32,6 +32,9 @@ from ._options import at_least, one_of, probability
 from ._short_convolution import short_convolution
 from .base import ParameterGroup, State
 
+SMALL = 1024
+"""Numbers up to which a norm is left to torch's operations."""
+
 
 class Package(NamedTuple):
     """A layer (B, T, W) -> (B, T, W) that a user would install in a mixer's place: what its speed is compared with.
@@ -302,7 +305,8 @@ def convolved(
 class RMSNorm(nn.Module):
     """x / √(mean(x²) + ε) · g over the last dimension, with g (W,) from 1 on (Zhang & Sennrich 2019, eq. 4).
 
-    On a CPU the kernel of `_norms` computes it.
+    On a CPU the kernel of `_norms` computes it where there is more than a step or so: to call it takes as long as four
+    of torch's operations.
     """
 
     def __init__(self, width: int, epsilon: float = 1e-6) -> None:
@@ -311,7 +315,7 @@ class RMSNorm(nn.Module):
         self.epsilon = epsilon
 
     def forward(self, inputs: Tensor) -> Tensor:  # (…, W) -> (…, W)
-        if fast(inputs, self.gain):
+        if inputs.numel() > SMALL and fast(inputs, self.gain):
             return rms_norm(inputs, self.gain, self.epsilon)
         scale = torch.rsqrt(inputs.square().mean(-1, keepdim=True) + self.epsilon)  # (…, 1)
         return inputs * (scale * self.gain)
