@@ -79,8 +79,8 @@ def mlstm(
     outputs = []
     # split, not a slice: the gradient of a slice is as large as the whole sequence, of each of them.
     pieces = (part.split(CHUNK, dim=2) for part in (queries, keys, values, inputs, log_forgets))
-    for parts in zip(*pieces, strict=True):
-        hidden, memory = _chunk(*parts, memory)
+    for query, key, value, write, keep in zip(*pieces, strict=True):
+        hidden, memory = _chunk(query, key, value, write, keep, memory)
         outputs.append(hidden)
     return torch.cat(outputs, dim=2) if len(outputs) > 1 else outputs[0], memory
 

@@ -100,6 +100,9 @@ def run(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be trained, and why.")] = False,
     figure: Annotated[bool, typer.Option("--figure", help="Write the figure beside the new rows.")] = False,
+    keep_weights: Annotated[
+        bool, typer.Option("--keep-weights", help="Keep what each run learns, for load_run; of texts it always is.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON.")] = False,
 ) -> None:
     """Trains the runs of an experiment that have no row yet, into the working area, and prints the table.
@@ -126,8 +129,8 @@ def run(
     workplace = Workplace(experiment.folder)
     out = standard_output()
     plans, left_out = each_set.plan(experiment, workplace, chosen, afresh, stale, instructions)
-    for text in left_out:
-        out.print(text, style="yellow")
+    for sentence in left_out:
+        out.print(sentence, style="yellow")
     if only:
         named = [(item.run.id, str(item.run)) for planned in plans.values() for item in planned]
         if (text := naming.unmet(only, named)) is not None:
@@ -146,7 +149,8 @@ def run(
     from ..report.tables import experiment_table  # noqa: F401  # now, while the fork server imports, rather than after the last run
     from .live import Live
 
-    code = each_set.run(experiment, plans, lambda: Live(out), chosen, at_a_time, minutes, threads=threads)
+    asked = {"threads": threads, "keep_weights": keep_weights}
+    code = each_set.run(experiment, plans, lambda: Live(out), chosen, at_a_time, minutes, **asked)
     _answer(experiment, workplace, chosen, out, figure)
     if code in (sweep.OUT_OF_TIME, sweep.INTERRUPTED, sweep.TERMINATED):
         out.print(f"not done yet; go on with: seqbench run {shlex.quote(directory)}", style="yellow")

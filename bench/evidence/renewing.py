@@ -167,6 +167,8 @@ def _stale(row: Row, folder: Path, found: list[Renewal]) -> _Stale | None:
             raise Cannot("checksum mismatch")
         if commit is None or row["provenance"]["dirty"]:
             raise Cannot("it was made by no commit, or by changed sources; train it again")
+        if own := [name for name in changed if name.partition("/")[0] not in sources.ROOMS]:
+            raise Cannot(f"files of the experiment's own have changed ({', '.join(own)}): train it again")
         sources.at_commit(commit, run)
         if reason := _other_decisions(row, run):
             raise Cannot(reason)

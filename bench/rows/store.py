@@ -248,13 +248,16 @@ class Workplace:
         return self.area / "checkpoints" / f"{run_id}-{device}{ending}.pt"
 
     def trained(self, run_id: str, device: str) -> Path:
-        """The file of the parameters that a language model has learned, for `sample`."""
+        """The file of the parameters that a run has learned, of a text or where they are to be kept."""
         return self.area / "trained" / f"{run_id}-{device}.pt"
 
     def _area(self) -> Path:
         folder = self.folder.resolve()
-        if "SEQBENCH_RUNS" in os.environ:
-            return Path(os.environ["SEQBENCH_RUNS"]) / folder.name
+        if named := os.environ.get("SEQBENCH_RUNS"):  # an empty one is none
+            try:
+                return Path(named).expanduser() / folder.name
+            except RuntimeError as error:
+                raise UsageError(f"SEQBENCH_RUNS={named}: there is no such user, or no home folder") from error
         if self.installed:
             return Path.cwd() / "runs" / folder.name
         above = folder.parent
