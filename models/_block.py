@@ -27,6 +27,7 @@ from torch.nn import functional as F
 
 from . import base
 from ._compiling import fast
+from ._gated_units import silu_gated
 from ._norms import rms_norm
 from ._options import at_least, one_of, probability
 from ._short_convolution import short_convolution
@@ -251,7 +252,10 @@ class SwiGLU(nn.Module):
         self.down = matrix(inner, width, scale)
 
     def forward(self, inputs: Tensor) -> Tensor:  # (…, W) -> (…, W)
-        gate, up = self.gate_and_up(inputs).chunk(2, dim=-1)  # (…, I) each
+        both = self.gate_and_up(inputs)  # (…, 2I)
+        if fast(both):
+            return self.down(silu_gated(both))
+        gate, up = both.chunk(2, dim=-1)
         return self.down(F.silu(gate) * up)
 
 
