@@ -18,8 +18,9 @@ from .experiments.places import experiment_folder
 from .experiments.runs import Run
 from .experiments.settings import Training
 from .rows.store import Workplace, latest
+from .trained_runs import load_run, predictions
 
-__all__ = ["make_network", "make_run", "make_task", "read_rows", "train"]
+__all__ = ["load_run", "make_network", "make_run", "make_task", "predictions", "read_rows", "train"]
 
 
 def make_task(task: str) -> Task:

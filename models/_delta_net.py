@@ -8,7 +8,9 @@ from torch.nn import functional as F
 
 from . import base
 from ._block import Mixer, RMSNorm, ShortConvolution, convolved, matrix
+from ._compiling import fast
 from ._delta import delta_rule
+from ._norms import rms_norm
 from ._step_sizes import step_size_bias
 
 
@@ -54,11 +56,20 @@ class DeltaNet(Mixer):
 
     def forward(self, inputs: Tensor, state: base.State = None) -> tuple[Tensor, base.State]:
         """Outputs (B, T, W) of inputs (B, T, W); the state is the convolution's, and Sᵀ (B, H, K, P)."""
+        outputs, state = self._remembered(inputs, state)
+        return self._shown(outputs, inputs), state
+
+    def read(self, inputs: Tensor, reads: int) -> Tensor:
+        """Outputs (B, R, W) of the last steps, see `_block.Mixer.read`."""
+        outputs, _ = self._remembered(inputs, None)
+        return self._shown(outputs[:, -reads:], inputs[:, -reads:])
+
+    def _remembered(self, inputs: Tensor, state: base.State) -> tuple[Tensor, base.State]:
+        """S_t q_t (B, T, H, P), and the state after the last step."""
         history, memory = (None, None) if state is None else state
         heads, key, _ = self.shape
         mixed, history = convolved(self.convolution, self.enter(inputs), history)
         queries, keys, values = (part.unflatten(2, (heads, -1)) for part in mixed.split(self.sizes, dim=2))
-        queries, keys = unit(queries) * key**-0.5, unit(keys)  # (B, T, H, K)
         strengths = torch.sigmoid(self.strength(inputs))  # (B, T, H)
         if self.signed:
             strengths = 2 * strengths
@@ -67,13 +78,20 @@ class DeltaNet(Mixer):
             log_decays = -self.log_rates.exp() * F.softplus(self.decay(inputs))  # (B, T, H)
         if memory is None:
             memory = mixed.new_zeros((len(mixed), *self.shape))
-        outputs, memory = delta_rule(queries, keys, values, strengths, log_decays, memory)
+        outputs, memory = delta_rule(unit(queries, key**-0.5), unit(keys), values, strengths, log_decays, memory)
+        return outputs, (history, memory)
+
+    def _shown(self, outputs: Tensor, inputs: Tensor) -> Tensor:  # (B, T, H, P) -> (B, T, W)
         outputs = self.norm(outputs).flatten(2)  # (B, T, H·P)
         if self.gate is not None:
             outputs = outputs * F.silu(self.gate(inputs))
-        return self.leave(outputs), (history, memory)
+        shown: Tensor = self.leave(outputs)
+        return shown
 
 
-def unit(vectors: Tensor, epsilon: float = 1e-6) -> Tensor:  # (…, K) -> (…, K)
-    """The vectors divided by their lengths; a small one stays small, so that nothing is divided by 0."""
-    return vectors * torch.rsqrt(vectors.square().sum(-1, keepdim=True) + epsilon)
+def unit(vectors: Tensor, length: float = 1.0, epsilon: float = 1e-6) -> Tensor:  # (…, K) -> (…, K)
+    """The vectors at this length; a very short one stays shorter, so that nothing is divided by 0."""
+    size = vectors.shape[-1]
+    if fast(vectors):  # x / √(Σx² + ε) is a norm by the root of the mean, times 1/√K
+        return rms_norm(vectors, vectors.new_full((size,), length * size**-0.5), epsilon / size)
+    return vectors * (length * torch.rsqrt(vectors.square().sum(-1, keepdim=True) + epsilon))

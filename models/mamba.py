@@ -104,6 +104,16 @@ class SelectiveStateSpace(Mixer):
 
     def forward(self, inputs: Tensor, state: base.State = None) -> tuple[Tensor, base.State]:
         """Outputs (B, T, W) of inputs (B, T, W); the state is the convolution's (B, k-1, E), and h (B, E, N)."""
+        outputs, state = self._remembered(inputs, state)
+        return self._shown(outputs, inputs), state
+
+    def read(self, inputs: Tensor, reads: int) -> Tensor:
+        """Outputs (B, R, W) of the last steps, see `_block.Mixer.read`."""
+        outputs, _ = self._remembered(inputs, None)
+        return self._shown(outputs[:, -reads:], inputs[:, -reads:])
+
+    def _remembered(self, inputs: Tensor, state: base.State) -> tuple[Tensor, base.State]:
+        """y_t (B, T, E), and the state after the last step."""
         history, memory = (None, None) if state is None else state
         hidden, history = convolved(self.convolution, self.enter(inputs), history)  # (B, T, E)
         low, writes, reads = self.select(hidden).split(self.sizes, dim=2)  # (B, T, R), (B, T, N), (B, T, N)
@@ -112,7 +122,11 @@ class SelectiveStateSpace(Mixer):
             memory = hidden.new_zeros((len(hidden), *self.log_rates.shape))
         rates = -torch.exp(self.log_rates)
         outputs, memory = selective_scan(hidden, deltas, rates, writes, reads, self.skip, memory)
-        return self.leave(outputs * F.silu(self.gate(inputs))), (history, memory)
+        return outputs, (history, memory)
+
+    def _shown(self, outputs: Tensor, inputs: Tensor) -> Tensor:  # (B, T, E) -> (B, T, W)
+        shown: Tensor = self.leave(outputs * F.silu(self.gate(inputs)))
+        return shown
 
     def parameter_groups(self) -> Sequence[base.ParameterGroup]:
         """Rates and skips: without weight decay, which would pull all rates towards -1."""

@@ -107,6 +107,16 @@ class ScalarStateSpace(Mixer):
 
     def forward(self, inputs: Tensor, state: base.State = None) -> tuple[Tensor, base.State]:
         """Outputs (B, T, W) of inputs (B, T, W); the state is the convolution's (B, k-1, E+2N), and S (B, H, P, N)."""
+        outputs, state = self._remembered(inputs, state)
+        return self._shown(outputs, inputs), state
+
+    def read(self, inputs: Tensor, reads: int) -> Tensor:
+        """Outputs (B, R, W) of the last steps, see `_block.Mixer.read`."""
+        outputs, _ = self._remembered(inputs, None)
+        return self._shown(outputs[:, -reads:], inputs[:, -reads:])
+
+    def _remembered(self, inputs: Tensor, state: base.State) -> tuple[Tensor, base.State]:
+        """y_t (B, T, E), and the state after the last step."""
         history, memory = (None, None) if state is None else state
         mixed, history = convolved(self.convolution, self.enter(inputs), history)
         hidden, writes, reads = mixed.split(self.sizes, dim=2)  # (B, T, E), (B, T, N), (B, T, N)
@@ -116,5 +126,8 @@ class ScalarStateSpace(Mixer):
             memory = hidden.new_zeros((len(hidden), *self.shape))
         log_decays = -deltas * self.log_rates.exp()
         outputs, memory = scalar_decay_scan(hidden * deltas[..., None], log_decays, writes, reads, memory)
-        outputs = (outputs + self.skip[:, None] * hidden).flatten(2)  # (B, T, E)
-        return self.leave(self.norm(outputs * F.silu(self.gate(inputs)))), (history, memory)
+        return (outputs + self.skip[:, None] * hidden).flatten(2), (history, memory)
+
+    def _shown(self, outputs: Tensor, inputs: Tensor) -> Tensor:  # (B, T, E) -> (B, T, W)
+        shown: Tensor = self.leave(self.norm(outputs * F.silu(self.gate(inputs))))
+        return shown

@@ -155,7 +155,7 @@ def test_a_users_model_beside_the_experiment(tmp_path: Path) -> None:
     [
         (
             "",
-            "1: a mapping with the keys question, decides, reference, preset, seeds, precision, instructions, training, ",
+            "1: a mapping with the keys question, decides, reference, preset, seeds, precision, instructions, ",
         ),
         ("- a\n", "1: a mapping with the keys"),
         ("question: Q\n", "1: the key 'rows' is missing"),

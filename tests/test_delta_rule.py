@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+from admission import TOLERANCE, assert_alike, assert_learns_parity, assert_pieces_give_the_whole, made, noise
+from mixing import assert_stays_finite, mixer_of
 from seqbench.models import _chunks, _delta, base, deltanet, gated_deltanet
 from seqbench.models._compiling import plain
 from seqbench.models._delta_net import DeltaNet, unit
@@ -14,8 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 CHUNK, LONG = _chunks.CHUNK, _delta.LONG
-TOLERANCES = {torch.float64: 1e-10, torch.float32: 1e-5}
-both_types = pytest.mark.parametrize("dtype", TOLERANCES, ids=["float64", "float32"])
+both_types = pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 Rule = Callable[..., tuple[Tensor, Tensor]]
 FORMS: dict[str, Rule] = {"kernels": _delta.delta_rule, "chunked": _delta.chunked}
 every_form = pytest.mark.parametrize("form", FORMS)
@@ -40,18 +41,11 @@ def given_to(steps: int, dtype: torch.dtype = torch.float64, most: float = 1.0) 
 def results(rule: Rule, given: Sequence[Tensor]) -> list[Tensor]:
     """Outputs, last state, and the gradients of all that is given for one fixed sum of both."""
     given = [part.detach().clone().requires_grad_() for part in given]
-    made = rule(*given)
+    found = rule(*given)
     draw = torch.Generator().manual_seed(5)
-    loss = sum((part * torch.randn(part.shape, dtype=part.dtype, generator=draw)).sum() for part in made)
+    loss = sum((part * torch.randn(part.shape, dtype=part.dtype, generator=draw)).sum() for part in found)
     assert isinstance(loss, Tensor)
-    return [part.detach() for part in (*made, *torch.autograd.grad(loss, given))]
-
-
-def assert_equal(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> None:
-    """Of numbers that grow with the sequence: the error is compared with the largest of each tensor."""
-    for one, other in zip(ours, theirs, strict=True):
-        largest = max(1.0, float(other.abs().max()))
-        torch.testing.assert_close(one, other, rtol=0.0, atol=TOLERANCES[other.dtype] * largest)
+    return [part.detach() for part in (*found, *torch.autograd.grad(loss, given))]
 
 
 @both_types
@@ -60,7 +54,7 @@ def assert_equal(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> None:
 @every_form
 def test_every_form_is_the_loop_over_steps(form: str, steps: int, most: float, dtype: torch.dtype) -> None:
     given = given_to(steps, dtype, most)
-    assert_equal(results(FORMS[form], given), results(_delta.stepwise, given))
+    assert_alike(results(FORMS[form], given), results(_delta.stepwise, given))
 
 
 @every_form
@@ -88,24 +82,24 @@ def test_one_key_again_and_again_stays_finite(form: str, strength: float, dtype:
     queries, keys, values, strengths, _, state = given_to(steps, dtype)
     keys = keys[:, :1].expand_as(keys)
     given = [queries, keys, values, torch.full_like(strengths, strength), torch.zeros_like(strengths), state]
-    made = results(FORMS[form], given)
-    assert all(part.isfinite().all() for part in made)
-    assert float(made[1].abs().max()) < 4 * steps
+    found = results(FORMS[form], given)
+    assert all(part.isfinite().all() for part in found)
+    assert float(found[1].abs().max()) < 4 * steps
     # Gradients are sums over all mirrored steps of alternating sign: exact to 2e-5 of the largest in single precision.
-    count = 2 if dtype == torch.float32 else len(made)
-    assert_equal(made[:count], results(_delta.stepwise, given)[:count])
+    count = 2 if dtype == torch.float32 else len(found)
+    assert_alike(found[:count], results(_delta.stepwise, given)[:count])
 
 
 @every_form
 def test_extreme_decays_and_strengths_stay_finite(form: str) -> None:
-    for dtype in TOLERANCES:
+    for dtype in TOLERANCE:
         given = given_to(LONG + 3, dtype)
         logits = torch.where(torch.arange(LONG + 3) % 2 == 0, 30.0, -30.0).to(dtype)[None, :, None]
         given[3] = logits.sigmoid().expand(3, -1, 2).clone()
         given[4] = -F.softplus(-logits.roll(1, 1)).expand(3, -1, 2).clone()
-        made = results(FORMS[form], given)
-        assert all(part.isfinite().all() for part in made)
-        assert_equal(made[:2], results(_delta.stepwise, given)[:2])
+        found = results(FORMS[form], given)
+        assert all(part.isfinite().all() for part in found)
+        assert_alike(found[:2], results(_delta.stepwise, given)[:2])
 
 
 def test_no_decay_is_a_decay_of_one() -> None:
@@ -133,13 +127,18 @@ def test_unit_vectors() -> None:
     assert zero.grad.isfinite().all()
 
 
-MODELS: dict[str, Any] = {"deltanet": deltanet.Model, "gated-deltanet": gated_deltanet.Model}
+OPTIONS = {"width": 12, "layers": 2, "heads": 2}
+MODELS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "deltanet": (deltanet.Model, OPTIONS),
+    "gated-deltanet": (gated_deltanet.Model, {**OPTIONS, "eigenvalues": "signed"}),
+}
 every_model = pytest.mark.parametrize("name", MODELS)
 
 
 def make(name: str, **options: Any) -> base.Model:
-    made: base.Model = MODELS[name](2, **{"width": 12, "layers": 2, "heads": 2, **options})
-    return made
+    found, given = MODELS[name]
+    model: base.Model = found(2, **{**given, **options})
+    return model
 
 
 @every_model
@@ -158,6 +157,27 @@ def test_kernels_and_torchs_operations_agree_on_the_model(name: str, options: di
             seen.append([features, *torch.autograd.grad(features.square().sum(), [inputs, *model.parameters()])])
         for ours, theirs in zip(*seen, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
+        for reads in (1, 3):
+            torch.testing.assert_close(model.read(inputs, reads), features[:, -reads:], rtol=1e-10, atol=1e-10)
+
+
+@both_types
+@every_model
+def test_pieces_give_the_whole(name: str, dtype: torch.dtype) -> None:
+    model, options = MODELS[name]
+    assert_pieces_give_the_whole(made(model, dtype, **options), noise(2, 2 * CHUNK + 3, 3, dtype=dtype))
+
+
+@every_model
+def test_gates_that_are_shut_or_wide_open_stay_finite(name: str) -> None:
+    model, options = MODELS[name]
+    assert_stays_finite(mixer_of(model, **{**options, "width": 6, "layers": 1}), 30)
+
+
+@every_model
+def test_learns_parity_of_short_sequences(name: str) -> None:
+    model, options = MODELS[name]
+    assert_learns_parity(model, **options)
 
 
 @every_model
@@ -209,7 +229,7 @@ def test_signed_eigenvalues_are_strengths_up_to_two(name: str) -> None:
 def test_heads_that_do_not_divide_the_width_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match="width: 4 heads must divide the width, got 10; 8 or 12 can be had"):
         make(name, width=10, heads=4)
-    assert MODELS[name].width_step_for({"heads": 4}) == 4
+    assert MODELS[name][0].width_step_for({"heads": 4}) == 4
 
 
 @every_model

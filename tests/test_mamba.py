@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+from admission import TOLERANCE, assert_alike, assert_learns_parity, assert_pieces_give_the_whole, made, noise
+from mixing import assert_stays_finite, mixer_of
 from seqbench.models import _chunks, _scalar_decay, _selective, base, mamba, mamba2
 from seqbench.models._compiling import plain
 from seqbench.models._step_sizes import step_size_bias
@@ -16,8 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 CHUNK, LONG = _chunks.CHUNK, _scalar_decay.LONG
-TOLERANCES = {torch.float64: 1e-10, torch.float32: 1e-5}
-both_types = pytest.mark.parametrize("dtype", TOLERANCES, ids=["float64", "float32"])
+both_types = pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 Scan = Callable[..., tuple[Tensor, Tensor]]
 
 
@@ -51,18 +52,11 @@ def scalar_inputs(steps: int, dtype: torch.dtype = torch.float64) -> list[Tensor
 def results(scan: Scan, given: Sequence[Tensor]) -> list[Tensor]:
     """Outputs, last state, and the gradients of all that is given for one fixed sum of both."""
     given = [part.detach().clone().requires_grad_() for part in given]
-    made = scan(*given)
+    found = scan(*given)
     draw = torch.Generator().manual_seed(5)
-    loss = sum((part * torch.randn(part.shape, dtype=part.dtype, generator=draw)).sum() for part in made)
+    loss = sum((part * torch.randn(part.shape, dtype=part.dtype, generator=draw)).sum() for part in found)
     assert isinstance(loss, Tensor)
-    return [part.detach() for part in (*made, *torch.autograd.grad(loss, given))]
-
-
-def assert_equal(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> None:
-    """Of numbers that grow with the sequence: the error is compared with the largest of each tensor."""
-    for one, other in zip(ours, theirs, strict=True):
-        largest = max(1.0, float(other.abs().max()))
-        torch.testing.assert_close(one, other, rtol=0.0, atol=TOLERANCES[other.dtype] * largest)
+    return [part.detach() for part in (*found, *torch.autograd.grad(loss, given))]
 
 
 FORMS: dict[str, tuple[Scan, Scan, Callable[..., list[Tensor]]]] = {
@@ -80,14 +74,14 @@ every_form = pytest.mark.parametrize("form", FORMS)
 def test_every_form_is_the_loop_over_steps(form: str, steps: int, dtype: torch.dtype) -> None:
     scan, loop, inputs = FORMS[form]
     given = inputs(steps, dtype)
-    assert_equal(results(scan, given), results(loop, given))
+    assert_alike(results(scan, given), results(loop, given))
 
 
 @every_form
 def test_extreme_decays_stay_finite(form: str) -> None:
     """Step sizes and rates by which a state lasts for ever, or for less than a step."""
     scan, loop, inputs = FORMS[form]
-    for dtype in TOLERANCES:
+    for dtype in TOLERANCE:
         given = inputs(LONG + 3, dtype)
         sizes = F.softplus(torch.full_like(given[1], 30.0))
         sizes[:, ::2] = F.softplus(torch.full_like(given[1][:, ::2], -30.0))
@@ -95,9 +89,9 @@ def test_extreme_decays_stay_finite(form: str) -> None:
         if len(given) == 7:
             given[2] = -torch.full_like(given[2], 30.0).exp()
             given[2][0] = -torch.full_like(given[2][0], -30.0).exp()
-        made = results(scan, given)
-        assert all(part.isfinite().all() for part in made)
-        assert_equal(made[:2], results(loop, given)[:2])
+        found = results(scan, given)
+        assert all(part.isfinite().all() for part in found)
+        assert_alike(found[:2], results(loop, given)[:2])
 
 
 @every_form
@@ -131,8 +125,8 @@ every_model = pytest.mark.parametrize("name", MODELS)
 
 def make(name: str, **options: Any) -> base.Model:
     found, given = MODELS[name]
-    made: base.Model = found(2, **{**given, **options})
-    return made
+    model: base.Model = found(2, **{**given, **options})
+    return model
 
 
 @every_model
@@ -151,6 +145,27 @@ def test_kernels_and_torchs_operations_agree_on_the_model(name: str, convolution
             seen.append([features, *torch.autograd.grad(features.square().sum(), [inputs, *model.parameters()])])
         for ours, theirs in zip(*seen, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
+        for reads in (1, 3):
+            torch.testing.assert_close(model.read(inputs, reads), features[:, -reads:], rtol=1e-10, atol=1e-10)
+
+
+@both_types
+@every_model
+def test_pieces_give_the_whole(name: str, dtype: torch.dtype) -> None:
+    model, options = MODELS[name]
+    assert_pieces_give_the_whole(made(model, dtype, **options), noise(2, 2 * CHUNK + 3, 3, dtype=dtype))
+
+
+@every_model
+def test_gates_that_are_shut_or_wide_open_stay_finite(name: str) -> None:
+    model, options = MODELS[name]
+    assert_stays_finite(mixer_of(model, **{**options, "width": 6, "layers": 1}), 30)
+
+
+@every_model
+def test_learns_parity_of_short_sequences(name: str) -> None:
+    model, options = MODELS[name]
+    assert_learns_parity(model, **options)
 
 
 @every_model

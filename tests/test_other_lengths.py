@@ -76,3 +76,5 @@ def test_the_page_shows_them(experiment: Experiment, tmp_path: Path) -> None:
     text = page.write(tmp_path / "x.html", [experiment.folder]).read_text(encoding="utf-8")
     assert "Tested at other lengths" in text
     assert "2/3 solved" in text
+    assert text.count("<img ") == 1, "all models have a state of one size"
+    assert "Scores against the length of the sequences" in text

@@ -12,7 +12,7 @@ from ..experiments import permitted, registry
 from ..experiments.config import Experiment
 from ..experiments.runs import LOOP_VERSION, Run
 from ..rows.comparing import differences, elsewhere
-from ..rows.store import FINISHED, Row, latest
+from ..rows.store import FINISHED, Place, Row, by_place, latest
 
 NAMED = 3
 """So many of the things that are left out are named; of the others there is a count."""
@@ -32,6 +32,7 @@ def remarks(experiment: Experiment, rows: Iterable[Row], shown: Mapping[str, Row
         *_several(row for row in rows if (row["id"], row["device"]) in places),
         *_unknown_metrics(runs, shown),
         *_versions(shown.values()),
+        *_sets(experiment, rows),
     )
 
 
@@ -110,6 +111,18 @@ def _versions(rows: Iterable[Row]) -> Iterator[str]:
     differing = [f"{name} {', '.join(sorted(found))}" for name, found in versions.items() if len(found) > 1]
     if differing:
         yield f"Rows were made with different versions: {'; '.join(differing)}."
+
+
+def _sets(experiment: Experiment, rows: Iterable[Row]) -> Iterator[str]:
+    """Sets of vector instructions that the experiment asks for and runs have no result of."""
+    there = by_place(rows)
+    for name in experiment.instructions:
+        lacking = sum(
+            (row := there.get(Place(run.id, "cpu", name.upper()))) is None or row["status"] not in FINISHED
+            for run in experiment.runs
+        )
+        if lacking:
+            yield f"Asked for with {name}: {lacking} of {len(experiment.runs)} runs have no row of it yet."
 
 
 def _rows(count: int) -> str:

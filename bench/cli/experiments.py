@@ -102,6 +102,9 @@ def run(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be trained, and why.")] = False,
     figure: Annotated[bool, typer.Option("--figure", help="Write the figure beside the new rows.")] = False,
+    keep_weights: Annotated[
+        bool, typer.Option("--keep-weights", help="Keep what each run learns, for load_run; of texts it always is.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON.")] = False,
 ) -> None:
     """Trains the runs of an experiment that have no row yet, into the working area, and prints the table.
@@ -151,8 +154,9 @@ def run(
     from ..report.tables import experiment_table  # noqa: F401  # now, while the fork server imports, rather than after the last run
     from .live import Live
 
+    asked = {"threads": threads, "keep_weights": keep_weights}
     locked = {name: partial(plan_again, name) for name in plans}
-    code = each_set.run(experiment, locked, lambda: Live(out), chosen, at_a_time, minutes, threads=threads)
+    code = each_set.run(experiment, locked, lambda: Live(out), chosen, at_a_time, minutes, **asked)
     _answer(experiment, workplace, chosen, out, figure)
     if code in (sweep.OUT_OF_TIME, sweep.INTERRUPTED, sweep.TERMINATED):
         out.print(f"not done yet; go on with: seqbench run {shlex.quote(directory)}", style="yellow")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -71,6 +72,11 @@ class _Trial:
     def __init__(self, run: Run, task: Task) -> None:
         self.run, self.task = small_runs.short(run), task
         self.place = trial.place_of(run.model_class)
+
+    @cached_property
+    def whole(self) -> list[Any]:
+        """What a short training in one piece gives."""
+        return small_runs.measured(small_runs.trained(self.run))
 
     def network(self) -> Network:
         network = self.run.make_network(self.task)
@@ -222,8 +228,7 @@ class _Trial:
         return f"{field} steps, and a gradient reaches back {reached}"
 
     def twice(self) -> Answer:
-        one, two = (small_runs.measured(small_runs.trained(self.run)) for _ in range(2))
-        if one != two:
+        if small_runs.measured(small_runs.trained(self.run)) != self.whole:
             raise Broken(
                 f"{self.place}: two trainings of one run differ",
                 "what is drawn must come from Python's, NumPy's or torch's global generators or from `Dropout` of "
@@ -232,7 +237,6 @@ class _Trial:
         return "two trainings of one run are the same to the bit"
 
     def resumed(self) -> Answer:
-        whole = small_runs.measured(small_runs.trained(self.run))
         with tempfile.TemporaryDirectory() as folder, Checkpoint(Path(folder) / "run.pt") as kept:
             for asked in (4, 9):  # in the first epoch, then in the second
                 calls = iter(range(asked))
@@ -241,7 +245,7 @@ class _Trial:
                 except Stopped:
                     continue
             resumed = small_runs.measured(small_runs.trained(self.run, kept))
-        if resumed != whole:
+        if resumed != self.whole:
             raise Broken(
                 f"{self.place}: a training that was stopped and gone on with differs from one in one piece",
                 "what a step leaves behind must be in parameters and buffers, which checkpoints hold",

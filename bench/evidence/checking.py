@@ -17,10 +17,11 @@ from ..errors import UsageError
 from ..experiments import config
 from ..experiments.config import Experiment
 from ..experiments.runs import Run
+from ..report.figures import ledger_figure
 from ..report.figures.saving import alike, digest, digest_of, drawn_by
 from ..report.tables.cells import STALE
 from ..report.tables.experiment_table import table
-from ..report.tables.ledger_table import ledger
+from ..report.tables.ledger_table import ledger_page
 from ..rows import commits, renewals, sources
 from ..rows.comparing import configured, newer_version, other_versions
 from ..rows.row_shape import DEVICES, SAID_ELSEWHERE, lacking, misshapen
@@ -301,8 +302,16 @@ def check_ledger(results: Path) -> list[Report]:
     report.rows = sum(line.entry.done for line in lines if line.entry is not None and line.number.judged)
     if not path.is_file():
         report.findings.append(Finding(path.name, "not there; seqbench publish writes it"))
-    elif ledger(lines) != path.read_text(encoding="utf-8"):
+    else:
         stale = any(line.entry is not None and line.entry.stale for line in lines)
+        kind: Kind = "stale" if stale else "error"
         what = "not what the rows give; seqbench publish writes it anew"
-        report.findings.append(Finding(path.name, what, "stale" if stale else "error"))
+        if ledger_page(lines) != path.read_text(encoding="utf-8"):
+            report.findings.append(Finding(path.name, what, kind))
+        drawn = ledger_figure.digest(lines)
+        for picture in (path.with_suffix(f".{format}") for format in ledger_figure.FORMATS):
+            if not picture.is_file():
+                report.findings.append(Finding(picture.name, "not there; seqbench publish draws it"))
+            elif digest_of(picture) != drawn:
+                report.findings.append(Finding(picture.name, what, kind))
     return [report]

@@ -15,7 +15,7 @@ from ..analysis.published import read as published_numbers
 from ..errors import UsageError
 from ..experiments.config import Experiment
 from ..experiments.runs import Run
-from ..report.figures import drawing
+from ..report.figures import drawing, ledger_figure
 from ..report.figures.saving import FORMATS as ALL_FORMATS
 from ..report.tables.experiment_table import table
 from ..report.tables.ledger_table import write_ledger
@@ -200,8 +200,13 @@ def write_its_ledger(experiment: Experiment) -> list[Path]:
     if experiment.name not in judging:
         return []
     folder = experiment.folder if experiment.folder.name not in ("", "..") else experiment.folder.resolve()
-    written = write_ledger(folder.parent / LEDGER)
-    return [written] if written else []
+    return write_ledger_and_figure(folder.parent)
+
+
+def write_ledger_and_figure(results: Path) -> list[Path]:
+    """The ledger of all experiments in a folder, and its figure; none where the ledger judges none of them."""
+    written = write_ledger(results / LEDGER)
+    return [written, *ledger_figure.write(written.with_suffix(""))] if written else []
 
 
 def write_figures(

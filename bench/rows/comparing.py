@@ -224,12 +224,17 @@ def _in_words(pairs: Iterable[tuple[str, int, int]]) -> str:
     return ", ".join(f"{name} {then} in the row, {now} here" for name, then, now in pairs)
 
 
-def large_differences(here: Row, there: Row, run: Run) -> list[Difference]:
-    """The differences that another machine does not explain: see above."""
+def large_differences(
+    here: Row, there: Row, run: Run, measured: Mapping[str, Tolerance] | None = None
+) -> list[Difference]:
+    """The differences that another machine does not explain: see above.
+
+    measured: metric -> tolerance in place of the metric's own, where it was measured for this run.
+    """
     found = [Difference(key, here.get(key), there.get(key)) for key in EXACT if key in there]
     found = [difference for difference in found if difference.here != difference.there]
     found += _at_the_beginning(here, there)
-    metrics = {metric.name: tolerance_of(metric) for metric in run.make_task().metrics}
+    metrics = {metric.name: tolerance_of(metric) for metric in run.make_task().metrics} | dict(measured or {})
     for path, ours, theirs in _scores(here, there):
         for name in sorted({*ours, *theirs}):
             value, other = ours.get(name), theirs.get(name)

@@ -253,7 +253,7 @@ class Workplace:
         return self.area / "checkpoints" / f"{run_id}-{device}{ending}.pt"
 
     def trained(self, run_id: str, device: str) -> Path:
-        """The file of the parameters that a language model has learned, for `sample`."""
+        """The file of the parameters that a run has learned, of a text or where they are to be kept."""
         return self.area / "trained" / f"{run_id}-{device}.pt"
 
     def _area(self) -> Path:

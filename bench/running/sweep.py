@@ -75,6 +75,7 @@ def run(
     packed: bool | None = None,
     backend: Backend | None = None,
     instructions: str | None = None,
+    keep_weights: bool = False,
 ) -> Result:
     """Trains what is planned, `jobs` at a time, into the working area; returns when all is done or it is cut short.
 
@@ -83,6 +84,7 @@ def run(
     jobs: None for as many as suit the device. threads: of each run, on a CPU. packed: whether a job has many runs,
     which take turns on its device; None: where they share a GPU.
     keep: False writes nothing anywhere, no row and no checkpoint; the result alone has the rows.
+    keep_weights: whether the parameters of each run are kept in the working area; those of a text always are.
     instructions: `avx2`, `avx512` or `native`, as `instructions.chosen` has it; None: the pinned set.
     backend: who trains the runs; it says how many jobs it takes at a time, and is left open for the next sweep. None:
     processes on this machine.
@@ -105,6 +107,7 @@ def run(
             sweep = _Sweep(
                 experiment, kept, display, device, minutes, checkpoint_every, threads, most, chosen, named(instructions)
             )
+            sweep.keep_weights = keep_weights
             return sweep.run_through(items)
 
 
@@ -121,7 +124,9 @@ class _Submitted:
 
 
 class _Sweep:
-    """One sweep. most: how many runs a job trains in turn; None: a job has one run."""
+    """One sweep. most: how many runs a job trains in turn; None: a job has one run. keep_weights: as of `run`."""
+
+    keep_weights = False
 
     def __init__(
         self,
@@ -219,7 +224,8 @@ class _Sweep:
         checkpoint = self.workplace.checkpoint(*place, self.instructions) if self.workplace else None
         if checkpoint and item.reason in ("afresh", "stale"):
             checkpoint.unlink(missing_ok=True)
-        trained = self.workplace.trained(*place) if self.workplace else None
+        wanted = self.keep_weights or run.task_class.distribution  # a person will want to see what it writes
+        trained = self.workplace.trained(*place) if self.workplace and wanted else None
         return Assignment(run.id, run.config, sources.source_hash(run), checkpoint, trained)
 
     def _take(self, event: Event) -> None:
