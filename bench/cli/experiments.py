@@ -154,9 +154,9 @@ def run(
     from ..report.tables import experiment_table  # noqa: F401  # now, while the fork server imports, rather than after the last run
     from .live import Live
 
-    asked = {"threads": threads, "keep_weights": keep_weights}
     locked = {name: partial(plan_again, name) for name in plans}
-    code = each_set.run(experiment, locked, lambda: Live(out), chosen, at_a_time, minutes, **asked)
+    options = {"threads": threads, "keep_weights": keep_weights}
+    code = each_set.run(experiment, locked, lambda: Live(out), chosen, at_a_time, minutes, **options)
     _answer(experiment, workplace, chosen, out, figure)
     if code in (sweep.OUT_OF_TIME, sweep.INTERRUPTED, sweep.TERMINATED):
         out.print(f"not done yet; go on with: seqbench run {shlex.quote(directory)}", style="yellow")

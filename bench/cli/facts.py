@@ -59,14 +59,14 @@ def list_(
             }
         )
         return
-    out = standard_output()
+    shown = standard_output()
     for kind, entries in listed.items():
         table = Table(title=kind, title_justify="left", box=None, header_style="bold")
         for header in ("name", "what it is", "variants", "source"):
             table.add_column(header, overflow="fold", no_wrap=header in ("name", "variants"))  # these are copied
         for entry in entries:
             table.add_row(entry.name, entry.line, "\n".join(entry.variants), entry.source)
-        out.print(table)
+        shown.print(table)
 
 
 def _list_data(json: bool, out: Path | None) -> None:
