@@ -189,8 +189,8 @@ def _draw_line(axes: Axes, slot: int, line: Line) -> None:
     if judged:
         at = (AXIS[1] + 0.1) / AXIS[1]
         axes.plot(
-            [at], [slot], transform=axes.get_yaxis_transform(), marker="s", markersize=4, color=colour, linestyle="none",
-            clip_on=False,
+            [at], [slot], transform=axes.get_yaxis_transform(), marker="s", markersize=4, color=colour,
+            linestyle="none", clip_on=False,
         )  # fmt: skip
     _write(
         axes, AXIS[1] + 0.18, slot, f"{judgement.verdict.value}{runs}", "left",
