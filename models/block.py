@@ -37,7 +37,7 @@ class Model(Blocks):
     variant = ("mixer",)
     variants = ("block(mixer=gru)", "block(mixer=rnn)", "block(convolution=4)")
     source = "Beck et al. 2024, arXiv:2405.04517, Table 2 (LSTM in a pre-norm residual block)"
-    look = ("#A63A00", "D", (6, 1.5, 1, 1.5))
+    look = ("#671B3B", "D", (6, 1.5, 1, 1.5))
     test_parameters: ClassVar[dict[str, Any]] = {"width": 6, "layers": 2, "convolution": 3}
 
     def __init__(

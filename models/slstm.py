@@ -48,7 +48,7 @@ class Model(Blocks):
     sized_by = "width"
     variants = ("slstm(heads=1)", "slstm(convolution=0)")
     source = "Beck et al. 2024, arXiv:2405.04517 (sLSTM)"
-    look = ("#7A6A00", "h", (3, 1, 3, 1, 1, 1))
+    look = ("#7E0FBB", "h", (3, 1, 3, 1, 1, 1))
     test_parameters: ClassVar[dict[str, Any]] = {"width": 6, "layers": 2, "heads": 2, "convolution": 3}
 
     def __init__(

@@ -38,7 +38,7 @@ class Model(Blocks):
     sized_by = "width"
     variants = ("transformer(positions=alibi)", "transformer(positions=none)", "transformer(window=64)")
     source = "Vaswani et al. 2017, arXiv:1706.03762; Su et al. 2021, arXiv:2104.09864"
-    look = ("#B01E6C", "P", (8, 1.5))
+    look = ("#02C442", "P", (8, 1.5))
     test_parameters: ClassVar[dict[str, Any]] = {"width": 8, "layers": 2, "heads": 2}
     carries = False
 

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 every_dtype = pytest.mark.parametrize("dtype", list(TOLERANCE))
 KINDS: list[tuple[Any, dict[str, Any]]] = [
-    (gated_tcn.Model, {"kernel": 2, "levels": 4, "cycle": 3, "width": 6}),
+    (gated_tcn.Model, {"kernel": 2, "levels": 4, "cycle": 3, "width": 6, "skips": 4}),
     (gated_tcn.Model, {"kernel": 3, "levels": 3, "width": 6}),
     (trellisnet.Model, {"kernel": 2, "levels": 4, "width": 6}),
     (trellisnet.Model, {"kernel": 3, "dilations": (2, 1, 3), "width": 6, "weight_norm": False}),
@@ -119,6 +119,7 @@ def test_parameters_by_formula() -> None:
         return sum(part.numel() for part in model.parameters())
 
     assert count(gated_tcn.Model(3, kernel=2, levels=4, width=6)) == 24 + 4 * (5 * 36 + 18) + 3 * 42
+    assert count(gated_tcn.Model(3, kernel=3, levels=4, width=6, skips=9)) == 24 + 4 * (6 * 36 + 12 + 63) + 3 * 42
     for levels in (2, 9):
         assert count(trellisnet.Model(3, levels=levels, width=6, weight_norm=False)) == 24 * 2 * 9 + 24
         assert count(trellisnet.Model(3, levels=levels, width=6)) == 24 * 2 * 9 + 24 + 48

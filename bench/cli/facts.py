@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from .. import atomic
 from ..errors import UsageError
 from ..experiments import registry
 from ..experiments.notation import parse
@@ -160,7 +161,7 @@ def export(
     if described is not None:
         text = json_text(metadata_of_export(spec, seed, out))
         with writing(described):
-            described.write_text(f"{text}\n", encoding="utf-8")
+            atomic.write(described, f"{text}\n")
     if json:
         show_json({"file": str(out), "shapes": shapes} | ({"croissant": str(described)} if described else {}))
         return
