@@ -3,12 +3,12 @@
 Each folder is a room, which says in its `__init__.py` what it is for and which rooms it may import; a test
 (`tests/test_floors.py`) holds it to that. The Python interface, imported when it is first used:
 
-`make_task`, `make_network`, `make_run`, `train`, `read_rows`; see `api.py`.
+`make_task`, `make_network`, `make_run`, `train`, `load_run`, `predictions`, `read_rows`; see `api.py`.
 """
 
 from typing import Any
 
-__all__ = ["make_network", "make_run", "make_task", "read_rows", "train"]
+__all__ = ["load_run", "make_network", "make_run", "make_task", "predictions", "read_rows", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,15 +13,11 @@ from ..models.network import Network
 from ..tasks.base import Task
 from ..tasks.datasets import DataError
 from . import seeding
-from .engine.checkpoint import Checkpoint
 from .errors import UsageError
 from .experiments import naming
 from .experiments.config import Experiment
 from .experiments.runs import Run
-from .rows import sources
-from .rows.store import Workplace
-
-DEVICES = ("cpu", "cuda")
+from .trained_runs import trained as trained
 
 
 def chosen(experiment: Experiment, text: str) -> Run:
@@ -38,29 +34,6 @@ def chosen(experiment: Experiment, text: str) -> Run:
         there = naming.listed([(run.id, str(run)) for run in found or runs])
         raise UsageError(f"{text!r} means {'several runs' if found else 'no run'} of {experiment.name}: {there}")
     return min(found, key=lambda run: run.seed)
-
-
-def trained(experiment: Experiment, run: Run) -> Network:
-    """The network with what it has learned, in evaluation mode on the CPU: from a run that is done, or a checkpoint.
-
-    Raises UsageError where neither is there: rows that come from elsewhere bring no parameters.
-    """
-    workplace = Workplace(experiment.folder)
-    places = [(workplace.trained(run.id, device), "") for device in DEVICES]
-    places += [(workplace.checkpoint(run.id, device), sources.source_hash(run)) for device in DEVICES]
-    for path, stamp in places:
-        saved = Checkpoint(path, stamp).load(torch.device("cpu"))
-        if saved is not None:
-            network = run.make_network(run.make_task())
-            try:
-                network.load_state_dict(saved.get("best") or saved["network"])
-            except RuntimeError as error:
-                raise UsageError(f"{path} does not fit {run}: {error}; train it again with --afresh") from error
-            return network.eval()
-    raise UsageError(
-        f"{run.id} {run}: what it has learned is not here (rows keep scores, not parameters): "
-        f"seqbench run {experiment.folder} --only {run.id} --afresh trains it"
-    )
 
 
 def write(

@@ -92,10 +92,10 @@ class Attention(Mixer):
 
     def _product(self, queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
         """Σ_s a_ts v_s (B, T, H, K); without a bias each step sees itself and all before it."""
-        parts = (part.transpose(1, 2) for part in (queries, keys, values))  # (B, H, T, K)
+        queries, keys, values = (part.transpose(1, 2) for part in (queries, keys, values))  # (B, H, T, K)
         # What torch calls causal has the first query see the first key: right only where none was before the piece.
         causal = bias is None and queries.shape[1] > 1
-        mixed = F.scaled_dot_product_attention(*parts, attn_mask=bias, is_causal=causal)
+        mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, is_causal=causal)
         return mixed.transpose(1, 2)
 
     def _bias(self, queries: Tensor, whole: int, before: int | None = None) -> Tensor | None:
@@ -138,7 +138,8 @@ class Attention(Mixer):
         assert first is not None
         assert others is not None
         bias = torch.stack([first, *[others] * (chunks - 1)]).expand(-1, heads, -1, -1).flatten(0, 1)  # (nH, w, 2w)
-        mixed = F.scaled_dot_product_attention(queries.transpose(2, 3).flatten(1, 2), *pairs, attn_mask=bias)
+        queries = queries.transpose(2, 3).flatten(1, 2)  # (B, nH, w, K)
+        mixed = F.scaled_dot_product_attention(queries, pairs[0], pairs[1], attn_mask=bias)
         mixed = mixed.unflatten(1, (chunks, heads)).transpose(2, 3)  # (B, n, w, H, K)
         return mixed.reshape(batch, chunks * window, heads, size)[:, :steps]
 

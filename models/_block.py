@@ -27,10 +27,14 @@ from torch.nn import functional as F
 
 from . import base
 from ._compiling import fast
+from ._gated_units import silu_gated
 from ._norms import rms_norm
 from ._options import at_least, one_of, probability
 from ._short_convolution import short_convolution
 from .base import ParameterGroup, State
+
+SMALL = 1024
+"""Numbers up to which a norm is left to torch's operations."""
 
 
 class Package(NamedTuple):
@@ -248,7 +252,10 @@ class SwiGLU(nn.Module):
         self.down = matrix(inner, width, scale)
 
     def forward(self, inputs: Tensor) -> Tensor:  # (…, W) -> (…, W)
-        gate, up = self.gate_and_up(inputs).chunk(2, dim=-1)  # (…, I) each
+        both = self.gate_and_up(inputs)  # (…, 2I)
+        if fast(both):
+            return self.down(silu_gated(both))
+        gate, up = both.chunk(2, dim=-1)
         return self.down(F.silu(gate) * up)
 
 
@@ -302,7 +309,8 @@ def convolved(
 class RMSNorm(nn.Module):
     """x / √(mean(x²) + ε) · g over the last dimension, with g (W,) from 1 on (Zhang & Sennrich 2019, eq. 4).
 
-    On a CPU the kernel of `_norms` computes it.
+    On a CPU the kernel of `_norms` computes it where there is more than a step or so: to call it takes as long as four
+    of torch's operations.
     """
 
     def __init__(self, width: int, epsilon: float = 1e-6) -> None:
@@ -311,7 +319,7 @@ class RMSNorm(nn.Module):
         self.epsilon = epsilon
 
     def forward(self, inputs: Tensor) -> Tensor:  # (…, W) -> (…, W)
-        if fast(inputs, self.gain):
+        if inputs.numel() > SMALL and fast(inputs, self.gain):
             return rms_norm(inputs, self.gain, self.epsilon)
         scale = torch.rsqrt(inputs.square().mean(-1, keepdim=True) + self.epsilon)  # (…, 1)
         return inputs * (scale * self.gain)

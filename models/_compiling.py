@@ -45,13 +45,13 @@ def _folder() -> str | None:
     """
     here = Path(__file__).parent
     state = hashlib.sha256(b"".join(source.read_bytes() for source in sorted(here.glob("_*.py")))).hexdigest()[:12]
-    users = Path(os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or "~/.cache").expanduser()
+    users = Path(os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or "~/.cache")
     for base in [Path(config.CACHE_DIR)] if config.CACHE_DIR else [here / "__pycache__", users / "seqbench"]:
-        folder = base / f"kernels-{state}"
         try:
+            folder = base.expanduser() / f"kernels-{state}"
             folder.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=folder).close()
-        except OSError:
+        except (OSError, RuntimeError):  # the latter where a user has no home
             continue
         return str(folder)
     return None

@@ -71,16 +71,16 @@ def mlstm(
 
     Source: M. Beck et al., xLSTM, NeurIPS 2024, arXiv:2405.04517, eq. 19 to 27, and appendix A.
     """
-    batch, heads, steps, size = keys.shape
+    batch, heads, _, size = keys.shape
     keys, log_forgets = keys / math.sqrt(size), F.logsigmoid(forgets)
     values = F.pad(values, (0, 1), value=1.0)  # (B, H, T, P+1): n is the column of C for a value that is always 1
     if memory is None:
         memory = keys.new_zeros((batch, heads, size, values.shape[3])), keys.new_full((batch, heads), -math.inf)
     outputs = []
-    for begin in range(0, steps, CHUNK):
-        chunk = slice(begin, begin + CHUNK)
-        parts = (part[:, :, chunk] for part in (queries, keys, values, inputs, log_forgets))
-        hidden, memory = _chunk(*parts, memory)
+    # split, not a slice: the gradient of a slice is as large as the whole sequence, of each of them.
+    pieces = (part.split(CHUNK, dim=2) for part in (queries, keys, values, inputs, log_forgets))
+    for query, key, value, write, keep in zip(*pieces, strict=True):
+        hidden, memory = _chunk(query, key, value, write, keep, memory)
         outputs.append(hidden)
     return torch.cat(outputs, dim=2) if len(outputs) > 1 else outputs[0], memory
 

@@ -88,6 +88,7 @@ class Model(base.Model):
         shown: Tensor | None = None
         for level, (dilation, history) in enumerate(zip(self.dilations, before, strict=True)):
             gates = self.gates[level]
+            assert isinstance(gates, nn.Linear)
             pair, history = convolution(hidden, history, gates.weight, gates.bias, dilation)
             after.append(history)
             signal, gate = pair.chunk(2, dim=2)  # (B, T, W) each

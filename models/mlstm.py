@@ -117,7 +117,10 @@ class MatrixMemory(Mixer):
         shown, history = convolved(self.convolution, entered, history)
         queries, keys, values = self.queries(shown), self.keys(shown), self.values(entered)
         logits = self.gates(torch.cat([queries, keys, values], 2)).transpose(1, 2)  # (B, 2H, T)
-        in_heads = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in (queries, keys, values))
-        hidden, memory = mlstm(*in_heads, *logits.chunk(2, dim=1), memory)  # (B, H, T, K)
+        write, keep = logits.chunk(2, dim=1)  # (B, H, T) each
+        queries, keys, values = (
+            part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in (queries, keys, values)
+        )  # (B, H, T, K) each
+        hidden, memory = mlstm(queries, keys, values, write, keep, memory)
         hidden = self.norm(hidden.transpose(1, 2).flatten(2))  # (B, T, E)
         return self.leave((hidden + self.skip * shown) * F.silu(gate)), (history, memory)

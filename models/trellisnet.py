@@ -96,6 +96,7 @@ class Model(base.Model):
             cells = torch.sigmoid(write) * torch.tanh(candidate)
             cells = cells if late is None else cells + torch.sigmoid(keep) * late
             hidden = torch.sigmoid(show) * torch.tanh(cells)
+        assert hidden is not None
         return hidden, after
 
     @property
@@ -115,6 +116,8 @@ class Model(base.Model):
 
 class SharedWeight(nn.Module):
     """A matrix (O, I), or with weight normalization its rows' directions over their lengths times gains."""
+
+    gain: nn.Parameter | None
 
     def __init__(self, outputs: int, inputs: int, weight_norm: bool) -> None:
         super().__init__()

@@ -6,7 +6,7 @@ archive (.zip, .tgz and, for all its ending, .tar.gz) is its own payload: the su
 `_archives` reads what is in it.
 
 Two environment variables are read at each call: SEQBENCH_DATA moves the cache, and SEQBENCH_MIRROR names a folder or
-URL, laid out as the cache is, that is asked before the public homes.
+URL (`file:` too), laid out as the cache is, that is asked before the public homes. One that is empty is not set.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from ._downloads import Part, Progress, Say, SourceError, receive
 
@@ -51,14 +53,20 @@ class Remote:
 
 
 def cache_folder() -> Path:
-    """Where verified files are kept: SEQBENCH_DATA, else `seqbench` in the user's cache folder."""
-    if moved := os.environ.get("SEQBENCH_DATA"):
-        return Path(moved).expanduser()
-    if sys.platform == "win32" and (local := os.environ.get("LOCALAPPDATA")):
-        return Path(local) / "seqbench"
-    if cache := os.environ.get("XDG_CACHE_HOME"):
-        return Path(cache).expanduser() / "seqbench"
-    return Path.home() / ".cache" / "seqbench"
+    """Where verified files are kept: SEQBENCH_DATA, else `seqbench` in the user's cache folder.
+
+    Raises DataError where that is in the home of a user who has none.
+    """
+    try:
+        if moved := os.environ.get("SEQBENCH_DATA"):
+            return Path(moved).expanduser()
+        if sys.platform == "win32" and (local := os.environ.get("LOCALAPPDATA")):
+            return Path(local) / "seqbench"
+        if cache := os.environ.get("XDG_CACHE_HOME"):
+            return Path(cache).expanduser() / "seqbench"
+        return Path.home() / ".cache" / "seqbench"
+    except RuntimeError as error:
+        raise DataError("there is no home folder to keep data in: name a folder in SEQBENCH_DATA") from error
 
 
 def fetch(
@@ -143,9 +151,17 @@ def _sources(remote: Remote) -> list[Path | str]:
     mirror = os.environ.get("SEQBENCH_MIRROR")
     if not mirror:
         return [*remote.urls]
-    if mirror.startswith(("http://", "https://")):
+    address = urlsplit(mirror)
+    if address.scheme.lower() in ("http", "https"):
         return [f"{mirror.rstrip('/')}/{remote.filename}", *remote.urls]
-    return [Path(mirror).expanduser() / remote.filename, *remote.urls]
+    if address.scheme.lower() == "file":
+        mirror = url2pathname(address.path)
+    elif "://" in mirror:
+        raise DataError(f"SEQBENCH_MIRROR={mirror}: a folder, or a URL with http, https or file, is needed")
+    try:
+        return [Path(mirror).expanduser() / remote.filename, *remote.urls]
+    except RuntimeError as error:
+        raise DataError(f"SEQBENCH_MIRROR={mirror}: there is no such user, or no home folder") from error
 
 
 def _copy(source: Path, target: Path, remote: Remote, siblings: Iterable[Remote]) -> None:

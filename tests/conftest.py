@@ -18,6 +18,7 @@ import fingerprints
 import miniature
 from file_server import Server, running
 from seqbench.bench.evidence import publishing
+from seqbench.bench.report.figures import ledger_figure
 from seqbench.bench.rows import sources
 from seqbench.bench.rows.store import Workplace
 
@@ -128,6 +129,7 @@ def forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of what `publish` does beside its figures: to draw takes half a second."""
     monkeypatch.setattr(publishing, "write_figures", lambda *arguments: [])
+    monkeypatch.setattr(ledger_figure, "write", lambda *arguments: [])
 
 
 @pytest.fixture

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from counted_draws import below, digest, example_draws
+from recording import RecordingLane, train_in
 from scipy.stats import chisquare
+from seqbench.bench import api
+from seqbench.bench.engine.lanes import HostLane
 from seqbench.tasks import (
     _automata,
     cycle_navigation,
@@ -166,6 +170,19 @@ def test_what_is_masked_does_not_matter() -> None:
         assert (float(total), int(count)) == (float(same), int(many))
     expected = torch.nn.functional.cross_entropy(outputs[batch.mask], batch.targets[batch.mask])
     torch.testing.assert_close(task.loss(outputs, batch), expected)
+
+
+@pytest.mark.parametrize("target", ["end", "prefixes"])
+def test_a_training_is_the_same_where_steps_are_captured(target: str) -> None:
+    run = api.make_run(
+        f"modular-arithmetic(target={target}, longest=9, length=13, train=40, valid=8, test=8)", "gru(width=4)", batch=8
+    )
+    run = replace(run, training=replace(run.training, epochs=2, test_lengths=(21,)))
+    one, other = train_in(RecordingLane(), run), train_in(HostLane(), run)
+    assert one.uncaptured == ""
+    for mine, theirs in zip(one.progress.curve, other.progress.curve, strict=True):
+        assert mine["valid"] == pytest.approx(theirs["valid"])
+    assert one.lengths["21"] == pytest.approx(other.lengths["21"])
 
 
 def test_other_lengths_change_validation_and_test_alone() -> None:

@@ -51,13 +51,16 @@ def test_jobs_are_submitted_in_order_as_they_are_taken(folder: Path) -> None:
 
 def test_a_job_says_all_that_a_worker_needs(folder: Path) -> None:
     backend = Scripted()
-    sweep_in(folder, backend=backend, checkpoint_every=7.0, threads=2)
+    sweep_in(folder, backend=backend, checkpoint_every=7.0, threads=2, keep_weights=True)
     job, run = backend.submitted[0], config.load(folder).runs[0]
     (one,) = job.runs
     assert (job.folder, job.device, job.checkpoint_every, job.threads, job.most) == (folder, "cpu", 7.0, 2, 1)
     assert runs.from_config(one.config, job.folder).id == one.run == run.id
     assert one.checkpoint == Workplace(folder).checkpoint(run.id, "cpu")
     assert one.trained == Workplace(folder).trained(run.id, "cpu")
+    backend = Scripted()
+    sweep_in(folder, backend=backend)
+    assert {one.trained for job in backend.submitted for one in job.runs} <= {None}
 
 
 def test_a_backend_without_a_free_place_is_waited_for(folder: Path) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 import torch
 from seqbench.models import _block, base, block, gru, lstm, rnn
+from seqbench.models._compiling import plain
 from seqbench.models.network import Network
 from torch import Tensor
 from torch.nn import functional as F
@@ -153,6 +155,20 @@ def test_rms_norm_is_torchs(dtype: torch.dtype, tolerance: float) -> None:
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=10 * tolerance, atol=10 * tolerance)
     assert norm(torch.zeros(2, 37, dtype=dtype)).tolist() == [[0.0] * 37] * 2
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-12)])
+@pytest.mark.parametrize("inner", [1, 21])
+def test_the_gated_mlp_is_that_of_torchs_operations(dtype: torch.dtype, tolerance: float, inner: int) -> None:
+    mlp = _block.SwiGLU(5, inner).to(dtype)
+    inputs = (8 * torch.randn(3, 4, 5, dtype=dtype)).requires_grad_()
+    found = []
+    for way in (nullcontext, plain):
+        with way():
+            outputs = mlp(inputs)
+        found.append([outputs, *torch.autograd.grad(outputs.sin().sum(), [inputs, *mlp.parameters()])])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=10 * tolerance, atol=10 * tolerance)
 
 
 @pytest.mark.parametrize("reads", [None, 1, 3])

@@ -153,7 +153,10 @@ def test_a_users_model_beside_the_experiment(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "1: a mapping with the keys question, decides, reference, preset, seeds, precision, instructions, training, "),
+        (
+            "",
+            "1: a mapping with the keys question, decides, reference, preset, seeds, precision, instructions, ",
+        ),
         ("- a\n", "1: a mapping with the keys"),
         ("question: Q\n", "1: the key 'rows' is missing"),
         ("question: Q\nrows: []\n", "2: at least one row is needed"),

@@ -292,18 +292,3 @@ def test_all_is_said_of_a_line_in_the_long_form(every_kind: list[Line]) -> None:
     assert frame["unpublished"].tolist() == [0, 0, 0, 0, 1, 0, 0, 0]
     assert frame["rule"].iloc[0] == "best on validation"
     assert ledger_table.RULES in ledger(every_kind)
-
-
-def test_the_ledger_at_a_glance(experiment: Experiment) -> None:
-    lay_out(experiment, gru_rows(experiment))
-    text = ledger(found(experiment, [number("8.10"), replace(number("8.91"), name="RNN", model="rnn")]))
-    glance = text.partition("**Published → ours: verdict**")[2].strip().splitlines()[2]
-    cells = [cell.strip() for cell in glance.strip("|").split("|")]
-    assert cells[2:] == ["8.10 → 8.10 [7.85–8.35], n=3: reproduced", "8.91: not run"]
-
-
-def test_the_readme_has_the_ledger_at_a_glance() -> None:
-    committed = (ROOT / "results" / "ledger.md").read_text(encoding="utf-8")
-    table = committed.partition("**Published → ours: verdict**\n\n")[2].partition("\n\n")[0]
-    assert table.count("\n") == 12
-    assert table in (ROOT / "README.md").read_text(encoding="utf-8")

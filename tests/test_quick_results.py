@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -63,12 +64,20 @@ def test_on_chorales_the_tcn_is_before_the_lstm_and_the_lstm_before_the_rnn(
     assert max(nats["lstm"]) < min(nats["rnn"])
 
 
+def test_two_seeds_are_shown_as_they_are_and_nothing_is_said_over_all_tasks() -> None:
+    table = (QUICK / "table.md").read_text("utf-8")
+    scores = table.partition("\n\nCells:")[0]
+    assert " and " in scores
+    assert not re.search(r"\[\S+–\S+\]", scores), "no interval of two scores"
+    assert "No numbers over all tasks: these need 5 runs of each model on each task, and the fewest is 2 runs." in table
+
+
 def test_table_and_figure_are_what_the_rows_give(tmp_path: Path) -> None:
     for name in ("experiment.yaml", "runs.jsonl", "renewed.jsonl", "gradients.csv"):
         (tmp_path / "quick").mkdir(exist_ok=True)
         (tmp_path / "quick" / name).write_bytes((QUICK / name).read_bytes())
     written = write_answers(config.load(tmp_path / "quick"), "cpu")
-    figures = ("overview", "scores", "score-state", "learning-epochs", "learning-time", "profile", "gradients")
+    figures = ("overview", "scores", "score-state", "score-cost", "learning-epochs", "learning-time", "gradients")
     assert {path.name for path in written} == {
         "table.md",
         *(f"{name}.{end}" for name in figures for end in ("png", "svg")),

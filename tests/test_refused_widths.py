@@ -13,7 +13,6 @@ from seqbench.bench.errors import UsageError
 from seqbench.bench.experiments import sizing
 from seqbench.bench.experiments.notation import parse
 from seqbench.bench.experiments.options import options_of
-from seqbench.bench.experiments.registry import find
 from seqbench.bench.experiments.runs import DEFAULT_TRAINING, Run, make_task
 from seqbench.models import gru
 from seqbench.models.base import Model, State
@@ -240,14 +239,6 @@ def test_the_fine_option_is_adjusted_once_the_width_is_chosen(budget: int) -> No
     assert abs(counts[inner] - budget) <= width + 1, "half of what one more adds, unless the budget is too small"
     assert run.id != run_of(f"Residual(width={width})", budget, 9).id, "it is part of the run's id"
     assert run.model_label == "test_refused_widths:Residual", "and of no label, as the width is not"
-
-
-@pytest.mark.parametrize("budget", [20_000, 30_000])
-def test_where_finer_values_only_add_the_width_below_is_taken(budget: int) -> None:
-    """An mLSTM has no MLP of its own, and 30,000 lies nearer to the wider of two widths."""
-    spec = sizing.sized(TASK, parse("mlstm"), budget)
-    size = sizing.on_paper(TASK, find("model", "mlstm"), spec.options).parameter_count
-    assert abs(size - budget) <= 0.01 * budget
 
 
 def test_an_option_that_is_named_stays() -> None:

@@ -207,8 +207,10 @@ def test_where_a_users_file_lies_is_no_part_of_the_id(tmp_path: Path, monkeypatc
         folder=None,
     )
     absolute = Spec(str(tmp_path / "one" / "my_model.py"), run.model.options)
-    assert elsewhere.id == dataclasses.replace(run, model=absolute).id == run.id
-    assert str(elsewhere) == str(run) == "my_task.py(length=30) my_model.py seed 0"
+    assert dataclasses.replace(run, model=absolute).id == run.id
+    assert str(run) == "my_task.py(length=30) my_model.py seed 0"
+    assert elsewhere.id != run.id, "a relative path tells two files of one name apart"
+    assert str(elsewhere) == "one/my_task.py(length=30) one/my_model.py seed 0"
     (tmp_path / "one" / "my_model.py").rename(tmp_path / "one" / "other.py")
     assert dataclasses.replace(run, model=Spec("other.py", run.model.options)).id != run.id
 
@@ -289,7 +291,7 @@ def test_a_model_may_have_options_that_always_stand_in_its_label(monkeypatch: py
 
 def test_a_label_keeps_what_is_not_known_any_more() -> None:
     cls = registry.find("model", "gru")
-    assert label(Spec("a/gru", {"width": 128, "gone": 1}), cls) == "gru(gone=1)"
+    assert label(Spec("/a/gru.py", {"width": 128, "gone": 1}), cls) == "gru.py(gone=1)"
 
 
 def test_first_weights_are_a_function_of_the_seed_alone() -> None:

@@ -41,6 +41,7 @@ ROW_KEYS = {
     "source": Option("source", str, None, True),
     "table": Option("table", str, "", False),
     "row": Option("row", str, "", False),
+    "family": Option("family", str, "", False),
     "task": Option("task", str, None, True),
     "metric": Option("metric", str, None, True),
     "direction": Option("direction", Literal["lower", "higher"], None, True),
@@ -84,7 +85,8 @@ class Number:
     where that is no question. sampling_error: standard error of the score that the draw of the published run's own test
     examples makes, 0 where all runs have the same. cannot: why no verdict is possible, empty where one is. note and
     row_note: what else a reader should know, of the number and of its row. smallest_effect and margin: see this module;
-    0 of a number that is context only. effect_reason and margin_reason: why they are what they are.
+    0 of a number that is context only. effect_reason and margin_reason: why they are what they are. family: the tasks
+    of one kind, which tables and figures show together.
     """
 
     source: str
@@ -109,6 +111,7 @@ class Number:
     effect_reason: str = ""
     margin: float = 0.0
     margin_reason: str = ""
+    family: str = ""
 
     @property
     def experiments(self) -> tuple[str, ...]:
@@ -195,7 +198,7 @@ def _numbers(marked: Marked, path: Path_, given: Any, sources: Mapping[str, str]
         words = {"cannot": value["cannot"], "note": value["note"], "row_note": row["note"]}
         words |= {"effect_reason": effect["effect_reason"], "margin_reason": value["margin_reason"]}
         content: dict[str, Any] = {
-            **{key: row[key] for key in ("table", "row", "task", "metric", "direction")},
+            **{key: row[key] for key in ("table", "row", "family", "task", "metric", "direction")},
             **{key: value[key] for key in ("name", "model", "parameters", "solved", "sampling_error")},
             **{key: " ".join(text.split()) for key, text in words.items()},
             "source": sources[row["source"]],

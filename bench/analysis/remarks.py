@@ -8,11 +8,11 @@ from itertools import combinations
 from typing import Any
 
 from ..errors import UsageError
-from ..experiments import registry
+from ..experiments import permitted, registry
 from ..experiments.config import Experiment
 from ..experiments.runs import LOOP_VERSION, Run
 from ..rows.comparing import differences, elsewhere
-from ..rows.store import FINISHED, Row, latest
+from ..rows.store import FINISHED, Place, Row, by_place, latest
 
 NAMED = 3
 """So many of the things that are left out are named; of the others there is a count."""
@@ -32,6 +32,7 @@ def remarks(experiment: Experiment, rows: Iterable[Row], shown: Mapping[str, Row
         *_several(row for row in rows if (row["id"], row["device"]) in places),
         *_unknown_metrics(runs, shown),
         *_versions(shown.values()),
+        *_sets(experiment, rows),
     )
 
 
@@ -57,8 +58,10 @@ def _differences(experiment: Experiment, config: Mapping[str, Any]) -> Iterator[
     kinds: tuple[registry.Kind, ...] = ("task", "model")
     for kind in kinds:
         spec = config.get(kind, {})
+        if not permitted.is_permitted(kind, spec.get("name"), experiment.folder):
+            continue
         try:
-            now = registry.find(kind, spec.get("name", ""), experiment.folder).version
+            now = registry.find(kind, spec["name"], experiment.folder).version
         except UsageError:
             continue  # of a name that is not known any more: then it is of another run
         if (then := spec.get("version", now)) != now:
@@ -108,6 +111,18 @@ def _versions(rows: Iterable[Row]) -> Iterator[str]:
     differing = [f"{name} {', '.join(sorted(found))}" for name, found in versions.items() if len(found) > 1]
     if differing:
         yield f"Rows were made with different versions: {'; '.join(differing)}."
+
+
+def _sets(experiment: Experiment, rows: Iterable[Row]) -> Iterator[str]:
+    """Sets of vector instructions that the experiment asks for and runs have no result of."""
+    there = by_place(rows)
+    for name in experiment.instructions:
+        lacking = sum(
+            (row := there.get(Place(run.id, "cpu", name.upper()))) is None or row["status"] not in FINISHED
+            for run in experiment.runs
+        )
+        if lacking:
+            yield f"Asked for with {name}: {lacking} of {len(experiment.runs)} runs have no row of it yet."
 
 
 def _rows(count: int) -> str:

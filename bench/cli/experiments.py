@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import shlex
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ..experiments.config import Experiment
+    from ..running.planning import Planned
 
 Dir = Annotated[str, typer.Argument(metavar="DIR", help="A folder with an experiment.yaml, such as results/quick.")]
 
@@ -100,6 +102,9 @@ def run(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be trained, and why.")] = False,
     figure: Annotated[bool, typer.Option("--figure", help="Write the figure beside the new rows.")] = False,
+    keep_weights: Annotated[
+        bool, typer.Option("--keep-weights", help="Keep what each run learns, for load_run; of texts it always is.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON.")] = False,
 ) -> None:
     """Trains the runs of an experiment that have no row yet, into the working area, and prints the table.
@@ -126,17 +131,20 @@ def run(
     workplace = Workplace(experiment.folder)
     out = standard_output()
     plans, left_out = each_set.plan(experiment, workplace, chosen, afresh, stale, instructions)
-    for text in left_out:
-        out.print(text, style="yellow")
-    if only:
-        named = [(item.run.id, str(item.run)) for planned in plans.values() for item in planned]
-        if (text := naming.unmet(only, named)) is not None:
-            there = naming.listed(named)
-            raise UsageError(f"--only {text!r}: no run of {directory} has that in its label or begins with it: {there}")
-        plans = {
-            one: [item for item in planned if any(naming.means(text, item.run.id, str(item.run)) for text in only)]
-            for one, planned in plans.items()
-        }
+    for sentence in left_out:
+        out.print(sentence, style="yellow")
+    named = [(item.run.id, str(item.run)) for planned in plans.values() for item in planned]
+    if only and (text := naming.unmet(only, named)) is not None:
+        there = naming.listed(named)
+        raise UsageError(f"--only {text!r}: no run of {directory} has that in its label or begins with it: {there}")
+
+    def fitting(planned: Sequence[Planned]) -> list[Planned]:
+        return [item for item in planned if not only or naming.any_means(only, item.run.id, str(item.run))]
+
+    def plan_again(name: str | None) -> list[Planned]:
+        return fitting(each_set.plan_of(experiment, workplace, chosen, afresh, stale, name))
+
+    plans = {name: fitting(planned) for name, planned in plans.items()}
     if dry_run:
         _show_plans(plans, json)
         return
@@ -146,7 +154,9 @@ def run(
     from ..report.tables import experiment_table  # noqa: F401  # now, while the fork server imports, rather than after the last run
     from .live import Live
 
-    code = each_set.run(experiment, plans, lambda: Live(out), chosen, at_a_time, minutes, threads=threads)
+    locked = {name: partial(plan_again, name) for name in plans}
+    options = {"threads": threads, "keep_weights": keep_weights}
+    code = each_set.run(experiment, locked, lambda: Live(out), chosen, at_a_time, minutes, **options)
     _answer(experiment, workplace, chosen, out, figure)
     if code in (sweep.OUT_OF_TIME, sweep.INTERRUPTED, sweep.TERMINATED):
         out.print(f"not done yet; go on with: seqbench run {shlex.quote(directory)}", style="yellow")
@@ -236,6 +246,8 @@ def status(directory: Dir, json: Json = False) -> None:
         echo(f"{sum(line['stale'] == why for line in lines)} rows are {why}")
     done = sum(line["state"] in ("done", "diverged") for line in lines)
     echo(f"{done} of {len(lines)} runs are done; working area: {workplace.area}")
+    if workplace.unfinished.exists():
+        echo("table and figures are older than the rows: publish or renew was cut short; publish makes them")
 
 
 def publish(directory: Dir, device: DeviceClass = None, json: Json = False) -> None:

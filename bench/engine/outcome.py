@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from ...models.network import Network
+from ...tasks.base import Task
 from ..experiments.runs import Run
 from .evaluation import Scores
 
@@ -86,7 +87,12 @@ class Outcome:
     network: Network
     uncaptured: str = ""
     causal: bool = True
-    run: Run | None = None
+    run: Run = field(kw_only=True)
+
+    @property
+    def task(self) -> Task:
+        """The task that it was trained on."""
+        return self.run.make_task()
 
 
 def copied(network: Network) -> dict[str, Tensor]:

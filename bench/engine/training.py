@@ -255,8 +255,8 @@ class Loop:
         if status == "done":
             lengths = yield from self._evaluated_at_lengths()
             self._lap("evaluation_seconds")
-        scores, found = select(self.task, self.progress.curve), (self._uncaptured(), self.causal, self.run)
-        return Outcome(status, self.progress, scores, lengths, self.yardsticks, self.network, *found)
+        scores, found = select(self.task, self.progress.curve), (self._uncaptured(), self.causal)
+        return Outcome(status, self.progress, scores, lengths, self.yardsticks, self.network, *found, run=self.run)
 
     def _uncaptured(self) -> str:
         """Why a step is not captured where the lane captures; empty where all are."""

@@ -9,14 +9,18 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from .. import atomic
 from ..experiments import config, registry
-from ..report.tables.ledger_table import write_ledger
 from . import publishing
 
 COPY = re.compile(
     r"(?P<comment><!-- The table is that of (?P<path>\S+); a test compares them\. -->\n)(?P<table>(?:\|.*\n)+)"
 )
 """A table of the README that is copied: the comment above it names the file whose first table it is."""
+SENTENCE = re.compile(
+    r"(?P<comment><!-- The sentence is that of (?P<path>\S+); a test compares them\. -->\n)(?P<sentence>.*\n)"
+)
+"""A line of the README that is copied: the first line of the file that the comment names."""
 
 
 def write_all(results: Path, readme: Path | None = None) -> Iterator[Path]:
@@ -26,17 +30,22 @@ def write_all(results: Path, readme: Path | None = None) -> Iterator[Path]:
     """
     for folder in sorted(path.parent for path in results.glob("*/experiment.yaml")):
         yield from publishing.write_answers(config.load(folder))
-    if (ledger := write_ledger(results / publishing.LEDGER)) is not None:
-        yield ledger
+    yield from publishing.write_ledger_and_figure(results)
     if readme is not None:
         text = readme.read_text(encoding="utf-8")
-        readme.write_text(with_copies(text, readme.parent), encoding="utf-8")
+        atomic.write(readme, with_copies(text, readme.parent))
         yield readme
 
 
 def with_copies(text: str, root: Path) -> str:
-    """The text with each table that is copied as its file has it now; `root` is where the paths begin."""
+    """The text with each table and line that is copied as its file has it now; `root` is where the paths begin."""
+    text = SENTENCE.sub(lambda found: found["comment"] + _first_line(root / found["path"]), text)
     return COPY.sub(lambda found: found["comment"] + _first_table(root / found["path"]), text)
+
+
+def _first_line(path: Path) -> str:
+    with path.open(encoding="utf-8") as file:
+        return file.readline()
 
 
 def _first_table(path: Path) -> str:

@@ -14,15 +14,16 @@ from ...tasks.datasets import sums
 from ..analysis.grid import collect
 from ..analysis.ledger import of_results
 from ..errors import UsageError
-from ..experiments import config, runs
+from ..experiments import config
 from ..experiments.config import Experiment
 from ..experiments.runs import Run
+from ..report.figures import ledger_figure
 from ..report.figures.saving import alike, digest, digest_of, drawn_by
 from ..report.tables.cells import STALE
 from ..report.tables.experiment_table import table
-from ..report.tables.ledger_table import ledger
+from ..report.tables.ledger_table import ledger_page
 from ..rows import commits, renewals, sources
-from ..rows.comparing import newer_version, other_versions
+from ..rows.comparing import configured, newer_version, other_versions
 from ..rows.row_shape import DEVICES, SAID_ELSEWHERE, lacking, misshapen
 from ..rows.store import FINISHED, Row, Workplace, place_of, untouched
 from . import plans, publishing
@@ -73,6 +74,9 @@ def check(folder: Path) -> Report:
         report.findings.append(Finding("experiment", str(error)))
         return report
     report.rows = len(rows)
+    if Workplace(folder).unfinished.exists():
+        what = "publish or renew was cut short before it was made; seqbench publish makes it"
+        report.findings.append(Finding(publishing.TABLE, what))
     report.findings += _torn(folder / "runs.jsonl")
     grid = {run.id for run in experiment.runs}
     for row in rows:
@@ -129,7 +133,7 @@ def _of_content(row: Row, folder: Path, grid: set[str]) -> Iterator[tuple[str, K
     if unclean := commits.why_unclean(row["provenance"]):
         yield f"published, though {unclean}", "error"
     try:
-        run = runs.from_config(row["config"], folder)
+        run = configured(row, folder)
         other, newer = other_versions(row, run), newer_version(row, run)
     except UsageError as error:
         yield f"its configuration is not known any more: {error}", "error"
@@ -298,8 +302,16 @@ def check_ledger(results: Path) -> list[Report]:
     report.rows = sum(line.entry.done for line in lines if line.entry is not None and line.number.judged)
     if not path.is_file():
         report.findings.append(Finding(path.name, "not there; seqbench publish writes it"))
-    elif ledger(lines) != path.read_text(encoding="utf-8"):
+    else:
         stale = any(line.entry is not None and line.entry.stale for line in lines)
+        kind: Kind = "stale" if stale else "error"
         what = "not what the rows give; seqbench publish writes it anew"
-        report.findings.append(Finding(path.name, what, "stale" if stale else "error"))
+        if ledger_page(lines) != path.read_text(encoding="utf-8"):
+            report.findings.append(Finding(path.name, what, kind))
+        drawn = ledger_figure.digest(lines)
+        for picture in (path.with_suffix(f".{format}") for format in ledger_figure.FORMATS):
+            if not picture.is_file():
+                report.findings.append(Finding(picture.name, "not there; seqbench publish draws it"))
+            elif digest_of(picture) != drawn:
+                report.findings.append(Finding(picture.name, what, kind))
     return [report]

@@ -37,7 +37,7 @@ from ..rows.comparing import Cannot
 from ..rows.store import FINISHED, Row, Workplace, place_of, untouched
 from ..running import processes
 from ..running.sweep import Display
-from . import beginning
+from . import beginning, publishing
 from .verifying import trainable
 
 AT_A_TIME = 4
@@ -167,6 +167,8 @@ def _stale(row: Row, folder: Path, found: list[Renewal]) -> _Stale | None:
             raise Cannot("checksum mismatch")
         if commit is None or row["provenance"]["dirty"]:
             raise Cannot("it was made by no commit, or by changed sources; train it again")
+        if own := [name for name in changed if name.partition("/")[0] not in sources.ROOMS]:
+            raise Cannot(f"files of the experiment's own have changed ({', '.join(own)}): train it again")
         sources.at_commit(commit, run)
         if reason := _other_decisions(row, run):
             raise Cannot(reason)
@@ -278,4 +280,5 @@ def _keep(workplace: Workplace, ended: Sequence[tuple[_Stale, Renewal]], commit:
         if not renewal.reason
     ]
     if new:
+        publishing.begin(workplace)
         renewals.keep(workplace.folder, [*workplace.rows()], new)

@@ -16,10 +16,11 @@ from ..experiments.config import Cell, Experiment
 from ..experiments.runs import Run
 from ..rows import instructions, renewals
 from ..rows.comparing import Cannot, Difference, differences, elsewhere, large_differences, run_of
-from ..rows.store import FINISHED, Row, by_place, latest, place_of, signed, untouched
+from ..rows.store import FINISHED, Row, Workplace, by_place, latest, place_of, signed, untouched
 from ..running import sweep
 from ..running.backend import Backend
 from ..running.planning import Planned
+from .set_tolerances import Tolerances, key_of, tolerances
 
 Outcome = Literal["the same", "within tolerance", "differs", "not verified"]
 OUTCOMES: tuple[Outcome, ...] = ("the same", "within tolerance", "differs", "not verified")
@@ -83,6 +84,7 @@ def verify(
     folder: the experiment's, where a relative path of a user's file is looked for. jobs, backend: as of `sweep.run`.
     """
     verdicts: dict[int, Verdict] = {}
+    known = tolerances(Workplace(folder).rows())
     again: dict[tuple[str, int, str], dict[int, Run]] = {}
     for place, row in enumerate(rows):
         verdicts[place] = Verdict(row, "not verified", reason="it was stopped before it was done")
@@ -114,7 +116,7 @@ def verify(
         for place, run in of_place.items():
             row = rows[place]
             if run.id in made:
-                verdicts[place] = judged(made[run.id], row, run)
+                verdicts[place] = judged(made[run.id], row, run, known)
             elif run.task.name in result.unavailable:
                 verdicts[place] = Verdict(row, "not verified", reason=result.unavailable[run.task.name])
         if result.exit_code not in (0, 1):
@@ -125,28 +127,33 @@ def verify(
 def verify_against(folder: Path, rows: Sequence[Row], made: Iterable[Row]) -> Verification:
     """Compares with rows that were made again already, elsewhere; trains nothing."""
     others, of_device = by_place(made), latest(made)
-    verdicts = []
+    verdicts, known = [], tolerances(Workplace(folder).rows())
     for row in rows:
         try:
             run = run_of(row, folder)
             here = others.get(place_of(row)) or of_device.get((row["id"], row["device"]))
             if here is None:
                 raise Cannot("it has not been made again there")
-            verdicts.append(judged(here, row, run))
+            verdicts.append(judged(here, row, run, known))
         except Cannot as reason:
             verdicts.append(Verdict(row, "not verified", reason=str(reason)))
     return Verification(verdicts)
 
 
-def judged(here: Row, row: Row, run: Run) -> Verdict:
-    """The verdict on a row, from the same run as it came out here."""
+def judged(here: Row, row: Row, run: Run, known: Tolerances | None = None) -> Verdict:
+    """The verdict on a row, from the same run as it came out here.
+
+    known: what rows of several sets of vector instructions have measured; it counts where the sets of the two differ.
+    """
     if here["status"] not in FINISHED:
         return Verdict(row, "not verified", reason=f"{here['status']} here: {here['error']['message']}")
     old = renewals.staleness(row, run)
     reasons = (*elsewhere(here, row), *([str(old)] if old else []))
     found = differences(here, row)
     if found and reasons:
-        found = large_differences(here, row, run)
+        sets = {place_of(one).instructions for one in (here, row)}
+        measured = (known or {}).get(key_of(row)) if len(sets) > 1 else None
+        found = large_differences(here, row, run, measured)
         outcome: Outcome = "differs" if found else "within tolerance"
     else:
         outcome = "differs" if found else "the same"

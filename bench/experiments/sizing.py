@@ -204,8 +204,7 @@ def fit(
 
     Only multiples of the model's width step are tried (see `Model.width_step_for`), and a width that its constructor
     refuses is passed over. Where another option gives all sizes (a TCN's `widths`), the width stays as it is, and so
-    does the count. fine: whether the model's `fine_option` is adjusted too, once the width is found; where it only adds
-    to what is enough already, as an MLP does that a model has not by itself, at the next smaller width.
+    does the count. fine: whether the model's `fine_option` is adjusted too, once the width is found.
     Raises UsageError beyond the tolerance (a fraction of the budget), with the nearest counts on both sides.
     """
     if tolerance < 0:
@@ -229,15 +228,11 @@ def fit(
     best = widths.nearest(budget)
     found, nearest_sizes, which = Size(best.value, best.parameters), widths.around(budget), model.sized_by
     if fine and model.fine_option is not None:
-        for size in dict.fromkeys((best, *nearest_sizes)):  # a narrower one where finer values only add
-            at = {model.sized_by: size.value}
-            values = Search(lambda value, at=at: count(**at, **{str(model.fine_option): value}))
-            finer = values.nearest(budget) if values.has_effect() else size
-            if abs(finer.parameters - budget) < abs(found.parameters - budget):
-                found, nearest_sizes = Size(size.value, finer.parameters, finer.value), values.around(budget)
-                which = f"{model.fine_option} at {model.sized_by}={size.value}"
-            if abs(found.parameters - budget) <= tolerance * budget:
-                break
+        values = Search(lambda value: count(**{model.sized_by: best.value, str(model.fine_option): value}))
+        finer = values.nearest(budget) if values.has_effect() else best
+        if abs(finer.parameters - budget) < abs(best.parameters - budget):
+            found, nearest_sizes = Size(best.value, finer.parameters, finer.value), values.around(budget)
+            which = f"{model.fine_option} at {model.sized_by}={best.value}"
     elif step > 1:
         which += f" that is a multiple of {step}"
     elif widths.refusal is not None:

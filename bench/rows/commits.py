@@ -33,7 +33,7 @@ def judged(folder: Path, files: Iterable[Path]) -> dict[str, Any]:
         different = _changed_since_installed(files - own)
         inside = set[Path]()
     else:
-        inside = {file for file in own | {experiment} if file.is_relative_to(suite.root)}
+        inside = {file for file in files | {experiment} if file.is_relative_to(suite.root)}
         different = repositories.differing(suite, inside, DEFINES_RESULTS, SHOWS_RESULTS)
     found: dict[str, Any] = {}
     for repository, held in _by_repository((own | {experiment}) - inside).items():

@@ -242,19 +242,27 @@ class Workplace:
         finally:
             lock.release()
 
+    @property
+    def unfinished(self) -> Path:
+        """A file that is there from the moment when published rows change until table, figures and ledger follow."""
+        return self.area / "unfinished"
+
     def checkpoint(self, run_id: str, device: str, instructions: str | None = None) -> Path:
         """The file of a run's checkpoint; one of its own for vector instructions that are not the pinned ones."""
         ending = "" if instructions in (None, PINNED) else f"-{instructions}"
         return self.area / "checkpoints" / f"{run_id}-{device}{ending}.pt"
 
     def trained(self, run_id: str, device: str) -> Path:
-        """The file of the parameters that a language model has learned, for `sample`."""
+        """The file of the parameters that a run has learned, of a text or where they are to be kept."""
         return self.area / "trained" / f"{run_id}-{device}.pt"
 
     def _area(self) -> Path:
         folder = self.folder.resolve()
-        if "SEQBENCH_RUNS" in os.environ:
-            return Path(os.environ["SEQBENCH_RUNS"]) / folder.name
+        if named := os.environ.get("SEQBENCH_RUNS"):  # an empty one is none
+            try:
+                return Path(named).expanduser() / folder.name
+            except RuntimeError as error:
+                raise UsageError(f"SEQBENCH_RUNS={named}: there is no such user, or no home folder") from error
         if self.installed:
             return Path.cwd() / "runs" / folder.name
         above = folder.parent

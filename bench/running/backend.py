@@ -53,8 +53,8 @@ class Assignment:
     """One run of a job.
 
     run: its id. config: all that defines it, for `runs.from_config`. source: the hash of the sources that define its
-    result, as the sweep has read them. checkpoint: the file to go on from; trained: the file for what a language model
-    has learned; both None where nothing is kept.
+    result, as the sweep has read them. checkpoint: the file to go on from; trained: the file for what the network has
+    learned; both None where nothing is kept.
     """
 
     run: str

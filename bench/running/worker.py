@@ -110,7 +110,7 @@ class _Member:
     def end(self, outcome: Outcome) -> None:
         self.held.close()
         try:
-            if self.assignment.trained and self.run.task_class.distribution:  # a person will want to see what it writes
+            if self.assignment.trained:
                 with Checkpoint(self.assignment.trained) as trained:
                     trained.save({"network": outcome.network.state_dict()})
         except Exception as error:

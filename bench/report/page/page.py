@@ -76,7 +76,7 @@ class Section:
 
     heading: the experiment's name, with the device where there are several. place: its folder, as a command names it.
     above: paragraphs above the scores. header, heads, scores: the table of scores, the first columns of a line apart.
-    below: what stands below. pictures: the figures there, by behind how many parts of `below` each stands. present and
+    below: what stands below. pictures: the figures there, by behind how many parts of `below` they stand. present and
     expected count runs.
     """
 
@@ -87,7 +87,7 @@ class Section:
     heads: Sequence[Sequence[Text]]
     scores: Sequence[Sequence[Score]]
     below: Sequence[Block]
-    pictures: Mapping[int, Picture]
+    pictures: Mapping[int, Sequence[Picture]]
     curves: Curves
     cells: Sequence[CellPart]
     present: int

@@ -1,4 +1,4 @@
-"""The figures within the page, each behind the table that it belongs to."""
+"""The figures within the page: each behind the table that it belongs to, those of other lengths behind all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from ..figures import profile, score_cost
+from ..figures import profile, score_cost, scores, tested_lengths
 from ..figures.panels import Evidence, NothingToDraw
 from ..figures.saving import as_svg
 from ..figures.style import COLUMN
@@ -28,19 +28,20 @@ class Picture(NamedTuple):
     wide: bool = False
 
 
-def pictures(below: Sequence[Block], evidence: Evidence, heading: str) -> dict[int, Picture]:
-    """Behind how many of the parts below the scores -> the figure that stands there.
+def pictures(below: Sequence[Block], evidence: Evidence, heading: str) -> dict[int, list[Picture]]:
+    """Behind how many of the parts below the scores -> the figures that stand there.
 
     The performance profile follows the table over all tasks, scores against time the table of costs, each behind what
-    is said of it. A figure is left out where the rows have nothing that it could show.
+    is said of it, and figures of lengths that were never trained stand at the end. A figure is left out where the rows
+    have nothing that it could show.
     """
-    found = {}
+    found: dict[int, list[Picture]] = {len(below): _beyond_training(evidence, heading)}
     for draw in (_profile, _cost):
         try:
             table, picture = draw(below, evidence, heading)
         except NothingToDraw:
             continue
-        found[table + 2] = picture  # behind the table and the paragraph that explains it
+        found.setdefault(table + 2, []).insert(0, picture)  # behind the table and the paragraph that explains it
     return found
 
 
@@ -65,6 +66,35 @@ def _cost(below: Sequence[Block], evidence: Evidence, heading: str) -> tuple[int
     source = _source(figure, evidence, f"{heading}: score-cost")
     how = " ".join(score_cost.how_to_read(evidence))
     return place, Picture(source, score_cost.said(evidence), how, wide=figure.get_figwidth() > COLUMN)
+
+
+def _beyond_training(evidence: Evidence, heading: str) -> list[Picture]:
+    """Scores against lengths, and beside them against the size of the state: where runs are tested at other lengths."""
+    try:
+        lengths = tested_lengths.draw(evidence, explained=False)
+    except NothingToDraw:
+        return []
+    pictures = [
+        Picture(
+            _source(lengths, evidence, f"{heading}: score-lengths"),
+            tested_lengths.said(evidence),
+            " ".join(tested_lengths.how_to_read(evidence)),
+            wide=lengths.get_figwidth() > COLUMN,
+        )
+    ]
+    try:
+        state = scores.by_size(evidence, "state")
+    except NothingToDraw:
+        return pictures
+    return [
+        *pictures,
+        Picture(
+            _source(state, evidence, f"{heading}: score-state"),
+            "Test scores of each model against the numbers in its state, a panel for each task",
+            "Scores against how many numbers a model keeps from step to step. The table of scores has the scores.",
+            wide=state.get_figwidth() > COLUMN,
+        ),
+    ]
 
 
 def _source(figure: Figure, evidence: Evidence, title: str) -> str:

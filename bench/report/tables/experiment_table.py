@@ -23,6 +23,7 @@ from .cells import (
     yardsticks,
 )
 from .contrast_table import contrast_blocks
+from .instruction_table import instruction_blocks
 from .records import as_json, long_form, standings
 from .writers import Block, Table, latex, markdown
 
@@ -99,6 +100,7 @@ def blocks(entries: Sequence[Entry], question: str = "") -> list[Block]:
         _scores(entries, lines),
         *below,
         *contrast_blocks(lines, entries),
+        *instruction_blocks(entries),
         *at_lengths,
         *over_tasks,
         *cost_table.blocks(entries),

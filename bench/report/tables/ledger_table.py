@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ... import atomic
@@ -31,8 +31,13 @@ RULES = (
     "Means and intervals, those that verdicts stand on too, are of errors on the log scale, else as the scores are."
 )
 """What the words of the table mean."""
+BEST_TITLE, SIZE_TITLE = "Best on validation", "Parameters (published)"
 CONTEXT = "For context: other numbers on these tasks, of other settings and sizes, which get no verdict"
 """The title of the table of those."""
+
+
+PICTURE = "![Each published number with our runs beside it, on the scale of its margin, and the verdict](ledger.png)"
+"""The figure, `report.figures.ledger_figure`, which lies beside the page."""
 
 
 def ledger(lines: Sequence[Line], format: str = "md") -> str:
@@ -64,8 +69,14 @@ def write_ledger(path: Path, device: str | None = None) -> Path | None:
     lines = of_results(path.parent, device)
     if all(line.folder is None for line in lines):
         return None
-    atomic.write(path, ledger(lines))
+    atomic.write(path, ledger_page(lines))
     return path
+
+
+def ledger_page(lines: Sequence[Line]) -> str:
+    """What `results/ledger.md` holds: the ledger in Markdown, with its figure beneath the first paragraph."""
+    first, *others = blocks(lines)
+    return f"{markdown([first])}\n{PICTURE}\n\n{markdown(others)}"
 
 
 def blocks(lines: Sequence[Line]) -> list[Block]:
@@ -75,8 +86,8 @@ def blocks(lines: Sequence[Line]) -> list[Block]:
     found: list[Block] = []
     if judged:
         sources = dict.fromkeys(line.number.cited for line in judged)
-        found += [f"{'; '.join(sources)}. {summary(judged)}", _overview(judged), RULES, *doubts(judged)]
-        found += [_verdicts(judged), *_rules_compared(judged)]
+        found += [f"{'; '.join(sources)}. {summary(judged)}", RULES, *doubts(judged)]
+        found += [*_verdicts(judged), *_rules_compared(judged)]
         found += footnotes([line.entry for line in judged if line.entry is not None])
         notes = dict.fromkeys((line.number.task, line.number.row_note) for line in judged if line.number.row_note)
         found += [f"{task}: {note}" for task, note in notes]
@@ -115,66 +126,36 @@ def _sample(entry: Entry) -> str:
     return f"n={entry.done}" if entry.done == entry.expected else f"n={entry.done} of {entry.expected}"
 
 
-def _overview(lines: Sequence[Line]) -> Table:
-    """One line for each task, one column for each model: the published number, ours, the verdict; no variants."""
-    names = list(dict.fromkeys(line.number.name for line in lines))
-    rows: dict[tuple[Text, Text], dict[str, list[Line]]] = {}
-    for line in lines:
-        if not line.variant:
-            place = _clauses(line.number.task), _metric(line.number)
-            rows.setdefault(place, {}).setdefault(line.number.name, []).append(line)
-    texts: list[list[Text]] = [
-        [*place, *(_at_a_glance(of_name.get(name, [])) for name in names)] for place, of_name in rows.items()
-    ]
-    header = ["Task", "Metric", *names]
-    return Table("Published → ours: verdict", header, "ll" + "l" * len(names), texts, wide=True)
-
-
-def _at_a_glance(lines: Sequence[Line]) -> Text:
-    """The published number, ours and the verdict; of several lines each with what tells it from the others."""
-    folders, devices = {line.folder for line in lines}, {line.device for line in lines}
-    parts: list[str] = []
-    for line in lines:
-        *before, last = ours(line)
-        last += f" in {line.folder}" if len(folders) > 1 else ""
-        last += f" on {line.device}" if len(devices) > 1 else ""
-        if (*before, last) == NOTHING:
-            parts.append(line.number.printed)
-        else:
-            first, *more = [*before, last]
-            parts += [f"{line.number.printed} → {first}", *more]
-        parts[-1] += f": {line.judgement.verdict.value}"
-    return tuple(parts) or NOTHING
-
-
-def _verdicts(lines: Sequence[Line]) -> Table:
-    """One line for each number and cell."""
+def _verdicts(lines: Sequence[Line]) -> Iterator[Table]:
+    """A table for each family of tasks, narrow enough for a page of a browser; one line for each number and cell."""
     several = {line.number for line in lines if sum(other.number is line.number for other in lines) > 1}
-    texts: list[list[Text]] = []
+    families: dict[str, list[Line]] = {}
     for line in lines:
-        entry, published = line.entry, line.number
-        name = published.name
-        if published in several and entry is not None:  # which cell, on which device
-            name = f"{name}: {entry.model}" + (f" on {entry.device}" if entry.device else "")
-            name += f", {line.folder}" if line.variant else ""
-        texts.append(
-            [
-                _clauses(published.task),
-                _metric(published),
-                _clauses(name),
-                (published.printed,),
-                ours(line),
-                _best(line),
-                _parameters(line),
-                (line.judgement.verdict.value,),
-                _clauses(line.judgement.reason),
-            ]
-        )
-    header = [
-        *("Task", "Metric", "Model", "Published", "Ours", "Best on validation", "Parameters (published)", "Verdict"),
-        "Why",
+        families.setdefault(line.number.family, []).append(line)
+    for family, members in families.items():
+        late = any(line.entry is not None and line.entry.rule == LAST for line in members)
+        header = ["Task", "Model", "Published", "Ours", *([BEST_TITLE] if late else []), SIZE_TITLE, "Verdict", "Why"]
+        texts = [_verdict(line, line.number in several, late) for line in members]
+        yield Table(family, header, "llrl" + "l" * late + "rll", texts, wide=True)
+
+
+def _verdict(line: Line, several: bool, late: bool) -> list[Text]:
+    """The line of a number and a cell. several: whether the number has others, so that the cell is named."""
+    entry, published = line.entry, line.number
+    name = published.name
+    if several and entry is not None:  # which cell, on which device
+        name = f"{name}: {entry.model}" + (f" on {entry.device}" if entry.device else "")
+        name += f", {line.folder}" if line.variant else ""
+    return [
+        (*_clauses(published.task), *_metric(published)),
+        _clauses(name),
+        (published.printed,),
+        ours(line),
+        *([_best(line)] if late else []),
+        _parameters(line),
+        (line.judgement.verdict.value,),
+        _clauses(line.judgement.reason),
     ]
-    return Table("", header, "lllrllrll", texts, wide=True)
 
 
 def _rules_compared(lines: Sequence[Line]) -> list[str]:
@@ -211,16 +192,14 @@ def _context(lines: Sequence[Line]) -> Table:
     """The numbers that get no verdict."""
     texts: list[list[Text]] = [
         [
-            _clauses(line.number.task),
-            _metric(line.number),
+            (*_clauses(line.number.task), *_metric(line.number)),
             (line.number.name,),
             (line.number.printed,),
             (line.number.size,) if line.number.size else NOTHING,
             ours(line),
-            _clauses(line.number.cited),
-            _clauses(line.judgement.reason),
+            (*_clauses(line.number.cited), *(_clauses(line.judgement.reason) if line.judgement.reason else ())),
         ]
         for line in lines
     ]
-    header = ["Task", "Metric", "Model", "Published", "Size", "Ours", "Source", "Note"]
-    return Table(CONTEXT, header, "lllrllll", texts, wide=True)
+    header = ["Task", "Model", "Published", "Size", "Ours", "Source and note"]
+    return Table(CONTEXT, header, "llrlll", texts, wide=True)

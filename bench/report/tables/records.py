@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from ...analysis import instruction_sets
 from ...analysis.cell_scores import BEST
 from ...analysis.grid import Entry
 from ...analysis.overall import Line, Overall, overall
@@ -106,6 +107,7 @@ def _record(entry: Entry, line: Standing) -> dict[str, Any]:
         "p_value": line.adjusted.get(entry.model),
         "comparison": line.why or line.left_out.get(entry.model, ""),
         **_contrast(entry, line),
+        **_instructions(entry),
         "parameters": entry.parameters,
         "budget": entry.budget,
         "state_size": entry.state_size,
@@ -141,6 +143,14 @@ def _contrast(entry: Entry, line: Standing) -> dict[str, Any]:
         "holm_p": one.adjusted if one else None,
         "found": one.found if one else None,
     }
+
+
+def _instructions(entry: Entry) -> dict[str, Any]:
+    """The scores with each set of vector instructions, as JSON, and the standard deviation between sets."""
+    if not instruction_sets.pairs(entry):
+        return {}
+    scores = {name: {str(seed): score for seed, score in of.items()} for name, of in entry.by_instructions.items()}
+    return {"by_instructions": json.dumps(scores), "between_instructions": instruction_sets.between(entry)}
 
 
 def _early(entry: Entry) -> dict[str, Any]:
