@@ -9,8 +9,9 @@ import pandas as pd
 
 from ..models.network import Network
 from ..tasks.base import Task
-from . import seeding
-from .engine.training import train
+from . import notebook, seeding
+from .engine import training
+from .engine.outcome import Outcome
 from .experiments import runs, sizing
 from .experiments.notation import Spec, parse
 from .experiments.options import checked, options_of
@@ -52,6 +53,16 @@ def make_run(
     ends = sizing.head_for(made, head), sizing.embedding_for(made, embedding)
     model_spec = sizing.sized(made, parse(model), parameters, tolerance, *ends)
     return Run(Spec(parse(task).name, made.options()), model_spec, settings, *ends, seed)
+
+
+def train(run: Run, *arguments: Any, **options: Any) -> Outcome:
+    """Trains a run; all arguments and errors are those of `engine.training.train`.
+
+    In a notebook a line says how far it is, unless a `report` is given.
+    """
+    if "report" not in options and len(arguments) < 4 and notebook.shell() is not None:
+        options["report"] = notebook.Line(run)
+    return training.train(run, *arguments, **options)
 
 
 def make_network(task: str, model: str, *, parameters: int | None = None, seed: int = 0, **options: Any) -> Network:

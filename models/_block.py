@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,23 @@ from ._norms import rms_norm
 from ._options import at_least, one_of, probability
 from ._short_convolution import short_convolution
 from .base import ParameterGroup, State
+
+SMALL = 1024
+"""Numbers up to which a norm is left to torch's operations."""
+
+
+class Package(NamedTuple):
+    """A layer (B, T, W) -> (B, T, W) that a user would install in a mixer's place: what its speed is compared with.
+
+    layer: its class as `module:Class`. arguments: of its constructor. state: the name under which a call takes the
+    state that the call before has returned beside its outputs; None where it cannot be streamed. flag: the argument
+    that must be true for a call to return the state, where there is such.
+    """
+
+    layer: str
+    arguments: dict[str, Any]
+    state: str | None = None
+    flag: str | None = None
 
 
 class Mixer(nn.Module, ABC):
@@ -55,6 +72,10 @@ class Mixer(nn.Module, ABC):
         """
         outputs, _ = self(inputs)
         return outputs[:, -reads:]
+
+    def package(self) -> Package | None:
+        """What a user would install in its place; None where there is nothing."""
+        return None
 
     def state_size_after(self, steps: int) -> int:
         """Numbers kept for each sequence after so many steps."""
@@ -288,7 +309,8 @@ def convolved(
 class RMSNorm(nn.Module):
     """x / √(mean(x²) + ε) · g over the last dimension, with g (W,) from 1 on (Zhang & Sennrich 2019, eq. 4).
 
-    On a CPU the kernel of `_norms` computes it.
+    On a CPU the kernel of `_norms` computes it where there is more than a step or so: to call it takes as long as four
+    of torch's operations.
     """
 
     def __init__(self, width: int, epsilon: float = 1e-6) -> None:
@@ -297,7 +319,7 @@ class RMSNorm(nn.Module):
         self.epsilon = epsilon
 
     def forward(self, inputs: Tensor) -> Tensor:  # (…, W) -> (…, W)
-        if fast(inputs, self.gain):
+        if inputs.numel() > SMALL and fast(inputs, self.gain):
             return rms_norm(inputs, self.gain, self.epsilon)
         scale = torch.rsqrt(inputs.square().mean(-1, keepdim=True) + self.epsilon)  # (…, 1)
         return inputs * (scale * self.gain)

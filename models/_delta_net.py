@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import base
-from ._block import Mixer, RMSNorm, ShortConvolution, convolved, matrix
+from ._block import Mixer, Package, RMSNorm, ShortConvolution, convolved, matrix
 from ._compiling import fast
 from ._delta import delta_rule
 from ._norms import rms_norm
@@ -54,6 +56,25 @@ class DeltaNet(Mixer):
         self.macs_per_step = width * (mixed + heads + written) + mixed * taps
         self.macs_per_step += width * (heads + written) if gated else 0
 
+    def package(self) -> Package | None:
+        """transformers for a gated one: in chunks of 64 steps, with a Python loop over the rows of a chunk."""
+        if self.gate is None:
+            return None
+        heads, key, value = self.shape
+        config = SimpleNamespace(
+            hidden_size=self.leave.out_features,
+            linear_num_key_heads=heads,
+            linear_num_value_heads=heads,
+            linear_key_head_dim=key,
+            linear_value_head_dim=value,
+            linear_conv_kernel_dim=1 if self.convolution is None else self.convolution.kernel,
+            hidden_act="silu",
+            rms_norm_eps=self.norm.epsilon,
+            layer_types=["linear_attention"],
+        )
+        layer = "transformers.models.qwen3_next.modeling_qwen3_next:Qwen3NextGatedDeltaNet"
+        return Package(layer, {"config": config, "layer_idx": 0})
+
     def forward(self, inputs: Tensor, state: base.State = None) -> tuple[Tensor, base.State]:
         """Outputs (B, T, W) of inputs (B, T, W); the state is the convolution's, and Sᵀ (B, H, K, P)."""
         outputs, state = self._remembered(inputs, state)
@@ -92,6 +113,6 @@ class DeltaNet(Mixer):
 def unit(vectors: Tensor, length: float = 1.0, epsilon: float = 1e-6) -> Tensor:  # (…, K) -> (…, K)
     """The vectors at this length; a very short one stays shorter, so that nothing is divided by 0."""
     size = vectors.shape[-1]
-    if fast(vectors):  # x / √(Σx² + ε) is a norm by the root of the mean, times 1/√K
+    if vectors.shape[1] > 1 and fast(vectors):  # x / √(Σx² + ε) is a norm by the root of the mean, times 1/√K
         return rms_norm(vectors, vectors.new_full((size,), length * size**-0.5), epsilon / size)
     return vectors * (length * torch.rsqrt(vectors.square().sum(-1, keepdim=True) + epsilon))

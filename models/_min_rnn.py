@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ._block import Mixer, matrix, residual_scale
+from ._block import Mixer, Package, matrix, residual_scale
 from ._linear_recurrence import linear_recurrence
 from ._options import at_least, one_of
 
@@ -43,10 +43,26 @@ class MinRNN(Mixer):
 
     def forward(self, inputs: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Outputs (B, T, W) of inputs (B, T, W), and h (B, E) after the last step."""
+        states, last = self._states(inputs, state)
+        return self.down(states), last
+
+    def read(self, inputs: Tensor, reads: int) -> Tensor:
+        """Outputs (B, R, W) of the last R steps: of the others only the states are computed."""
+        states, _ = self._states(inputs, None)
+        return self.down(states[:, -reads:])
+
+    def _states(self, inputs: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """h (B, T, E) of inputs (B, T, W), and the last of them (B, E)."""
         values = self.weights(inputs) + self.bias  # (B, T, (G+1)·E), float32 under autocast by the bias
         gates, candidate = values.split([values.shape[2] - self.size, self.size], dim=2)
         if self.positive:
             candidate = torch.where(candidate >= 0, candidate + 0.5, candidate.sigmoid())
         decay, write = self.decay_and_write(gates)
-        states, last = linear_recurrence(decay, write * candidate, state)  # (B, T, E), (B, E)
-        return self.down(states), last
+        return linear_recurrence(decay, write * candidate, state)
+
+
+def in_package(layer: str, mixer: MinRNN) -> Package:
+    """A layer of minGRU-pytorch of the size of a mixer: no biases, positive candidates."""
+    width = mixer.down.out_features
+    arguments = {"dim": width, "expansion_factor": mixer.size / width, "proj_out": True}
+    return Package(layer, arguments, "prev_hidden", "return_next_prev_hidden")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._block import Blocks, Mixer
+from ._block import Blocks, Mixer, Package
 from ._linear_recurrence import linear_recurrence
 from ._options import at_least
 from ._state_space import GatedOutput
@@ -111,13 +111,30 @@ class LRU(Mixer):
 
     def forward(self, inputs: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Outputs (B, T, W) of inputs (B, T, W), and h (B, 2N) after the last step: real, then imaginary parts."""
+        states, last = self._states(inputs, state)
+        return self._shown(states, inputs), last
+
+    def read(self, inputs: Tensor, reads: int) -> Tensor:
+        """Outputs (B, R, W) of the last R steps: of the others only the states are computed."""
+        states, _ = self._states(inputs, None)
+        return self._shown(states[:, -reads:], inputs[:, -reads:])
+
+    def _states(self, inputs: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """h (B, T, 2N) of inputs (B, T, W), and the last of them (B, 2N)."""
         size, phase = (-self.log_decay.exp()).exp(), self.log_phase.exp()  # (N,)
         decay = torch.cat([size * phase.cos(), size * phase.sin()])  # (2N,)
         scale = self.log_scale.exp().repeat(2).unsqueeze(1)  # (2N, 1)
-        states, last = linear_recurrence(decay, F.linear(inputs, scale * self.inputs), state, pairs=True)
-        return self.gated(F.linear(states, self.outputs) + self.skip * inputs), last
+        return linear_recurrence(decay, F.linear(inputs, scale * self.inputs), state, pairs=True)
+
+    def _shown(self, states: Tensor, inputs: Tensor) -> Tensor:  # (B, T, 2N), (B, T, W) -> (B, T, W)
+        return self.gated(F.linear(states, self.outputs) + self.skip * inputs)
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """What makes the states: trained more slowly, without weight decay."""
         slow = [self.log_decay, self.log_phase, self.log_scale, self.inputs]
         return [ParameterGroup(slow, learning_rate_factor=self.learning_rate_factor, decays=False)]
+
+    def package(self) -> Package:
+        """LRU-pytorch, one Python step for each step of each sequence; it has no gated output."""
+        width, states = self.outputs.shape[0], self.outputs.shape[1] // 2
+        return Package("LRU_pytorch:LRU", {"in_features": width, "out_features": width, "state_features": states})

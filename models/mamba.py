@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import base
-from ._block import Blocks, Mixer, ShortConvolution, convolved, matrix
+from ._block import Blocks, Mixer, Package, ShortConvolution, convolved, matrix
 from ._options import at_least
 from ._selective import selective_scan
 from ._step_sizes import step_size_bias
@@ -101,6 +102,28 @@ class SelectiveStateSpace(Mixer):
         self.state_size = channels * state + (0 if self.convolution is None else self.convolution.state_size)
         self.receptive_field = None
         self.macs_per_step = channels * (3 * width + taps + 2 * (rank + state) + state)
+
+    def package(self) -> Package:
+        """mambapy, whose scan doubles its reach with each of log T passes over all states."""
+        channels, state = self.log_rates.shape
+        config = SimpleNamespace(
+            d_model=self.leave.out_features,
+            d_inner=channels,
+            d_state=state,
+            dt_rank=self.sizes[0],
+            d_conv=1 if self.convolution is None else self.convolution.kernel,
+            bias=False,
+            conv_bias=True,
+            dt_min=0.001,
+            dt_max=0.1,
+            dt_init="random",
+            dt_scale=1.0,
+            dt_init_floor=1e-4,
+            inner_layernorms=False,
+            pscan=True,
+            use_cuda=False,
+        )
+        return Package("mambapy.mamba:MambaBlock", {"config": config})
 
     def forward(self, inputs: Tensor, state: base.State = None) -> tuple[Tensor, base.State]:
         """Outputs (B, T, W) of inputs (B, T, W); the state is the convolution's (B, k-1, E), and h (B, E, N)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import base
-from ._block import Blocks, Mixer, RMSNorm, ShortConvolution, convolved, matrix
+from ._block import Blocks, Mixer, Package, RMSNorm, ShortConvolution, convolved, matrix
 from ._heads import divide, width_step
 from ._options import at_least
 from ._scalar_decay import scalar_decay_scan
@@ -104,6 +105,31 @@ class ScalarStateSpace(Mixer):
         self.state_size = channels * state + (0 if self.convolution is None else self.convolution.state_size)
         self.receptive_field = None
         self.macs_per_step = width * (3 * channels + 2 * state + heads) + (channels + 2 * state) * taps
+
+    def package(self) -> Package:
+        """transformers, in chunks of 64 steps; its state lies in a cache of its own."""
+        (heads, size, state), width = self.shape, self.leave.out_features
+        config = SimpleNamespace(
+            hidden_size=width,
+            num_heads=heads,
+            head_dim=size,
+            state_size=state,
+            n_groups=1,
+            expand=heads * size / width,
+            conv_kernel=1 if self.convolution is None else self.convolution.kernel,
+            use_conv_bias=True,
+            use_bias=False,
+            hidden_act="silu",
+            layer_norm_epsilon=self.norm.epsilon,
+            chunk_size=64,
+            time_step_rank=1,
+            time_step_limit=(0.0, float("inf")),
+            time_step_min=0.001,
+            time_step_max=0.1,
+            time_step_floor=1e-4,
+            layer_types=["mamba"],
+        )
+        return Package("transformers.models.mamba2.modeling_mamba2:Mamba2Mixer", {"config": config, "layer_idx": 0})
 
     def forward(self, inputs: Tensor, state: base.State = None) -> tuple[Tensor, base.State]:
         """Outputs (B, T, W) of inputs (B, T, W); the state is the convolution's (B, k-1, E+2N), and S (B, H, P, N)."""

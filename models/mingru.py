@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ._block import Blocks
-from ._min_rnn import MinRNN
+from ._block import Blocks, Package
+from ._min_rnn import MinRNN, in_package
 
 
 class Model(Blocks):
@@ -77,3 +77,7 @@ class MinGRU(MinRNN):
         """1 - z and z, (B, T, E) each, of A_z x + b_z (B, T, E)."""
         write = gates.sigmoid()
         return 1 - write, write
+
+    def package(self) -> Package:
+        """lucidrains' minGRU, which computes from logarithms."""
+        return in_package("minGRU_pytorch:minGRU", self)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ._block import Blocks
-from ._min_rnn import MinRNN
+from ._block import Blocks, Package
+from ._min_rnn import MinRNN, in_package
 
 
 class Model(Blocks):
@@ -82,3 +82,7 @@ class MinLSTM(MinRNN):
         forget, write = F.logsigmoid(gates).chunk(2, dim=2)
         decay = (forget - write).sigmoid()
         return decay, 1 - decay
+
+    def package(self) -> Package:
+        """lucidrains' minLSTM, which computes from logarithms."""
+        return in_package("minGRU_pytorch.minLSTM:minLSTM", self)

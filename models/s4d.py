@@ -116,13 +116,20 @@ class S4D(Mixer):
 
     def forward(self, inputs: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Outputs (B, T, W) of inputs (B, T, W), and x (B, W, N) after the last step: real, then imaginary parts."""
+        outputs, state = self._convolved(inputs, state)
+        return self.gated(outputs), state
+
+    def read(self, inputs: Tensor, reads: int) -> Tensor:
+        """Outputs (B, R, W) of the last R steps: the gated output is computed for these alone."""
+        outputs, _ = self._convolved(inputs, None)
+        return self.gated(outputs[:, -reads:])
+
+    def _convolved(self, inputs: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
         device = inputs.device.type
         if not torch.is_autocast_enabled(device):
-            outputs, state = self._states(inputs, state)
-        else:  # phases of many turns need single precision
-            with torch.autocast(device, enabled=False):
-                outputs, state = self._states(inputs.float(), state)
-        return self.gated(outputs), state
+            return self._states(inputs, state)
+        with torch.autocast(device, enabled=False):  # phases of many turns need single precision
+            return self._states(inputs.float(), state)
 
     def _states(self, inputs: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
         """y (B, T, W) of u (B, T, W), and x (B, W, N) after the last step."""

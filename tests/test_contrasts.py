@@ -199,6 +199,12 @@ def test_the_power_of_six_pairs() -> None:
     assert [power.of_pairs((5,) * 4, shift) for shift in power.SHIFTS] == pytest.approx([0.05, 0.32, 0.71], abs=0.04)
 
 
+def test_very_large_samples_find_a_standard_deviation_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert power.of_contrasts(1000, (1000,) * 3, 1.0) == power.of_pairs((1000,) * 4, 1.0) == 1.0
+    monkeypatch.setattr(power, "ALWAYS", 1_000_000)
+    assert power.of_pairs.__wrapped__((100,) * 10, 1.0) > 0.999
+
+
 def test_one_contrast_has_the_power_of_welchs_test() -> None:
     """Of two samples of 10 one standard deviation apart: noncentral t with 18 degrees of freedom."""
     away, end = stats.nct(18, math.sqrt(10 / 2)), stats.t.ppf(0.975, 18)

@@ -120,7 +120,7 @@ def test_under_autocast_the_states_are_of_single_precision() -> None:
 def test_unit_vectors() -> None:
     vectors = torch.randn(2, 3, 4, dtype=torch.float64)
     torch.testing.assert_close(unit(vectors), F.normalize(vectors, dim=-1), rtol=1e-5, atol=1e-5)
-    zero = torch.zeros(4, requires_grad=True)
+    zero = torch.zeros(1, 2, 4, requires_grad=True)
     unit(zero).sum().backward()
     assert not unit(zero).any()
     assert zero.grad is not None

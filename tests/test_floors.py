@@ -43,6 +43,7 @@ FILES = sorted(BENCH.rglob("*.py"))
 MAY_NAME: dict[str, str] = {
     "engine/repeatable.py": "`rnn` is a setting of cuDNN there, not a model",
     "running/card.py": "the runs by which a card is checked",
+    "measuring/shapes.py": "the task whose sequences have the two lengths at which every model is measured",
     "measuring/throughput.py": "the sweep whose duration is measured",
 }
 """Files that may write the name of a task or a model, and why. Those of speed/ are not asked: they measure models."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from ledgers import JSB, gru_rows, lay_out, made, number, write
+from ledgers import JSB, SCORES, gru_rows, lay_out, made, number, write
 from seqbench.bench.analysis.ledger import Line, doubts, lines
 from seqbench.bench.analysis.published import Number
 from seqbench.bench.experiments.config import Experiment
 from seqbench.bench.report.tables.ledger_table import ledger, ours
-from seqbench.bench.rows.store import signed
+from seqbench.bench.rows.store import Row, signed
 
 
 @pytest.fixture
@@ -55,3 +56,29 @@ def test_the_best_epoch_on_validation_stands_beside_the_mean_of_the_last_three(e
     assert (record["mean"], record["best_on_validation"]) == pytest.approx((2e-4, 1e-4))
     assert "1.00e-4 [" in text
     assert "at their best epoch on validation" in text
+
+
+def test_rows_of_a_second_set_of_instructions_widen_the_interval_of_a_verdict(experiment: Experiment) -> None:
+    """Each run scores 2 % more with AVX-512; the shown rows, their number and the mean stay."""
+    (plain,) = found_with(experiment, gru_rows(experiment))
+    wide = [
+        made(run, 1.02 * score, provenance={"instructions": "AVX512"})
+        for run, score in zip(experiment.cells[0].runs, SCORES, strict=True)
+    ]
+    (line,) = found_with(experiment, [*gru_rows(experiment), *wide])
+    assert ours(line) == ours(plain) == ("8.10 [7.85–8.35]", "n=3")
+    assert plain.judgement.between is None
+    assert line.judgement.between == pytest.approx(math.log(1.02) / math.sqrt(2))
+    assert line.judgement.half is not None
+    assert plain.judgement.half is not None
+    assert line.judgement.half > plain.judgement.half
+    stale = [signed(row | {"provenance": row["provenance"] | {"source": "old", "source_files": {}}}) for row in wide]
+    dirty = [signed(row | {"provenance": row["provenance"] | {"dirty": True}}) for row in wide]
+    for other in (stale, dirty):
+        (line,) = found_with(experiment, [*gru_rows(experiment), *other])
+        assert line.judgement.between is None, "more than the set differs"
+
+
+def found_with(experiment: Experiment, rows: Sequence[Row]) -> list[Line]:
+    lay_out(experiment, rows)
+    return found(experiment, [number("8.10")])

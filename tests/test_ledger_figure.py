@@ -12,11 +12,13 @@ from matplotlib.axes import Axes
 from seqbench.bench.analysis import ledger as report
 from seqbench.bench.analysis.ledger import Line, lines
 from seqbench.bench.analysis.verdicts import Verdict
+from seqbench.bench.evidence import checking, publishing
 from seqbench.bench.experiments.config import Experiment
 from seqbench.bench.report.figures import ledger_figure
 from seqbench.bench.report.figures.ledger_figure import AXIS, COLOURS, END, position
 from seqbench.bench.report.figures.panels import NothingToDraw
 from seqbench.bench.report.figures.saving import digest_of
+from seqbench.bench.report.tables.ledger_table import PICTURE
 
 
 @pytest.fixture
@@ -121,3 +123,24 @@ def test_the_files_say_which_ledger_they_show(experiment: Experiment, monkeypatc
     assert [path.read_bytes() for path in ledger_figure.write(results / "ledger")] == content
     lay_out(experiment, gru_rows(experiment)[:2])
     assert ledger_figure.digest(report.of_results(results)) != ledger_figure.digest(before)
+
+
+def test_the_static_check_looks_at_the_page_and_its_figure(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "read", lambda: (number("8.10"),))
+    results = experiment.folder.parent
+    lay_out(experiment, gru_rows(experiment))
+    written = publishing.write_ledger_and_figure(results)
+    assert [path.name for path in written] == ["ledger.md", "ledger.png", "ledger.svg"]
+    assert PICTURE in written[0].read_text(encoding="utf-8")
+    (clean,) = checking.check_ledger(results)
+    assert clean.findings == []
+    lay_out(experiment, gru_rows(experiment)[:2])
+    written[2].unlink()
+    (report_of_it,) = checking.check_ledger(results)
+    assert [(one.where, one.what.partition(";")[0]) for one in report_of_it.findings] == [
+        ("ledger.md", "not what the rows give"),
+        ("ledger.png", "not what the rows give"),
+        ("ledger.svg", "not there"),
+    ]

@@ -145,5 +145,12 @@ def test_options_out_of_range(name: str, options: dict[str, Any], message: str) 
 
 
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("reads", [1, 3])
+def test_what_is_read_is_the_end_of_what_is_computed(name: str, reads: int) -> None:
+    mixer, inputs = mixer_of(MODELS[name], width=6), noise(2, 9, 6)
+    torch.testing.assert_close(mixer.read(inputs, reads), mixer(inputs)[0][:, -reads:], rtol=0.0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_short_parity_is_learnt(name: str) -> None:
     assert_learns_parity(MODELS[name], width=12, layers=2)

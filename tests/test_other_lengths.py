@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pages
 import pytest
 from drawing import made, write
 from seqbench.bench.analysis.grid import collect
@@ -45,7 +46,7 @@ def test_the_table_has_them(experiment: Experiment) -> None:
     assert "Tested at other lengths" in text
     assert "| Length 40 | Length 80 |" in text.replace("  ", " ")
     assert "2/3 solved [21–94 %], median 9.00e-4, n=3" in text
-    assert "0/3 solved [0–56 %], median 0.150, n=2 of 3, 1 not finite" in text
+    assert "0/3 solved [0–56 %], 0.100 and 0.200, n=2 of 3, 1 not finite" in text
     assert "0.200 [0.0357–1.12], n=3" in text, "of errors the geometric mean"
 
 
@@ -73,8 +74,11 @@ def test_every_format_has_them(experiment: Experiment) -> None:
 
 def test_the_page_shows_them(experiment: Experiment, tmp_path: Path) -> None:
     Workplace(experiment.folder).published.replace(rows(experiment))
-    text = page.write(tmp_path / "x.html", [experiment.folder]).read_text(encoding="utf-8")
+    written = page.write(tmp_path / "x.html", [experiment.folder])
+    text = written.read_text(encoding="utf-8")
     assert "Tested at other lengths" in text
     assert "2/3 solved" in text
-    assert text.count("<img ") == 1, "all models have a state of one size"
-    assert "Scores against the length of the sequences" in text
+    pictures = [one["alt"] for one in pages.read(written).all("img")]
+    (lengths,) = [alt for alt in pictures if "against the length of the sequences" in alt]
+    assert "adding, trained at length=20: gru" in lengths
+    assert "0.141 at 80" in lengths

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ def test_a_failure_is_a_row_and_the_rest_goes_on(tmp_path: Path) -> None:
     assert sweep_in(folder, packed=True, jobs=2).exit_code == 1
     failed, done = sorted(rows_of(folder), key=lambda row: row["status"], reverse=True)
     assert failed["status"] == "failed"
-    assert failed["error"]["message"].endswith(": ArithmeticError: too hard")
+    assert re.fullmatch(r"my_model\.py:\d+: ArithmeticError: too hard", failed["error"]["message"])
     assert "my_model.py" in failed["error"]["traceback"]
     assert measured(done) == measured_here(next(run for run in config.load(folder).runs if run.id == done["id"]))
 

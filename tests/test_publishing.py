@@ -18,7 +18,7 @@ from seqbench.bench.experiments import config
 from seqbench.bench.rows import sources
 from seqbench.bench.rows.store import RowFile, Workplace, untouched
 
-FIGURES = ("overview", "scores", "score-parameters", "score-state", "learning-epochs", "learning-time")
+FIGURES = ("overview", "scores", "score-parameters", "score-state", "score-cost", "learning-epochs", "learning-time")
 ANSWERS = ["table.md", *(f"{name}.{format}" for name in FIGURES for format in ("png", "svg"))]
 TWO_SEEDS = SMALL.replace("rows:", "seeds: 2\nrows:")
 

@@ -77,7 +77,7 @@ def test_table_and_figure_are_what_the_rows_give(tmp_path: Path) -> None:
         (tmp_path / "quick").mkdir(exist_ok=True)
         (tmp_path / "quick" / name).write_bytes((QUICK / name).read_bytes())
     written = write_answers(config.load(tmp_path / "quick"), "cpu")
-    figures = ("overview", "scores", "score-state", "learning-epochs", "learning-time", "gradients")
+    figures = ("overview", "scores", "score-state", "score-cost", "learning-epochs", "learning-time", "gradients")
     assert {path.name for path in written} == {
         "table.md",
         *(f"{name}.{end}" for name in figures for end in ("png", "svg")),

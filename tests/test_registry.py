@@ -147,9 +147,9 @@ def test_a_model_is_not_a_task(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "hint"),
     [
-        ("1 / 0", "broken.py: ZeroDivisionError: division by zero"),
+        ("1 / 0", "broken.py:1: ZeroDivisionError: division by zero"),
         ("class Model(", "broken.py: SyntaxError: "),
-        ("import nothing_of_this_name", "broken.py: ModuleNotFoundError: "),
+        ("import nothing_of_this_name", "broken.py:1: ModuleNotFoundError: "),
     ],
 )
 def test_files_that_do_not_load(tmp_path: Path, content: str, hint: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,8 +124,8 @@ def lab(colour: str, seen: np.ndarray) -> np.ndarray:
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
-def test_the_colours_of_the_classic_models_can_be_told_apart_in_grey_and_by_the_colour_blind() -> None:
-    looks = [style.STYLE[name] for name in ("rnn", "lstm", "gru", "tcn")]
+def test_the_colours_of_the_classics_can_be_told_apart_in_grey_and_by_the_colour_blind() -> None:
+    looks = [style.STYLE[name] for name in ("tcn", "lstm", "gru", "rnn")]
     assert len({look.marker for look in looks}) == len({look.line for look in looks}) == len(looks)
     lightness = sorted(lab(look.colour, SEEN["by most"])[0] for look in looks)
     assert min(after - before for before, after in itertools.pairwise(lightness)) > 10
@@ -134,10 +134,11 @@ def test_the_colours_of_the_classic_models_can_be_told_apart_in_grey_and_by_the_
         assert least_distance(looks, seen) > 20
 
 
-def test_no_two_models_have_the_same_line_or_colour() -> None:
-    """There are more models than markers that can be told apart: of two with one marker the dashes tell which it is."""
+def test_any_two_models_differ_in_marker_or_line_and_in_colour() -> None:
+    """Of so many no colours are left that everybody tells apart; what shares a marker has another line."""
     looks = [*style.STYLE.values()]
     assert len({look.line for look in looks}) == len(looks)
+    assert len({(look.marker, look.line) for look in looks}) == len(looks)
     assert least_distance(looks, SEEN["by most"]) > 10
     assert max(lab(look.colour, SEEN["by most"])[0] for look in looks) < 75
 

@@ -126,7 +126,8 @@ def test_where_no_difference_can_pass_the_table_says_so_and_bolds_nothing(
     entries = grid.collect(few, of_scores(few, {key: values[:seeds] for key, values in (ON_JSB | ON_ADDING).items()}))
     text = experiment_table.table(entries)
     assert f"\n\nNothing is bold: {words}.\n\n" in text
-    assert "**" not in text.partition("**Sizes")[0]
+    assert "**" not in text.partition("\n\nNothing is bold")[0]
+    assert ("Differences from the best of the row" in text) == (seeds > 2), "two values have no interval"
     assert r"\bfseries" not in experiment_table.table(entries, "latex")
     assert not any(record["bold"] for record in json.loads(experiment_table.table(entries, "json")))
 

@@ -187,3 +187,24 @@ def test_one_score_alone_has_an_axis(tmp_path: Path) -> None:
     low, high = figure.axes[0].get_ylim()
     assert low < 8.0 < high
     assert_readable(figure)
+
+
+def test_planned_contrasts_are_drawn_with_their_reference_and_what_matters(tmp_path: Path) -> None:
+    text = JSB.replace("seeds: 3", "seeds: 5\npreset: published\nreference: tcn")
+    experiment = write(tmp_path, text)
+    rows = rows_of(experiment, [8.5, 8.52, 8.54, 8.51, 8.53], [8.1, 8.12, 8.14, 8.11, 8.13])
+    figure = scores.by_model(gather(experiment, rows))
+    (axes,) = figure.axes
+    mean = statistics.centre([8.1, 8.12, 8.14, 8.11, 8.13], logarithmic=True)
+    dashed = [line for line in axes.lines if line.get_linestyle() == "--" and points(line)[0][1] == pytest.approx(mean)]
+    assert len(dashed) == 1
+    (band,) = axes.patches
+    low, high = band.get_extents().transformed(axes.transData.inverted()).intervaly  # of JSB 1 % matter
+    assert (low, high) == pytest.approx((mean / 1.01, mean * 1.01), rel=1e-6)
+    said = caption(figure)
+    assert scores.REFERENCE in said
+    assert scores.EFFECT in said
+    assert "gru against tcn +4.93 % [+4.64 to +5.22] (found)." in said
+    plain = scores.by_model(gather(write(tmp_path / "plain", JSB), rows_of(experiment, [8.5], [8.1])))
+    assert not plain.axes[0].patches
+    assert scores.REFERENCE not in caption(plain)

@@ -252,13 +252,14 @@ def test_a_row_has_what_was_promised(tiny: Path) -> None:
         4,
         20,
     )
-    for key in ("ours_ms", "evaluation_ms", "reference_ms", "flushed_ms", "floor_ms", "steps_per_second"):
+    for key in ("ours_ms", "evaluation_ms", "reference_ms", "flushed_ms", "floor_ms", "steps_per_second", "stream_ms"):
         assert row[key] > 0, key
     assert row["ratio_defaults"] == pytest.approx(row["reference_ms"] / row["ours_ms"], rel=1e-3)
     assert row["ratio_flushed"] == pytest.approx(row["flushed_ms"] / row["ours_ms"], rel=1e-3)
     assert row["ratio_floor"] == pytest.approx(row["ours_ms"] / row["floor_ms"], rel=1e-3)
     assert row["steps_per_second"] == pytest.approx(1000 * 4 * 20 / row["ours_ms"], rel=1e-3)
-    assert row["repeats"] == 3
+    assert row["ratio_stream"] == pytest.approx(row["reference_stream_ms"] / row["stream_ms"], rel=1e-3)
+    assert (row["repeats"], row["reference"]) == (3, "torch")
 
 
 def test_a_helper_that_dies_is_a_line_and_not_a_hang(tiny: Path) -> None:

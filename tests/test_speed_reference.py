@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,8 +13,9 @@ from seqbench.bench.api import make_run
 from seqbench.bench.engine.steps import TrainingStep, answer
 from seqbench.bench.errors import UsageError
 from seqbench.bench.experiments.runs import Run
+from seqbench.bench.measuring import shapes
 from seqbench.bench.measuring.reference import PlainStep, Reference, pairs, plain_body
-from seqbench.bench.measuring.variants import indices
+from seqbench.bench.measuring.variants import Ours, Plain, indices
 from torch import Tensor
 
 TASKS = {
@@ -153,3 +156,61 @@ def test_a_model_of_other_layers_has_no_reference(tmp_path: Path) -> None:
     own.write_text(OWN_MODEL, encoding="utf-8")
     with pytest.raises(UsageError, match="plain PyTorch has no such layer"):
         plain_body(make_run(TASKS["last step"], str(own)), 2)
+
+
+def test_layers_come_from_the_package_that_they_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is around them starts as ours; where the package is missing torch's operations compute the same."""
+
+    class Halving(torch.nn.Module):
+        def __init__(self, dim: int, expansion_factor: float, proj_out: bool) -> None:
+            super().__init__()
+            assert (dim, expansion_factor, proj_out) == (5, 2.0, True)
+            self.scale = torch.nn.Parameter(torch.ones(()))
+
+        def forward(self, inputs: Tensor, **state: object) -> object:
+            outputs = self.scale * inputs / 2
+            return (outputs, inputs[:, -1:]) if state.get("return_next_prev_hidden") else outputs
+
+    run = make_run(TASKS["every step"], "mingru(width=5)", batch=4)
+    task = run.make_task()
+    network = run.make_network(task)
+    inputs = task.load(0).train.batch(torch.arange(4)).inputs
+    expected, _ = network(inputs)
+    monkeypatch.setitem(sys.modules, "minGRU_pytorch", None)
+    missing = Reference(run, task).take(network)
+    assert (missing.name, missing.streams) == ("torch", True)
+    torch.testing.assert_close(missing(inputs)[0], expected, rtol=1e-4, atol=1e-5)
+    monkeypatch.setitem(sys.modules, "minGRU_pytorch", SimpleNamespace(minGRU=Halving))
+    found = Reference(run, task).take(network)
+    assert (found.name, found.streams) == ("minGRU_pytorch", True)
+    assert len([part for part in found.modules() if isinstance(part, Halving)]) == 2
+    ours = dict(network.named_parameters())
+    theirs = {name.removeprefix("body."): part for name, part in found.named_parameters() if name.startswith("body.")}
+    shared = [name for name in theirs if name in ours]
+    assert any("mlp" in name for name in shared)
+    assert not any("mixer." in name for name in shared)
+    assert all(torch.equal(theirs[name], ours[name]) for name in shared)
+    outputs, state = found.eval()(inputs[:, :1])
+    assert found(inputs[:, 1:2], state)[0].shape == outputs.shape
+
+
+@pytest.mark.parametrize("model", ["lstm(width=5)", "tcn(width=5, levels=3, kernel=3)", "s4d(width=6, states=4)"])
+def test_a_sequence_is_read_step_by_step(model: str) -> None:
+    """The published TCN keeps no state, so it cannot be streamed; ours can."""
+    run = make_run(TASKS["last step"], model, batch=4)
+    ours, plain = Ours(run, torch.device("cpu")), Plain(run, torch.device("cpu"))
+    assert ours.stream() == 30
+    assert plain.stream() == (0 if model.startswith("tcn") else 30)
+    assert ours.network.training
+    assert plain.facts() == {"reference": "torch"}
+
+
+def test_every_model_of_the_suite_at_two_shapes_and_of_one_size() -> None:
+    found, left_out = shapes.suite(["min", "lru", "tcn"])
+    assert left_out == []
+    models = {"gated-tcn", "lru", "mingru", "minlstm", "tcn"}
+    assert {(case.model, case.run.make_task().steps, case.run.training.batch) for case in found} == {
+        (model, *shape) for model in models for shape in ((784, 64), (128, 32))
+    }
+    with pytest.raises(UsageError, match=r"--model mingur: .* did you mean 'mingru'"):
+        shapes.suite(["mingur"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from admission import assert_learns_parity
+from admission import assert_learns_parity, noise
 from mixing import STEPS, assert_computes, assert_stays_finite, mixer_of
 from seqbench.models import lru, s4d
 from seqbench.models._compiling import plain
@@ -146,6 +146,13 @@ def test_what_makes_the_states_is_trained_slowly_and_without_weight_decay(name: 
 def test_options_out_of_range(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         MODELS[name](3, **options)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("reads", [1, 3])
+def test_what_is_read_is_the_end_of_what_is_computed(name: str, reads: int) -> None:
+    mixer, inputs = mixer_of(MODELS[name], width=6, states=8), noise(2, 9, 6)
+    torch.testing.assert_close(mixer.read(inputs, reads), mixer(inputs)[0][:, -reads:], rtol=0.0, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -171,7 +171,7 @@ def test_what_raises_becomes_a_row_and_the_rest_goes_on(where: str, tmp_path: Pa
     assert sweep_in(folder, display).exit_code == 1
     failed = [row for row in rows_of(folder) if row["status"] == "failed"]
     (message,) = (row["error"]["message"] for row in failed)
-    assert re.fullmatch(rf"my_{where}\.py:\d+: ArithmeticError: too hard", message)
+    assert re.fullmatch(rf"my_{where}\.py:\d+: ArithmeticError: too hard", message), "and the line of their file"
     assert f"my_{where}.py" in failed[0]["error"]["traceback"]
     assert set(REQUIRED) <= set(failed[0]["provenance"])
     others = [row for row in rows_of(folder) if row["status"] == "done"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -120,3 +122,31 @@ def test_the_answers_of_a_text(miniature_data: Path) -> None:
     bits: Any = said.surprisals[said.scored].double().mean() / torch.tensor(2.0).log()
     assert float(bits) == pytest.approx(outcome.scores["best"]["test"]["bpc_all"], rel=1e-5)
     assert [*said.frame().columns] == ["example", "step", "target", "answer", "surprisal"]
+
+
+def test_a_notebook_shows_how_far_a_training_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With stand-ins for what IPython gives."""
+    shown: list[str] = []
+
+    class Handle:
+        def update(self, text: str) -> None:
+            shown.append(text)
+
+    def display(text: str, display_id: bool) -> Handle:
+        assert display_id
+        shown.append(text)
+        return Handle()
+
+    kernel, terminal = type("ZMQInteractiveShell", (), {})(), type("TerminalInteractiveShell", (), {})()
+    run = make_run(ADDING, "gru(width=3)", epochs=1, batch=8)
+    for found in (terminal, kernel):
+        monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda found=found: found))
+        monkeypatch.setitem(sys.modules, "IPython.display", types.SimpleNamespace(Pretty=str, display=display))
+        outcome = train(run)
+        assert bool(shown) == (found is kernel)
+    assert shown[0].endswith("gru seed 0: begins")
+    mse = outcome.progress.curve[-1]["valid"]["mse"]
+    assert shown[-1].endswith(f"gru seed 0: epoch 1, step 8 of 8 (100 %), mse {mse:.4g} on validation")
+    shown.clear()
+    train(run, report=lambda progress, steps: None)
+    assert not shown

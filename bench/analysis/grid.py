@@ -157,7 +157,7 @@ def collect(experiment: Experiment, rows: Iterable[Row], device: str | None = No
     sound = {run_id: row for run_id, row in rows_by_id.items() if run_id not in edited}
     tasks: dict[str, Task] = {}
     entries: list[Entry] = []
-    sets = _by_instructions(rows, sound, device, experiment.folder)
+    sets = _by_instructions(experiment, rows, sound, device)
     said = remarks(experiment, rows, sound)
     labels = _labels(experiment.cells)
     label_of = {cell.runs[0].id: label for cell, label in zip(experiment.cells, labels, strict=True)}
@@ -199,15 +199,22 @@ def of_device(
 
 
 def _by_instructions(
-    rows: Iterable[Row], shown: Mapping[str, Row], device: str | None, folder: Path
+    experiment: Experiment, rows: Iterable[Row], shown: Mapping[str, Row], device: str | None
 ) -> dict[str, dict[str, Row]]:
-    """Set of vector instructions -> run id -> its newest row, of all results that count, the shown ones among them."""
+    """Set of vector instructions -> run id -> its newest row, of all results that count, the shown ones among them.
+
+    A row beside the shown one is clean, and current where that is current: else more than the set would differ.
+    """
+    runs = {run.id: run for run in experiment.runs}
     found: dict[str, dict[str, Row]] = {}
     for place, row in by_place(rows).items():
         if not place.instructions or place.device != device or place.id not in shown or row["status"] not in FINISHED:
             continue
-        if row is shown[place.id] or counts(row, folder):
-            found.setdefault(place.instructions, {})[place.id] = row
+        if row is not shown[place.id]:
+            old = [staleness(one, runs[place.id]) is None for one in (row, shown[place.id])]
+            if row["provenance"]["dirty"] or old[0] != old[1] or not counts(row, experiment.folder):
+                continue
+        found.setdefault(place.instructions, {})[place.id] = row
     return found
 
 

@@ -230,7 +230,8 @@ def _of_cell(number: Number, found: _Found, cell: Cell, device: str | None) -> I
     devices: Sequence[str | None] = [device] if device else sorted({place[1] for place in newest}) or [None]
     for one in devices:
         rows = [row for place, row in newest.items() if place[1] == one]
-        entries = collect(replace(found.experiment, cells=(cell,)), rows, one)
+        every = [row for row in found.rows if row["id"] in ids and row["device"] == one]  # of other instructions too
+        entries = collect(replace(found.experiment, cells=(cell,)), every, one)
         entry = next((entry for entry in entries if entry.metric.name == number.metric), None)
         solving = next((entry for entry in entries if entry.metric.solved_at is not None), None)
         flaws = {

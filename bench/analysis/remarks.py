@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import Any
 
 from ..errors import UsageError
-from ..experiments import registry
+from ..experiments import permitted, registry
 from ..experiments.config import Experiment
 from ..experiments.runs import LOOP_VERSION, Run
 from ..rows.comparing import differences, elsewhere
@@ -58,8 +58,10 @@ def _differences(experiment: Experiment, config: Mapping[str, Any]) -> Iterator[
     kinds: tuple[registry.Kind, ...] = ("task", "model")
     for kind in kinds:
         spec = config.get(kind, {})
+        if not permitted.is_permitted(kind, spec.get("name"), experiment.folder):
+            continue
         try:
-            now = registry.find(kind, spec.get("name", ""), experiment.folder).version
+            now = registry.find(kind, spec["name"], experiment.folder).version
         except UsageError:
             continue  # of a name that is not known any more: then it is of another run
         if (then := spec.get("version", now)) != now:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from . import statistics
 from .contrasts import Contrast, contrasts
 from .grid import Entry
-from .samples import logarithmic
+from .samples import FEWEST, logarithmic
 from .statistics import ALPHA
 
 
@@ -25,8 +25,8 @@ class Standing(NamedTuple):
     best: None where the line cannot tell. bold: see this module. adjusted: the Holm-adjusted p of the difference from
     the best (of planned contrasts from the reference), of each model that was compared. left_out: models that could not
     be compared, with the reason. why: why nothing is bold, in words; "" where something is, or one model is there.
-    contrasts: the differences, from the reference where they are planned, else from the best; none where the line
-    cannot tell. planned: whether the experiment named the reference. sizes: runs of the models that were compared, of
+    contrasts: the differences, from the reference where they are planned, else from the best; none of samples of one
+    or two runs. planned: whether the experiment named the reference. sizes: runs of the models that were compared, of
     planned contrasts the reference's first.
     """
 
@@ -122,24 +122,21 @@ def _of_all_pairs(
     smallest = {model: statistics.smallest_permutation(len(values), largest) for model, values in samples.items()}
     large = {model: values for model, values in samples.items() if pairs * smallest[model] <= ALPHA}
     left_out |= {model: "too few runs" for model in samples if model not in large}
-    if len(large) < 2:
-        return Standing(left_out=left_out, why=too_few([len(values) for values in samples.values()]))
-    if solvable and not any(map(any, large.values())):
+    compared = samples if len(large) < 2 else large
+    if solvable and len(large) >= 2 and not any(map(any, large.values())):
         return Standing(left_out=left_out, why="no run solves the task")
-    separation = statistics.separation(large, lower, "permutation" if solvable else "both")
+    separation = statistics.separation(compared, lower, "permutation" if solvable else "both")
     assert separation is not None
     from_best = tuple(
         one._replace(adjusted=separation.adjusted[one.model], found=one.model not in separation.inseparable)
-        for one in contrasts(large, separation.best, on_logs, solvable)
+        for one in contrasts(compared, separation.best, on_logs, solvable)
     )
-    return Standing(
-        separation.best,
-        separation.inseparable | {separation.best},
-        separation.adjusted,
-        left_out,
-        contrasts=from_best,
-        sizes=tuple(map(len, large.values())),
-    )
+    sizes = tuple(map(len, compared.values()))
+    if len(large) < 2:  # the intervals say how much may be there all the same, but for two values
+        why, shown = too_few(sizes), from_best if min(sizes) >= FEWEST and any(map(any, samples.values())) else ()
+        return Standing(left_out=left_out, why=why, contrasts=shown, sizes=sizes)
+    bold = separation.inseparable | {separation.best}
+    return Standing(separation.best, bold, separation.adjusted, left_out, contrasts=from_best, sizes=sizes)
 
 
 def too_few(sizes: Sequence[int]) -> str:

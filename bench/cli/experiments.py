@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import shlex
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ..experiments.config import Experiment
+    from ..running.planning import Planned
 
 Dir = Annotated[str, typer.Argument(metavar="DIR", help="A folder with an experiment.yaml, such as results/quick.")]
 
@@ -131,15 +133,18 @@ def run(
     plans, left_out = each_set.plan(experiment, workplace, chosen, afresh, stale, instructions)
     for sentence in left_out:
         out.print(sentence, style="yellow")
-    if only:
-        named = [(item.run.id, str(item.run)) for planned in plans.values() for item in planned]
-        if (text := naming.unmet(only, named)) is not None:
-            there = naming.listed(named)
-            raise UsageError(f"--only {text!r}: no run of {directory} has that in its label or begins with it: {there}")
-        plans = {
-            one: [item for item in planned if any(naming.means(text, item.run.id, str(item.run)) for text in only)]
-            for one, planned in plans.items()
-        }
+    named = [(item.run.id, str(item.run)) for planned in plans.values() for item in planned]
+    if only and (text := naming.unmet(only, named)) is not None:
+        there = naming.listed(named)
+        raise UsageError(f"--only {text!r}: no run of {directory} has that in its label or begins with it: {there}")
+
+    def fitting(planned: Sequence[Planned]) -> list[Planned]:
+        return [item for item in planned if not only or naming.any_means(only, item.run.id, str(item.run))]
+
+    def plan_again(name: str | None) -> list[Planned]:
+        return fitting(each_set.plan_of(experiment, workplace, chosen, afresh, stale, name))
+
+    plans = {name: fitting(planned) for name, planned in plans.items()}
     if dry_run:
         _show_plans(plans, json)
         return
@@ -149,8 +154,9 @@ def run(
     from ..report.tables import experiment_table  # noqa: F401  # now, while the fork server imports, rather than after the last run
     from .live import Live
 
-    asked = {"threads": threads, "keep_weights": keep_weights}
-    code = each_set.run(experiment, plans, lambda: Live(out), chosen, at_a_time, minutes, **asked)
+    locked = {name: partial(plan_again, name) for name in plans}
+    options = {"threads": threads, "keep_weights": keep_weights}
+    code = each_set.run(experiment, locked, lambda: Live(out), chosen, at_a_time, minutes, **options)
     _answer(experiment, workplace, chosen, out, figure)
     if code in (sweep.OUT_OF_TIME, sweep.INTERRUPTED, sweep.TERMINATED):
         out.print(f"not done yet; go on with: seqbench run {shlex.quote(directory)}", style="yellow")
@@ -240,6 +246,8 @@ def status(directory: Dir, json: Json = False) -> None:
         echo(f"{sum(line['stale'] == why for line in lines)} rows are {why}")
     done = sum(line["state"] in ("done", "diverged") for line in lines)
     echo(f"{done} of {len(lines)} runs are done; working area: {workplace.area}")
+    if workplace.unfinished.exists():
+        echo("table and figures are older than the rows: publish or renew was cut short; publish makes them")
 
 
 def publish(directory: Dir, device: DeviceClass = None, json: Json = False) -> None:

@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from .. import atomic
 from ..errors import UsageError
 from ..experiments import registry
 from ..experiments.notation import parse
@@ -58,14 +59,14 @@ def list_(
             }
         )
         return
-    out = standard_output()
+    shown = standard_output()
     for kind, entries in listed.items():
         table = Table(title=kind, title_justify="left", box=None, header_style="bold")
         for header in ("name", "what it is", "variants", "source"):
             table.add_column(header, overflow="fold", no_wrap=header in ("name", "variants"))  # these are copied
         for entry in entries:
             table.add_row(entry.name, entry.line, "\n".join(entry.variants), entry.source)
-        out.print(table)
+        shown.print(table)
 
 
 def _list_data(json: bool, out: Path | None) -> None:
@@ -160,7 +161,7 @@ def export(
     if described is not None:
         text = json_text(metadata_of_export(spec, seed, out))
         with writing(described):
-            described.write_text(f"{text}\n", encoding="utf-8")
+            atomic.write(described, f"{text}\n")
     if json:
         show_json({"file": str(out), "shapes": shapes} | ({"croissant": str(described)} if described else {}))
         return

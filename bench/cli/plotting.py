@@ -34,10 +34,10 @@ def plot(
     """Draws the figures that the rows of an experiment give, each as PNG, SVG and PDF.
 
     overview: training loss and test score of every run; scores: with 95 % intervals, and the published numbers;
-    score-parameters, score-state: against what a model costs; learning-epochs, learning-time: validation scores with
-    the band of the seeds; profile: the share of runs above each normalised score, over three tasks or more; lengths:
-    solved runs against sequence length; score-lengths: test scores at lengths never trained; gradients: what the verb
-    `gradients` measured.
+    score-parameters, score-state, score-cost: against parameters, state and the time of a run; learning-epochs,
+    learning-time: validation scores with the band of the seeds; profile: the share of runs above each normalised score,
+    over three tasks or more; lengths: solved runs against sequence length; score-lengths: test scores at lengths never
+    trained; gradients: what the verb `gradients` measured.
 
     Example: seqbench plot results/quick --only scores --out figures
     """

@@ -43,9 +43,7 @@ def renew(
     with Live(Console(stderr=True)) as live:
         found = renewing.renew(experiment.folder, chosen, live, jobs).found
     good = sum(not one.reason for one in found)
-    if good:
-        publishing.write_answers(experiment, device)
-        publishing.write_its_ledger(experiment)
+    publishing.finish(experiment, device)
     if json:
         show_json(
             [

@@ -34,14 +34,18 @@ def speed(
     lengths: Annotated[
         bool, typer.Option("--lengths", help="Instead: a step against the length T and the batch B, with a figure.")
     ] = False,
+    suite: Annotated[
+        bool, typer.Option("--suite", help="Instead: every model of the suite at two shapes, trained and streamed.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Keep it in this .json file, row by row.")] = None,
     read: Annotated[Path | None, typer.Option(help="Measure nothing: print this file, as Markdown.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measures a training step of every task and model of results/bai2018-*, beside the reference.
 
-    The reference is plain torch.nn and the published TCN block, as PyTorch comes, and again with denormals flushed to
-    zero. Each has a process of its own, and they take turns; medians, and the spread as interquartile range / median.
+    The reference is plain torch.nn, the published TCN block, or the package that a model names, as PyTorch comes, and
+    again with denormals flushed to zero. A step of one sequence that is read step by step is measured as well. Each has
+    a process of its own, and they take turns; medians, and the spread as interquartile range / median.
     A task or model of a run is named by a part of its name, or of the run's id; unasked, of a task at several lengths
     the default one is measured, and no network above 20 million parameters.
     Nothing else should run meanwhile; the file says whether something did.
@@ -59,10 +63,15 @@ def speed(
     from ..running.cores import cores
 
     chosen_device = device_named(device)
-    cases = [] if sweep and not lengths else shapes.cases(task or (), model or ())
+    if suite and (task or sweep or lengths):
+        raise UsageError("--suite: its shapes are its own; leave out --task, --sweep and --lengths")
+    cases, left_out = shapes.suite(model or ()) if suite else ([], [])
+    if not suite and (lengths or not sweep):
+        cases = shapes.cases(task or (), model or ())
     stretched = by_length.stretchable(cases, asked=bool(task)) if lengths else []
     name = out.stem if out is not None else platform.node()
     session = Session(chosen_device, threads or cores(), name, out, lambda text: echo(text, err=True))
+    session.new["left_out"] += left_out
     try:
         if sweep:
             session.measure_sweep()

@@ -13,7 +13,7 @@ from ...tasks.base import Batch, Continuous, Split, Splits, Task
 from .. import seeding
 from ..experiments.runs import Run
 from .items import Answer, Broken, Item, items_of
-from .of_models import of_model
+from .of_training import of_training
 from .small_runs import CPU
 
 SHOWN = 4
@@ -36,11 +36,9 @@ def of_task(run: Run, task: Task) -> Iterator[Item]:
         ("own input", it.own_input),
         ("lengths", it.lengths),
     )
-    renamed = {"gradients": None, "learning": "learnable", "same bits twice": "same bits twice"}
-    for item in of_model(run, task, alone=False, speed=False):
-        name = renamed.get(item.name, item.name)
-        if name is not None:
-            yield Item(name, item.verdict, item.found, item.remedy)
+    for item in of_training(run, task, it.place):
+        if item.name != "gradients":  # of the model alone
+            yield item
 
 
 class _Trial:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from .. import atomic
 from ..experiments import config, registry
 from . import publishing
 
@@ -32,7 +33,7 @@ def write_all(results: Path, readme: Path | None = None) -> Iterator[Path]:
     yield from publishing.write_ledger_and_figure(results)
     if readme is not None:
         text = readme.read_text(encoding="utf-8")
-        readme.write_text(with_copies(text, readme.parent), encoding="utf-8")
+        atomic.write(readme, with_copies(text, readme.parent))
         yield readme
 
 

@@ -14,7 +14,7 @@ from ...tasks.datasets import sums
 from ..analysis.grid import collect
 from ..analysis.ledger import of_results
 from ..errors import UsageError
-from ..experiments import config, runs
+from ..experiments import config
 from ..experiments.config import Experiment
 from ..experiments.runs import Run
 from ..report.figures import ledger_figure
@@ -23,7 +23,7 @@ from ..report.tables.cells import STALE
 from ..report.tables.experiment_table import table
 from ..report.tables.ledger_table import ledger_page
 from ..rows import commits, renewals, sources
-from ..rows.comparing import newer_version, other_versions
+from ..rows.comparing import configured, newer_version, other_versions
 from ..rows.row_shape import DEVICES, SAID_ELSEWHERE, lacking, misshapen
 from ..rows.store import FINISHED, Row, Workplace, place_of, untouched
 from . import plans, publishing
@@ -74,6 +74,9 @@ def check(folder: Path) -> Report:
         report.findings.append(Finding("experiment", str(error)))
         return report
     report.rows = len(rows)
+    if Workplace(folder).unfinished.exists():
+        what = "publish or renew was cut short before it was made; seqbench publish makes it"
+        report.findings.append(Finding(publishing.TABLE, what))
     report.findings += _torn(folder / "runs.jsonl")
     grid = {run.id for run in experiment.runs}
     for row in rows:
@@ -130,7 +133,7 @@ def _of_content(row: Row, folder: Path, grid: set[str]) -> Iterator[tuple[str, K
     if unclean := commits.why_unclean(row["provenance"]):
         yield f"published, though {unclean}", "error"
     try:
-        run = runs.from_config(row["config"], folder)
+        run = configured(row, folder)
         other, newer = other_versions(row, run), newer_version(row, run)
     except UsageError as error:
         yield f"its configuration is not known any more: {error}", "error"

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from ..rows import repositories
 from ..rows.store import Row
@@ -44,9 +45,9 @@ def changed_since(folder: Path, rows: Iterable[Row]) -> Iterator[str]:
 def plan_of(text: str) -> Plan | None:
     """The plan in the text of an `experiment.yaml`; None where that cannot be read."""
     try:
-        content = yaml.safe_load(text)
+        content = YAML(typ="safe", pure=True).load(text)
         rows = [row for row in content.get("rows") or [] if isinstance(row, dict)]
-    except (yaml.YAMLError, AttributeError, TypeError):
+    except (YAMLError, AttributeError, TypeError):
         return None
     plan = {name: _words(content.get(name)) for name in ("question", "decides")}
     for row in rows:

@@ -5,7 +5,6 @@ them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,11 +60,37 @@ def publish(experiment: Experiment, device: str | None = None) -> Publication:
         raise UsageError(f"{experiment.folder} belongs to the installed package: copy the folder to publish in it")
     if workplace.area.resolve() == experiment.folder.resolve():  # what is moved would be taken away
         raise UsageError(f"{experiment.folder} is its own working area: SEQBENCH_RUNS must name another place")
-    with workplace.held() if workplace.working.path.is_file() else nullcontext():
+    with workplace.held():
+        begin(workplace)
         moved, left, repaired = _move(experiment, workplace)
         measured, left_files = _move_measurements(experiment, workplace)
-    written = write_answers(experiment, device)
-    return Publication(moved, left, [*measured, *written, *write_its_ledger(experiment)], repaired, left_files)
+        written = _write_all(experiment, workplace, device)
+    return Publication(moved, left, [*measured, *written], repaired, left_files)
+
+
+def begin(workplace: Workplace) -> None:
+    """Notes that published rows, or what makes them current, are about to change; a command that is killed before
+    table, figures and ledger have followed leaves the note, and the next one makes them.
+    """
+    atomic.write(workplace.unfinished, "publish or renew was cut short\n")
+
+
+def finish(experiment: Experiment, device: str | None = None) -> list[Path]:
+    """Makes table, figures and ledger of the published rows, if they have changed since these were made.
+
+    device: as of `publish`. Raises UsageError while another process runs the experiment.
+    """
+    workplace = Workplace(experiment.folder)
+    if not workplace.unfinished.exists():
+        return []
+    with workplace.held():
+        return _write_all(experiment, workplace, device)
+
+
+def _write_all(experiment: Experiment, workplace: Workplace, device: str | None) -> list[Path]:
+    written = [*write_answers(experiment, device), *write_its_ledger(experiment)]
+    workplace.unfinished.unlink(missing_ok=True)
+    return written
 
 
 def _move(experiment: Experiment, workplace: Workplace) -> tuple[list[Row], list[tuple[Row, str]], list[str]]:

@@ -37,7 +37,7 @@ from ..rows.comparing import Cannot
 from ..rows.store import FINISHED, Row, Workplace, place_of, untouched
 from ..running import processes
 from ..running.sweep import Display
-from . import beginning
+from . import beginning, publishing
 from .verifying import trainable
 
 AT_A_TIME = 4
@@ -280,4 +280,5 @@ def _keep(workplace: Workplace, ended: Sequence[tuple[_Stale, Renewal]], commit:
         if not renewal.reason
     ]
     if new:
+        publishing.begin(workplace)
         renewals.keep(workplace.folder, [*workplace.rows()], new)

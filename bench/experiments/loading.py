@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ..errors import UsageError
 from . import imports
+from .user_code import place_in
 
 Modules = dict[str, types.ModuleType]
 
@@ -65,9 +66,17 @@ def load_file(path: Path, folder: Path | None, package: str) -> types.ModuleType
     except Exception as error:
         for one in _of_packages(wanted) - before | {name}:
             sys.modules.pop(one, None)
-        raise UsageError(f"{path}: {type(error).__name__}: {error}") from error
+        raise UsageError(f"{path}{_line(error, path)}: {type(error).__name__}: {error}") from error
     _neighbours[name] = {one: sys.modules[one] for one in _of_packages(wanted)}
     return module
+
+
+def _line(error: Exception, path: Path) -> str:
+    """The line that raised it, as it goes on from the path of the user's file; in brackets that of a neighbour."""
+    file, _, line = place_in(error).removesuffix(": ").rpartition(":")
+    if not file:  # a SyntaxError names its own line
+        return ""
+    return f":{line}" if file == path.name else f" ({file}:{line})"
 
 
 def _make_way(path: Path, wanted: Mapping[str, Path]) -> None:

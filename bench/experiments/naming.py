@@ -23,6 +23,11 @@ def means(text: str, run_id: str, label: str) -> bool:
     return run_id.startswith(text) or all(any(_fits(word, other) for other in rest) for word in wanted)
 
 
+def any_means(texts: Sequence[str], run_id: str, label: str) -> bool:
+    """Whether one of the texts means a run."""
+    return any(means(text, run_id, label) for text in texts)
+
+
 def unmet(texts: Sequence[str], runs: Sequence[tuple[str, str]]) -> str | None:
     """The first of the texts that means none of these runs, each an id and a label; None where all mean some."""
     return next((text for text in texts if not any(means(text, *run) for run in runs)), None)

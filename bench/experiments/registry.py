@@ -24,6 +24,8 @@ from .notation import Spec
 from .options import checked, options_of
 
 Kind = Literal["task", "model"]
+PLAIN = "models._plain_module"
+"""The module of the suite that makes a model of a plain `nn.Module`."""
 CLASS_NAME = {"task": "Task", "model": "Model"}
 PACKAGE = __package__.partition(".")[0]
 ROOT = Path(__file__).resolve().parents[2]
@@ -120,7 +122,7 @@ def _plain(found: Any, reference: str) -> type[Any] | None:
     if not isinstance(found, type) or "torch" not in sys.modules or not issubclass(found, _torch_module()):
         return None
     try:
-        return cast("type[Any]", importlib.import_module(f"{PACKAGE}.models._plain_module").adapted(found))
+        return cast("type[Any]", importlib.import_module(f"{PACKAGE}.{PLAIN}").adapted(found))
     except (TypeError, NameError) as error:
         raise UsageError(f"{reference}: {error}") from error
 
@@ -166,8 +168,12 @@ def origin(kind: Kind, name: str, folder: Path | None = None) -> Origin:
     reference = name.partition(":")[0]
     named = _file(reference, folder) if reference.endswith(".py") else None
     files = {named or _file_of(reference)}
-    bases = {base.__module__ for base in found.__mro__ if base.__module__.partition(".")[0] != PACKAGE}
+    plain = getattr(found, "module_class", None)  # of a plain `nn.Module`, see `_plain`
+    classes = found.__mro__ if plain is None else (*found.__mro__, *plain.__mro__)
+    bases = {base.__module__ for base in classes if base.__module__.partition(".")[0] != PACKAGE}
     files |= {file for file in map(_file_of, bases - {"builtins"}) if imports.counts(file)}
+    if plain is not None:
+        files.add(_file_of(f"{PACKAGE}.{PLAIN}"))
     return Origin(tuple(sorted(files)), tuple(loading.places_of(named, folder)))
 
 

@@ -41,7 +41,8 @@ class Order:
 
 
 def main(pipe: connection.Connection, order: Order) -> None:
-    """Prepares and says `("ready", facts)`; answers `("go", steps)` and `("evaluate", times)` with `("took", seconds)`.
+    """Prepares and says `("ready", facts)`; answers `("go", steps)` and `("evaluate", times)` with `("took", seconds)`,
+    and `("stream", 1)` with the seconds of one step of a sequence that is read step by step, None where it cannot be.
 
     `("another", config)` makes it prepare for another run, and say again that it is ready. An error is sent as
     `("failed", text)`. It ends when its parent ends it, or is gone.
@@ -69,6 +70,10 @@ def _answer(pipe: connection.Connection, order: Order) -> None:
         begin = time.perf_counter()
         if kind == "go":
             steps.go(what)
+        elif kind == "stream":
+            count = steps.stream()
+            pipe.send(("took", (time.perf_counter() - begin) / count if count else None))
+            continue
         else:
             assert isinstance(steps, Ours)
             for _ in range(what):
@@ -115,8 +120,7 @@ def _facts(steps: Steps) -> dict[str, Any]:
     steps.prepare()
     with Peak(steps.device) as peak:
         steps.go(max(2, steps.cycle))
-    known = steps.facts() if isinstance(steps, Ours) else {}
-    return {**known, "cycle": steps.cycle, "peak_mb": peak.mb}
+    return {**steps.facts(), "cycle": steps.cycle, "peak_mb": peak.mb}
 
 
 class Peak:

@@ -1,7 +1,8 @@
-"""What a user would write: the same networks from `torch.nn`, and the published TCN block. The yardstick of speed.
+"""What a user would write or install: the baseline of speed.
 
-It computes the same function as the suite's own network of a run (a test compares outputs and gradients), from random
-draws of its own. No model is known by its name: the layers that a model is built of say what plain PyTorch has for it
+The same networks from `torch.nn`, and the published TCN block, compute the same function as the suite's own network of
+a run (a test compares outputs and gradients), from random draws of their own. Other models name the packages of their
+layers (`packages`). No model is known by its name: the layers that a model is built of say what there is for it
 (`plain_body`).
 Shape letters: B batch, T time, C channels, W width of the features, R steps that are read, O outputs.
 """
@@ -22,6 +23,7 @@ from ...tasks.base import Batch, Continuous, Task
 from ..errors import UsageError
 from ..experiments.notation import Spec
 from ..experiments.runs import Run
+from .packages import TORCH, Packaged
 
 
 class Chomp(nn.Module):
@@ -119,7 +121,8 @@ class Cells(nn.Module):
 class Reference(nn.Module):
     """The network of a run in plain `torch.nn`: embedding where symbols are read, body, `nn.Linear`.
 
-    written: numbers that the layers of the body write for each step of a sequence; for counting bytes.
+    written: numbers that the layers of the body write for each step of a sequence; for counting bytes. name: what it is
+    built of. streams: whether it can go on from the state that it returns.
     Raises UsageError where there is no such network: for models that are built of other layers than `plain_body`
     knows, and for adaptive heads.
     """
@@ -136,7 +139,9 @@ class Reference(nn.Module):
             drop = nn.Dropout(run.embedding.options.get("dropout", 0.0))
             self.front, channels = nn.Sequential(nn.Embedding(task.input.vocabulary, width), drop), width
         self.body = plain_body(run, channels)
+        self.name = self.body.name if isinstance(self.body, Packaged) else TORCH
         self.time_last = isinstance(self.body, Convolutions)
+        self.streams = self.body.streams if isinstance(self.body, Packaged) else not self.time_last
         self.written = self.body.written
         self.head = _head(run.head, self.body.features, task.outputs, self.front)
         self.reads = task.reads
@@ -217,11 +222,12 @@ class TiedLinear(nn.Module):
         return self.linear(features if self.projection is None else self.projection(features))
 
 
-def plain_body(run: Run, channels: int) -> Cells | Convolutions:
-    """What plain PyTorch has for the model of a run: it follows from the layers that the model is built of.
+def plain_body(run: Run, channels: int) -> Cells | Convolutions | Packaged:
+    """What a user would have for the model of a run: it follows from the layers that the model is built of.
 
     A model that keeps its weights in `torch.nn` cells is a stack of such cells; one whose blocks have two causal
-    convolutions each is the published TCN. Raises UsageError for all others.
+    convolutions each is the published TCN; one with layers that can name packages has these. Raises UsageError for all
+    others.
     """
     own: Any = _own_body(run)
     options = dict(run.model.options)
@@ -230,6 +236,8 @@ def plain_body(run: Run, channels: int) -> Cells | Convolutions:
         return Cells(cell, channels, options)
     if all(hasattr(getattr(block, name, None), "direction") for name in ("first", "second")):
         return Convolutions(channels, options)
+    if any(hasattr(part, "package") for part in own.modules()):
+        return Packaged(run.model_class(channels, **options))
     raise UsageError(f"{run.model.name}: plain PyTorch has no such layer; there is no reference for it")
 
 
@@ -264,6 +272,9 @@ def pairs(reference: Reference, network: Network) -> list[tuple[Tensor, Tensor]]
         for layer, cell in enumerate(own.cells):
             names = ("weight_ih_l", "weight_hh_l", "bias_ih_l", "bias_hh_l")
             found += [(reference.body.parameter(f"{name}{layer}"), getattr(cell, f"{name}0")) for name in names]
+    elif isinstance(reference.body, Packaged):  # those that are not in the packages' layers
+        others = dict(network.body.named_parameters())
+        found += [(part, others[name]) for name, part in reference.body.body.named_parameters() if name in others]
     else:
         blocks: Any = reference.body.blocks
         for block, other in zip(blocks, own.blocks, strict=True):

@@ -1,6 +1,7 @@
 """Which shapes are measured: the rows of the experiments that re-run the paper's table, a run for each model.
 
 Where several experiments have a task (another size, another dropout) it is the one that compares most models on it.
+Or every model of the suite, all of one size, at two shapes (`suite`).
 """
 
 from __future__ import annotations
@@ -10,16 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UsageError, nearest
-from ..experiments import config
+from ..experiments import config, registry, runs, sizing
 from ..experiments.naming import means
+from ..experiments.notation import Spec, parse
 from ..experiments.places import own_folders
 from ..experiments.registry import short
 from ..experiments.runs import Run
+from ..experiments.settings import Training
 
 PREFIX = "bai2018-"
 """The experiments whose rows are measured."""
 LARGEST = 20_000_000
 """Parameters of the largest networks that are measured unasked."""
+
+SUITE = (("copy-memory(delay=764)", 64), ("copy-memory(delay=108)", 32))
+"""Task, scored at every step, and batch B at which all models are measured: T = 784, B = 64 and T = 128, B = 32."""
+PARAMETERS = 70_000
+"""Of these networks."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,32 @@ def cases(tasks: Sequence[str] = (), models: Sequence[str] = (), folders: Sequen
     if not chosen:
         raise UsageError(f"--task {' '.join(tasks)} --model {' '.join(models)}: no row has both")
     return chosen
+
+
+def suite(models: Sequence[str] = ()) -> tuple[list[Case], list[dict[str, str]]]:
+    """Every model of the suite at the shapes of `SUITE`, and which are left out: task, model, reason.
+
+    models: only those whose name has one of these in it. Raises UsageError for a text that fits none.
+    """
+    names = list(registry.listing("model"))
+    for text in models:
+        if not any(text in name for name in names):
+            raise UsageError(f"--model {text}: no model of the suite has that in its name; {nearest(text, names)}")
+    found, left_out = [], []
+    for text, batch in SUITE:
+        task = runs.make_task(parse(text))
+        ends = sizing.head_for(task, None), sizing.embedding_for(task, None)
+        for name in names:
+            if models and not any(text in name for text in models):
+                continue
+            try:
+                model = sizing.sized(task, parse(name), PARAMETERS, 0.05, *ends)
+            except UsageError as error:
+                left_out.append({"task": text, "model": name, "reason": str(error)})
+                continue
+            run = Run(Spec(parse(text).name, task.options()), model, Training(batch=batch), *ends, 0)
+            found.append(Case(run, Path(), large=False))
+    return found, left_out
 
 
 def _stands_for_its_family(case: Case, found: Sequence[Case]) -> bool:

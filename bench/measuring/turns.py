@@ -63,9 +63,16 @@ class Helper(Child):
 
     def turn(self, kind: str, count: int) -> float:
         """Seconds of so many steps, or evaluations, which the helper now does."""
+        return float(self._took(kind, count))
+
+    def stream(self) -> float | None:
+        """Seconds of one step of a sequence that the helper now reads step by step; None where it cannot."""
+        return self._took("stream", 1)
+
+    def _took(self, kind: str, count: int) -> Any:
         time.sleep(REST)
         self.tell(kind, count)
-        return float(self.hear("took", TURN_LIMIT))
+        return self.hear("took", TURN_LIMIT)
 
     def end(self) -> None:
         """Ends the process, whatever it does."""
@@ -99,6 +106,7 @@ class Trial:
         self.facts: dict[Variant, dict[str, Any]] = {}
         self.times: dict[Variant, list[float]] = {name: [] for name in variants}
         self.evaluations: list[float] = []
+        self.streamed: dict[Variant, list[float]] = {name: [] for name in variants}
         self.counts: dict[Variant, int] = {}
         self.evaluated = 1
         self.errors: list[str] = []
@@ -121,6 +129,8 @@ class Trial:
                 self._attempt(name, self._turn)
         for _ in range(min(repeat, 5)):
             self._attempt("ours", self._evaluate)
+            for name in names:
+                self._attempt(name, self._stream)
 
     def end(self) -> None:
         """Ends all helpers."""
@@ -142,6 +152,10 @@ class Trial:
 
     def _evaluate(self, name: Variant, one: Helper) -> None:
         self.evaluations.append(1000 * one.turn("evaluate", self.evaluated) / self.evaluated)
+
+    def _stream(self, name: Variant, one: Helper) -> None:
+        seconds = one.stream()
+        self.streamed[name] += [] if seconds is None else [1000 * seconds]
 
     def _attempt(self, name: Variant, work: Callable[[Variant, Helper], None]) -> None:
         """Does it with a helper that still takes part; one that fails no longer does, and the others go on."""
@@ -176,6 +190,7 @@ def measure(case: Case, device: str, threads: int, repeat: int, speeds: dict[str
 def row_of(case: Case, trial: Trial, speeds: dict[str, float]) -> dict[str, Any]:
     """What was measured of a case, as a row: medians, ratios, and the spread of ours (interquartile range / median)."""
     ours, reference, flushed = (_median(trial.times.get(name, [])) for name in VARIANTS)
+    stream, reference_stream = (_median(trial.streamed.get(name, [])) for name in VARIANTS[:2])
     facts = trial.facts.get("ours", {})
     counts, sequence_steps = facts.get("counts"), facts.get("batch", 0) * facts.get("steps", 0)
     floor = floors.floor_ms(counts, speeds["matrix_product_gflops"], speeds["memory_copy_gbps"]) if counts else None
@@ -193,6 +208,10 @@ def row_of(case: Case, trial: Trial, speeds: dict[str, float]) -> dict[str, Any]
         "flushed_ms": flushed,
         "ratio_defaults": _ratio(reference, ours),
         "ratio_flushed": _ratio(flushed, ours),
+        "stream_ms": stream,
+        "reference_stream_ms": reference_stream,
+        "ratio_stream": _ratio(reference_stream, stream),
+        "reference": trial.facts.get("defaults", {}).get("reference"),
         "run_hours": ours and evaluation and run_hours(ours, evaluation, facts),
         "steps_per_second": ours and 1000 * sequence_steps / ours,
         "floor_ms": floor,

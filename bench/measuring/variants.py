@@ -47,6 +47,10 @@ class Steps(ABC):
         """The step of the batch at `place`."""
 
     @abstractmethod
+    def facts(self) -> dict[str, Any]:
+        """What a row says of the steps besides times; after the first step, when the optimizer has its numbers."""
+
+    @abstractmethod
     def prepare(self) -> None:
         """A short forward and backward pass of a copy, which loads and compiles what the steps will use."""
 
@@ -57,6 +61,29 @@ class Steps(ABC):
             self.taken += 1
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+
+    def stream(self) -> int:
+        """Reads one sequence of the test data step by step, and says how many steps; 0 where it cannot be streamed."""
+        sequence = self.held.batch(torch.arange(1)).inputs[:, : self.task.steps]  # (1, T, C) or (1, T)
+        network = self.streaming.eval()
+        with torch.inference_mode():
+            state = None
+            for t in range(sequence.shape[1] if self.streams else 0):
+                _, state = network(sequence[:, t : t + 1], state)
+        network.train()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return sequence.shape[1] if self.streams else 0
+
+    @property
+    @abstractmethod
+    def streaming(self) -> nn.Module:
+        """What gives outputs, and the state for the next step, of (1, 1, C) or (1, 1) and a state."""
+
+    @property
+    @abstractmethod
+    def streams(self) -> bool:
+        """Whether it can be streamed."""
 
     @property
     def cycle(self) -> int:
@@ -96,13 +123,20 @@ class Ours(Steps):
         outputs, _ = answer(network.train(), self.split, shortened(self.split.batch(self.indices[0])))
         _backward(outputs, self.run, network)
 
+    @property
+    def streaming(self) -> nn.Module:
+        return self.network
+
+    @property
+    def streams(self) -> bool:
+        return self.network.body.causal
+
     def evaluate(self) -> None:
         """One batch of evaluation (of a text two, of pieces of differing length all)."""
         evaluate(self.network, self.task, self.part, self.device)
         self.network.train()
 
     def facts(self) -> dict[str, Any]:
-        """What a row says of the step besides times; after the first step, when the optimizer has its numbers."""
         layout = layout_of(self)
         return {
             "parameters": layout.parameters,
@@ -133,6 +167,18 @@ class Plain(Steps):
         reference = Reference(self.run, self.task).to(self.device)  # not a copy: the old weight norm has none
         outputs, _ = reference(reference.prepare(shortened(self.split.batch(self.indices[0]))).inputs)
         _backward(outputs, self.run, reference)
+
+    @property
+    def streaming(self) -> nn.Module:
+        return self.reference
+
+    @property
+    def streams(self) -> bool:
+        return self.reference.streams
+
+    def facts(self) -> dict[str, Any]:
+        """What the reference is built of."""
+        return {"reference": self.reference.name}
 
 
 class Part(Split):

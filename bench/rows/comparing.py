@@ -24,7 +24,7 @@ from typing import Any, Literal, NamedTuple
 from ...tasks.base import Metric
 from ..engine.evaluation import trained
 from ..errors import UsageError
-from ..experiments import runs
+from ..experiments import permitted, runs
 from ..experiments.runs import LOOP_VERSION, Run
 from .provenance import COMPUTE
 from .sources import VERSION
@@ -163,9 +163,12 @@ def is_of_its_configuration(row: Row, folder: Path | None) -> bool:
 
 
 def run_of(row: Row, folder: Path | None) -> Run:
-    """The run of a row, from its configuration alone. Raises Cannot where there is none, or it is another one."""
+    """The run of a row, from its configuration alone. Raises Cannot where there is none, or it is another one.
+
+    folder: of the experiment. A task or a model that it does not name is not imported.
+    """
     try:
-        run = runs.from_config(row["config"], folder)
+        run = configured(row, folder)
         other, newer = other_versions(row, run), newer_version(row, run)
     except UsageError as error:
         raise Cannot(f"its configuration is not known here: {error}") from error
@@ -178,6 +181,16 @@ def run_of(row: Row, folder: Path | None) -> Run:
     if run.id != row.get("id"):
         raise Cannot(f"its id is not that of its configuration, {run.id}")
     return run
+
+
+def configured(row: Row, folder: Path | None) -> Run:
+    """What a row's configuration means here, whatever its id and its versions are.
+
+    Raises UsageError where its task or model is neither the suite's nor named by the experiment of the folder, and for
+    what is not known here; KeyError, TypeError, AttributeError or ValueError where the configuration is not whole.
+    """
+    permitted.check(row["config"], folder)
+    return runs.from_config(row["config"], folder)
 
 
 def other_versions(row: Row, run: Run) -> str:

@@ -26,6 +26,7 @@ import torch
 
 from ..engine.checkpoint import COMPUTE as COMPUTE
 from ..engine.checkpoint import processor_name
+from ..experiments import registry
 from ..experiments.runs import Run
 from . import commits, repositories, sources
 
@@ -47,8 +48,8 @@ def of_sweep(folder: Path, runs: Iterable[Run]) -> dict[str, Any]:
 
 def remote() -> str | None:
     """The address that the checkout was cloned from; None outside a checkout, or where there is none."""
-    found = commits.of_suite()
-    answer = repositories.ask(found.root, "remote", "get-url", "origin") if found is not None else None
+    top = repositories.top_of(registry.ROOT)
+    answer = repositories.ask(top, "remote", "get-url", "origin") if top == registry.ROOT else None
     return None if answer is None or answer.trouble else answer.output.decode(errors="replace").strip()
 
 

@@ -51,10 +51,14 @@ def ask(place: Path, *arguments: str) -> Answer:
 def of(place: Path) -> Repository | None:
     """The repository in which a file or folder lies; None where it lies in none, or git cannot say."""
     folder = place if place.is_dir() else place.parent
-    top, head = ask(folder, "rev-parse", "--show-toplevel"), ask(folder, "rev-parse", "--verify", "HEAD^{commit}")
-    if top.trouble or head.trouble:
-        return None
-    return Repository(Path(os.fsdecode(top.output.rstrip(b"\n"))).resolve(), head.output.decode().strip())
+    top, head = top_of(folder), ask(folder, "rev-parse", "--verify", "HEAD^{commit}")
+    return None if top is None or head.trouble else Repository(top, head.output.decode().strip())
+
+
+def top_of(folder: Path) -> Path | None:
+    """The folder of the repository in which a folder lies; None where it lies in none, or git cannot say."""
+    answer = ask(folder, "rev-parse", "--show-toplevel")
+    return None if answer.trouble else Path(os.fsdecode(answer.output.rstrip(b"\n"))).resolve()
 
 
 def trouble(place: Path) -> str | None:

@@ -242,6 +242,11 @@ class Workplace:
         finally:
             lock.release()
 
+    @property
+    def unfinished(self) -> Path:
+        """A file that is there from the moment when published rows change until table, figures and ledger follow."""
+        return self.area / "unfinished"
+
     def checkpoint(self, run_id: str, device: str, instructions: str | None = None) -> Path:
         """The file of a run's checkpoint; one of its own for vector instructions that are not the pinned ones."""
         ending = "" if instructions in (None, PINNED) else f"-{instructions}"

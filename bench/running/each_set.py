@@ -19,6 +19,8 @@ from .planning import Planned
 
 Plans = Mapping[str | None, Sequence[Planned]]
 """Set, in the words of a command -> what is planned with it; None: with the set that runs usually have."""
+Planning = Mapping[str | None, Sequence[Planned] | Callable[[], Sequence[Planned]]]
+"""The same, or what makes the plan once the working area is held, as `sweep.run` has it."""
 
 
 def wanted(experiment: Experiment, asked: str | None, device: str) -> list[str | None]:
@@ -49,14 +51,21 @@ def plan(
         if asked is None and name is not None and (reason := lacks(name.upper())):
             left_out.append(f"{name} is left out: it {reason}")
             continue
-        there = chosen(name) if name is not None else None
-        plans[name] = planning.plan(experiment, workplace, device, afresh, stale, there)
+        plans[name] = plan_of(experiment, workplace, device, afresh, stale, name)
     return plans, left_out
+
+
+def plan_of(
+    experiment: Experiment, workplace: Workplace, device: str, afresh: bool, stale: bool, name: str | None
+) -> list[Planned]:
+    """What is planned with one set, in the words of a command."""
+    there = chosen(name) if name is not None else None
+    return planning.plan(experiment, workplace, device, afresh, stale, there)
 
 
 def run(
     experiment: Experiment,
-    plans: Plans,
+    plans: Planning,
     display: Callable[[], AbstractContextManager[sweep.Display]],
     device: str,
     jobs: int | None,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -64,7 +64,7 @@ class Result:
 
 def run(
     experiment: Experiment,
-    planned: Sequence[Planned],
+    planned: Sequence[Planned] | Callable[[], Sequence[Planned]],
     display: Display,
     device: str = "cpu",
     jobs: int | None = None,
@@ -79,6 +79,8 @@ def run(
 ) -> Result:
     """Trains what is planned, `jobs` at a time, into the working area; returns when all is done or it is cut short.
 
+    planned: the plan, or what makes it. That is asked when no other process can change the working area any more: of a
+    plan that is older, runs may have got rows meanwhile, by another `run` or by `merge`.
     jobs: None for as many as suit the device. threads: of each run, on a CPU. packed: whether a job has many runs,
     which take turns on its device; None: where they share a GPU.
     keep: False writes nothing anywhere, no row and no checkpoint; the result alone has the rows.
@@ -89,14 +91,15 @@ def run(
     Raises UsageError where another process runs this experiment, the working area cannot be written, the device
     cannot do the experiment's precision, or no process can be started.
     """
-    for item in planned:
-        check_precision(item.run, torch.device(device))
     workplace = Workplace(experiment.folder)
     with workplace.held() if keep else nullcontext():
         if keep:
             for text in (workplace.working.repair(), *commits.troubles(experiment.folder)):
                 if text is not None:
                     display.say(text)
+        items = planned() if callable(planned) else planned
+        for item in items:
+            check_precision(item.run, torch.device(device))
         jobs = jobs or default_jobs(device, threads)
         packed = device != "cpu" and jobs > 1 if packed is None else packed
         kept, most = workplace if keep else None, jobs if packed else None
@@ -105,7 +108,7 @@ def run(
                 experiment, kept, display, device, minutes, checkpoint_every, threads, most, chosen, named(instructions)
             )
             sweep.keep_weights = keep_weights
-            return sweep.run_through(planned)
+            return sweep.run_through(items)
 
 
 @dataclass

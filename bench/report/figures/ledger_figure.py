@@ -48,7 +48,7 @@ SLOT = 0.152
 """Inches from line to line."""
 HALF = WIDTH / 2
 """Inches of one of the two columns."""
-AXIS = (1.12, 1.33)
+AXIS = (1.06, 1.28)
 """Inches within a column: where the axis begins, and how wide it is. Names stand before it, verdicts behind it."""
 PUBLISHED: dict[str, Any] = {
     "color": "black", "marker": "*", "markersize": 6, "markerfacecolor": "white", "markeredgewidth": 0.7,
@@ -188,8 +188,10 @@ def _draw_line(axes: Axes, slot: int, line: Line) -> None:
     judged = judgement.verdict not in WITHOUT
     if judged:
         at = (AXIS[1] + 0.1) / AXIS[1]
-        square = {"marker": "s", "markersize": 4, "color": colour, "linestyle": "none", "clip_on": False}
-        axes.plot([at], [slot], transform=axes.get_yaxis_transform(), **square)
+        axes.plot(
+            [at], [slot], transform=axes.get_yaxis_transform(), marker="s", markersize=4, color=colour,
+            linestyle="none", clip_on=False,
+        )  # fmt: skip
     _write(
         axes, AXIS[1] + 0.18, slot, f"{judgement.verdict.value}{runs}", "left",
         color="black" if judged else THRESHOLD_COLOUR,

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from ....tasks.base import Metric, Task
+from ...analysis.digits import number
 from ...analysis.samples import Summary, summary
 from ..tables.cells import metric_title
 from .layout import draw_thresholds, handle, in_house_style, mark_of, origin, scale_scores, sheet, wrapped
@@ -37,23 +38,51 @@ class Series(NamedTuple):
 
 
 @in_house_style
-def draw(evidence: Evidence) -> Figure:
+def draw(evidence: Evidence, explained: bool = True) -> Figure:
     """A panel for each task that is tested at other lengths than its own (the setting `test_lengths`).
 
-    Raises NothingToDraw where there is none with runs that have ended.
+    explained: with the caption that says how to read it. Raises NothingToDraw where there is no such task with runs
+    that have ended.
     """
-    shown = [series for panel in evidence.panels() if (series := _series(evidence, panel)) is not None]
-    if not shown:
-        raise NothingToDraw("no run that has ended was tested at other lengths (the setting test_lengths)")
+    shown = _shown(evidence)
     page = sheet(len(shown), HEIGHT)
     for axes, series in zip(page.axes, shown, strict=True):
         _draw_panel(axes, series, evidence)
     labels = dict.fromkeys(label for series in shown for label in series.scores)
-    caption = [CAPTION, *([RANGE] if any(series.task.trained_lengths for series in shown) else [])]
     return page.finish(
-        [handle(label, evidence.looks[label]) for label in labels],
-        [*caption, *origin([series.panel for series in shown])],
+        [handle(label, evidence.looks[label]) for label in labels], how_to_read(evidence) if explained else []
     )
+
+
+def how_to_read(evidence: Evidence) -> list[str]:
+    """The sentences of the caption."""
+    shown = _shown(evidence)
+    ranges = [RANGE] if any(series.task.trained_lengths for series in shown) else []
+    return [CAPTION, *ranges, *origin([series.panel for series in shown])]
+
+
+def said(evidence: Evidence) -> str:
+    """What the figure shows, for those who cannot see it."""
+
+    def at_lengths(series: Series, label: str) -> str:
+        of_model = series.scores[label]
+        texts = (f"{number(found.mean, series.metric.decimals)} at {length}" for length, found in of_model.items())
+        return f"{label} {', '.join(texts)}"
+
+    parts = (
+        f"{trained_at(series.panel.cells[0].runs[0], series.task)}: "
+        + "; ".join(at_lengths(series, label) for label in series.scores)
+        for series in _shown(evidence)
+    )
+    return f"Mean test scores against the length of the sequences. {'. '.join(parts)}."
+
+
+def _shown(evidence: Evidence) -> list[Series]:
+    """All panels. Raises NothingToDraw where there is none."""
+    shown = [series for panel in evidence.panels() if (series := _series(evidence, panel)) is not None]
+    if not shown:
+        raise NothingToDraw("no run that has ended was tested at other lengths (the setting test_lengths)")
+    return shown
 
 
 def _series(evidence: Evidence, panel: Panel) -> Series | None:

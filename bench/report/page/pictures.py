@@ -71,14 +71,15 @@ def _cost(below: Sequence[Block], evidence: Evidence, heading: str) -> tuple[int
 def _beyond_training(evidence: Evidence, heading: str) -> list[Picture]:
     """Scores against lengths, and beside them against the size of the state: where runs are tested at other lengths."""
     try:
-        lengths = tested_lengths.draw(evidence)
+        lengths = tested_lengths.draw(evidence, explained=False)
     except NothingToDraw:
         return []
     pictures = [
         Picture(
             _source(lengths, evidence, f"{heading}: score-lengths"),
-            "Test scores of each model against the length of the sequences, a panel for each task",
-            "Scores against the length of the sequences. The table of other lengths has the numbers.",
+            tested_lengths.said(evidence),
+            " ".join(tested_lengths.how_to_read(evidence)),
+            wide=lengths.get_figwidth() > COLUMN,
         )
     ]
     try:
@@ -91,6 +92,7 @@ def _beyond_training(evidence: Evidence, heading: str) -> list[Picture]:
             _source(state, evidence, f"{heading}: score-state"),
             "Test scores of each model against the numbers in its state, a panel for each task",
             "Scores against how many numbers a model keeps from step to step. The table of scores has the scores.",
+            wide=state.get_figwidth() > COLUMN,
         ),
     ]
 

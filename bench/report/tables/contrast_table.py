@@ -98,9 +98,9 @@ def _power(lines: Lines, metrics: Mapping[tuple[str, str], Metric], planned: boo
     said: dict[str, list[str]] = {}
     for place, standing in lines.items():
         text = _of_shares(standing) if metrics[place].solved_at is not None else _of_scores(standing, planned)
-        said.setdefault(text, []).append(place[0])
-    for text, tasks in said.items():
-        where = "" if len(said) == 1 else f" ({'; '.join(dict.fromkeys(tasks))})"
+        said.setdefault(text, []).append(" ".join(place))
+    for text, places in said.items():
+        where = "" if len(said) == 1 else f" ({'; '.join(places)})"
         yield f"Power{where}: {text}."
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from ... import atomic
 from ...errors import UsageError
 from ...experiments.data_facts import Collection, Sizes, TaskData, versions
 from .cells import Text
@@ -61,7 +62,7 @@ def write_between_marks(path: Path, found: Sequence[TaskData]) -> None:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise UsageError(f"{path}: the table goes between the lines {BEGIN} and {END}; the file lacks them")
-    path.write_text(f"{before}{BEGIN}\n\n{markdown(blocks(found))}\n{END}{after}", encoding="utf-8")
+    atomic.write(path, f"{before}{BEGIN}\n\n{markdown(blocks(found))}\n{END}{after}")
 
 
 def _terms(found: Iterable[TaskData]) -> Table:

@@ -26,6 +26,10 @@ COLUMNS = {
     "flushed_ms": "Reference, denormals flushed (ms)",
     "ratio_defaults": "Ratio to reference",
     "ratio_flushed": "Ratio to flushed",
+    "stream_ms": "Streaming (ms a step)",
+    "reference_stream_ms": "Streaming, reference (ms a step)",
+    "ratio_stream": "Ratio, streaming",
+    "reference": "Reference",
     "run_hours": "Hours of a run",
     "steps_per_second": "Sequence steps a second",
     "floor_ms": "Floor (ms)",
@@ -45,6 +49,9 @@ SHORT = {
     "flushed_ms": "Flushed",
     "ratio_defaults": "Ratio",
     "ratio_flushed": "Ratio, flushed",
+    "stream_ms": "Streaming",
+    "ratio_stream": "Ratio, streaming",
+    "reference": "By",
     "floor_ms": "Floor",
     "evaluation_ms": "Evaluation",
     "peak_mb": "Peak (MiB)",
@@ -60,6 +67,10 @@ NOTES = (
     "copy, whichever takes longer; an implementation that leaves out what nobody reads may come below it. Evaluation: "
     "of as many sequence steps. Peak: memory of a step beyond what was held before{peaks}. Spread: interquartile range "
     "/ median of ours."
+)
+STREAMED = (
+    "Streaming: a step of one sequence that is read step by step, in ms, and the reference by ours. By: what the "
+    "reference is built of, a package where the model names one that is installed, else torch's operations alone."
 )
 RATES = {"matrix_product_gflops": ("matrix product", "GFLOP/s"), "memory_copy_gbps": ("memory copy", "GB/s")}
 NEEDED = ("task", "model", "ours_ms")
@@ -116,6 +127,7 @@ def blocks(content: Mapping[str, Any]) -> list[Block]:
     made: list[Block] = [_machine(content.get("machine", {}))]
     if rows := content.get("rows"):
         made += [*_at_a_glance(rows), _short(rows), NOTES.format(peaks=_processes(rows))]
+        made += [STREAMED] if any("stream_ms" in row for row in rows) else []
         made += [f"{row['task']} {row['model']}: {row['error']}" for row in rows if "error" in row]
         made += _hours(rows, content.get("machine", {}).get("threads"))
     if left_out := content.get("left_out"):
