@@ -94,7 +94,7 @@ class Attention(Mixer):
         """Σ_s a_ts v_s (B, T, H, K); without a bias each step sees itself and all before it."""
         queries, keys, values = (part.transpose(1, 2) for part in (queries, keys, values))  # (B, H, T, K)
         # What torch calls causal has the first query see the first key: right only where none was before the piece.
-        causal = bias is None and queries.shape[1] > 1
+        causal = bias is None and queries.shape[2] > 1
         mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, is_causal=causal)
         return mixed.transpose(1, 2)
 

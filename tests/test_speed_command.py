@@ -18,12 +18,21 @@ import torch
 from experiments import PATIENCE, alive, in_session, wait_for
 from seqbench.bench import cli
 from seqbench.bench.errors import UsageError
-from seqbench.bench.measuring import machine, record, scaling, shapes, throughput
+from seqbench.bench.measuring import machine, peaks, record, scaling, shapes, throughput, turns
 from seqbench.bench.report.figures import speed_lengths
 from seqbench.bench.report.tables import speed_table, writers
 
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = ("task", "model", "run", "parameters", "ours_ms", "reference_ms", "flushed_ms", "ratio_defaults", "spread")
+
+MEASURED = {
+    "flushed_ms": None,
+    "ratio_flushed": None,
+    "stream_ms": 0.25,
+    "reference_stream_ms": 0.5,
+    "ratio_stream": 2.0,
+    "reference": "a package",
+}
 
 
 def command(*words: str) -> list[str]:
@@ -73,6 +82,8 @@ def test_mistakes_are_one_line(
         (["--threads", "1000", "--task", "jsb"], "--threads 1000: this machine has"),
         (["--lengths", "--task", "jsb"], "--lengths: the length of these sequences is given by the data"),
         (["--lengths", "--task", "adding"], "--lengths: one task is needed"),
+        (["--suite", "--task", "jsb"], "--suite: its shapes are its own"),
+        (["--suite", "--model", "mingur"], "did you mean 'mingru'"),
         (["--out", "x.txt"], "--out x.txt: a file name that ends in .json"),
         (["--read", str(tmp_path / "none.json")], "there is no such file"),
         (["--task", "jsb", "--out", str(other)], "not a file of measurements"),
@@ -128,6 +139,27 @@ def test_a_sweep_pays_nothing_for_what_the_first_has_to_compile(monkeypatch: pyt
     assert (found["side_by_side"]["seconds"], found["side_by_side"]["runs_per_hour"]) == (24.0, 2400)
     assert (found["in_turn"]["seconds"], found["in_turn"]["runs_per_hour"]) == (30.0, 1920)
     assert said[:2] == ["16 runs, 2 at a time, 1 thread each: 20.0 s", "16 runs, 1 at a time, 2 threads each: 30.0 s"]
+
+
+def test_the_models_of_the_suite_are_measured_at_two_shapes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(turns, "rates", lambda *_: {"matrix_product_gflops": 100.0, "memory_copy_gbps": 10.0})
+    monkeypatch.setattr(turns, "measure", lambda case, *_: made(case.task, case.model, 1.5) | MEASURED)
+    monkeypatch.setattr(peaks, "over_processes", lambda case, device, threads, row: row)
+    monkeypatch.setattr(sys, "argv", ["seqbench", "speed", "--suite", "--model", "mingru", "--json"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    content = json.loads(capsys.readouterr().out)
+    assert [(row["task"], row["model"]) for row in content["rows"]] == [
+        ("copy-memory(delay=764)", "mingru"),
+        ("copy-memory(delay=108)", "mingru"),
+    ]
+    text = writers.markdown(speed_table.blocks(content))
+    assert re.search(r"Streaming \| +Ratio, streaming \| +By ", text)
+    assert "Streaming: a step of one sequence" in text
+    assert "0.25" in text
 
 
 def test_lengths_and_their_exponents(tmp_path: Path) -> None:

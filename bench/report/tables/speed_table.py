@@ -159,7 +159,7 @@ def _machine(machine: Mapping[str, Any]) -> str:
 
 def _short(rows: Sequence[Mapping[str, Any]]) -> Table:
     keys = [key for key in SHORT if any(row.get(key) is not None for row in rows)]
-    alignment = "".join("l" if key in ("task", "model") else "r" for key in keys)
+    alignment = "".join("l" if key in ("task", "model", "reference") else "r" for key in keys)
     before = [None, *(row.get("task") for row in rows)]
     lines = [
         [() if key == "task" and row.get("task") == task else _text(key, row.get(key)) for key in keys]
