@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ._block import Mixer, matrix, residual_scale
+from ._block import matrix, residual_scale
+from ._mixer import Mixer
 from ._options import at_least, one_of
 from .base import State
 

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import base
-from ._block import Mixer, Package, RMSNorm, ShortConvolution, convolved, matrix
+from ._block import RMSNorm, ShortConvolution, convolved, matrix
 from ._compiling import fast
 from ._delta import delta_rule
+from ._mixer import Mixer, Package
 from ._norms import rms_norm
 from ._step_sizes import step_size_bias
 
@@ -81,7 +82,7 @@ class DeltaNet(Mixer):
         return self._shown(outputs, inputs), state
 
     def read(self, inputs: Tensor, reads: int) -> Tensor:
-        """Outputs (B, R, W) of the last steps, see `_block.Mixer.read`."""
+        """Outputs (B, R, W) of the last steps, see `_mixer.Mixer.read`."""
         outputs, _ = self._remembered(inputs, None)
         return self._shown(outputs[:, -reads:], inputs[:, -reads:])
 

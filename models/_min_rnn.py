@@ -8,8 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ._block import Mixer, Package, matrix, residual_scale
+from ._block import matrix, residual_scale
 from ._linear_recurrence import linear_recurrence
+from ._mixer import Mixer, Package
 from ._options import at_least, one_of
 
 

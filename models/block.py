@@ -7,7 +7,8 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor
 
 from . import base, gru, lstm, rnn
-from ._block import Blocks, Mixer
+from ._block import Blocks
+from ._mixer import Mixer
 from ._options import one_of
 
 RECURRENT = {"lstm": lstm.Model, "gru": gru.Model, "rnn": rnn.Model}

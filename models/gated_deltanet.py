@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from ._block import Blocks, Mixer, residual_scale
+from ._block import Blocks, residual_scale
 from ._delta_net import DeltaNet
 from ._heads import divide, width_step
+from ._mixer import Mixer
 from ._options import at_least, one_of
 
 

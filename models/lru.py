@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._block import Blocks, Mixer, Package
+from ._block import Blocks
 from ._linear_recurrence import linear_recurrence
+from ._mixer import Mixer, Package
 from ._options import at_least
 from ._state_space import GatedOutput
 from .base import ParameterGroup

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import base
-from ._block import Blocks, Mixer, Package, ShortConvolution, convolved, matrix
+from ._block import Blocks, ShortConvolution, convolved, matrix
+from ._mixer import Mixer, Package
 from ._options import at_least
 from ._selective import selective_scan
 from ._step_sizes import step_size_bias
@@ -131,7 +132,7 @@ class SelectiveStateSpace(Mixer):
         return self._shown(outputs, inputs), state
 
     def read(self, inputs: Tensor, reads: int) -> Tensor:
-        """Outputs (B, R, W) of the last steps, see `_block.Mixer.read`."""
+        """Outputs (B, R, W) of the last steps, see `_mixer.Mixer.read`."""
         outputs, _ = self._remembered(inputs, None)
         return self._shown(outputs[:, -reads:], inputs[:, -reads:])
 

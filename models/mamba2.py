@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import base
-from ._block import Blocks, Mixer, Package, RMSNorm, ShortConvolution, convolved, matrix
+from ._block import Blocks, RMSNorm, ShortConvolution, convolved, matrix
 from ._heads import divide, width_step
+from ._mixer import Mixer, Package
 from ._options import at_least
 from ._scalar_decay import scalar_decay_scan
 from ._step_sizes import step_size_bias
@@ -137,7 +138,7 @@ class ScalarStateSpace(Mixer):
         return self._shown(outputs, inputs), state
 
     def read(self, inputs: Tensor, reads: int) -> Tensor:
-        """Outputs (B, R, W) of the last steps, see `_block.Mixer.read`."""
+        """Outputs (B, R, W) of the last steps, see `_mixer.Mixer.read`."""
         outputs, _ = self._remembered(inputs, None)
         return self._shown(outputs[:, -reads:], inputs[:, -reads:])
 

@@ -7,8 +7,9 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ._block import Blocks, Package
+from ._block import Blocks
 from ._min_rnn import MinRNN, in_package
+from ._mixer import Package
 
 
 class Model(Blocks):

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ._block import Blocks, Package
+from ._block import Blocks
 from ._min_rnn import MinRNN, in_package
+from ._mixer import Package
 
 
 class Model(Blocks):

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import base
-from ._block import Blocks, Mixer, ShortConvolution, convolved, matrix
+from ._block import Blocks, ShortConvolution, convolved, matrix
 from ._heads import divide, width_step
+from ._mixer import Mixer
 from ._options import at_least
 from ._xlstm import BlockDiagonal, HeadNorm, mlstm
 

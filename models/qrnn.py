@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from . import base
-from ._block import Blocks, Mixer, matrix
+from ._block import Blocks, matrix
 from ._linear_recurrence import linear_recurrence
+from ._mixer import Mixer
 from ._options import at_least, one_of, probability
 
 GATES = {"f": 1, "fo": 2, "ifo": 3}

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._block import Blocks, Mixer
+from ._block import Blocks
 from ._linear_recurrence import complex_of, linear_recurrence, pairs_of
+from ._mixer import Mixer
 from ._options import at_least, one_of
 from ._state_space import GatedOutput
 from .base import ParameterGroup

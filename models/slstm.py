@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from . import base
-from ._block import Blocks, Mixer, ShortConvolution
+from ._block import Blocks, ShortConvolution
 from ._heads import divide, width_step
+from ._mixer import Mixer
 from ._options import at_least
 from ._slstm import slstm
 from ._xlstm import BlockDiagonal, HeadNorm

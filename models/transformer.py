@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from ._attention import Attention, Positions
-from ._block import Blocks, Mixer
+from ._block import Blocks
+from ._mixer import Mixer
 
 
 class Model(Blocks):

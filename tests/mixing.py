@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 from admission import assert_alike, noise
-from seqbench.models._block import Blocks, Mixer
+from seqbench.models._block import Blocks
+from seqbench.models._mixer import Mixer
 from torch import Tensor
 
 STEPS = (1, 2, 7, 37)

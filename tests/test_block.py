@@ -25,7 +25,7 @@ def seeded() -> Iterator[None]:
         yield
 
 
-class Nothing(_block.Mixer):
+class Nothing(_mixer.Mixer):
     """A mixer that adds nothing to any step."""
 
     state_size, receptive_field, macs_per_step = 0, 1, 0
@@ -37,7 +37,7 @@ class Nothing(_block.Mixer):
 class Still(_block.Blocks):
     """Blocks in which only the MLPs act."""
 
-    def make_mixer(self, layer: int) -> _block.Mixer:
+    def make_mixer(self, layer: int) -> _mixer.Mixer:
         return Nothing()
 
 
@@ -108,7 +108,7 @@ def test_groups_of_mixers_come_first_and_keep_what_they_name() -> None:
             return [base.ParameterGroup([self.rate], 0.1, decays=False)]
 
     class Slows(_block.Blocks):
-        def make_mixer(self, layer: int) -> _block.Mixer:
+        def make_mixer(self, layer: int) -> _mixer.Mixer:
             return Slow()
 
     model = Slows(3, **OPTIONS)

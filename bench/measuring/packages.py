@@ -53,7 +53,7 @@ class Packaged(nn.Module):
 
 
 class Layer(nn.Module):
-    """A package's layer where a mixer was; for state and flag see `models._block.Package`."""
+    """A package's layer where a mixer was; for state and flag see `models._mixer.Package`."""
 
     def __init__(self, layer: nn.Module, state: str | None, flag: str | None) -> None:
         super().__init__()
