@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from seqbench.models import _block, base, block, gru, lstm, rnn
+from seqbench.models import _block, _mixer, base, block, gru, lstm, rnn
 from seqbench.models._compiling import plain
 from seqbench.models.network import Network
 from torch import Tensor
