@@ -36,6 +36,7 @@ from ..rows import comparing, provenance, renewals, sources
 from ..rows.comparing import Cannot
 from ..rows.store import FINISHED, Row, Workplace, place_of, untouched
 from ..running import processes
+from ..running.cores import cores
 from ..running.sweep import Display
 from . import beginning, publishing
 from .verifying import trainable
@@ -133,7 +134,7 @@ def renew(folder: Path, rows: Sequence[Row], display: Display, jobs: int | None 
                     Renewal(one.row, one.changed, f"the witness {result.witness}: {reason}") for one in stale
                 ]
                 return result
-        with ThreadPoolExecutor(jobs or processes.cores()) as pool:
+        with ThreadPoolExecutor(jobs or cores()) as pool:
             waiting = {pool.submit(_compared, job, folder): job for job in _jobs(stale)}
             for future in as_completed(waiting):
                 pairs = zip(waiting[future], future.result(), strict=True)

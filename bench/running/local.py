@@ -11,11 +11,11 @@ from typing import Any
 
 from . import worker
 from .backend import Begun, Event, Job, Lost, RowMade, Said, Stopped
+from .cores import cores
 from .processes import (
     GRACE,
     START_UP_LIMIT,
     Child,
-    cores,
     default_jobs,
     environment,
     threads_in_children,
