@@ -43,12 +43,12 @@ def test_every_experiment_is_written_then_the_ledger_and_the_copies(
         path.write_text(f"| {experiment.name} |\n", encoding="utf-8")
         return [path]
 
-    def ledger(path: Path) -> Path:
-        path.write_text("ledger\n", encoding="utf-8")
-        return path
+    def ledger(results: Path) -> Sequence[Path]:
+        (results / "ledger.md").write_text("ledger\n", encoding="utf-8")
+        return [results / "ledger.md"]
 
     monkeypatch.setattr(publishing, "write_answers", written)
-    monkeypatch.setattr(answers, "write_ledger", ledger)
+    monkeypatch.setattr(publishing, "write_ledger_and_figure", ledger)
     found = [
         path.relative_to(tmp_path).as_posix()
         for path in answers.write_all(tmp_path / "results", tmp_path / "README.md")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from command import Answer, seqbench
-from experiments import OWN, OWN_MODEL, clean, published_in, rows_of, sweep_in, write
+from experiments import OWN, OWN_MODEL, Recorder, clean, published_in, rows_of, sweep_in, write
 from seqbench.bench.errors import UsageError
 from seqbench.bench.evidence import beginning, renewing
 from seqbench.bench.evidence.checking import check
@@ -23,8 +23,8 @@ from seqbench.bench.rows.store import Row, Workplace, signed
 pytestmark = pytest.mark.usefixtures("forgotten", "no_figure")
 
 BODY = "inputs = inputs * 1.0"
-HARMLESS = f"{BODY} * 1.0"
 Facts = dict[str, Any]
+Edited = Callable[[str], Path]
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +68,23 @@ def folder(tmp_path: Path, trained: list[Row], monkeypatch: pytest.MonkeyPatch) 
     return published_in(write(tmp_path / "own", OWN, my_model=OWN_MODEL.replace("BODY", BODY)), trained)
 
 
+@pytest.fixture
+def edited(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Edited:
+    """The folder after an edit of models/tcn.py, which is known by a word: its hash is that word from then on."""
+    real = sources.file_hashes
+
+    def edit(word: str) -> Path:
+        def hashes(run: Any) -> dict[str, str]:
+            files = dict(real(run))
+            return files | {"models/tcn": word} if "models/tcn" in files else files
+
+        monkeypatch.setattr(sources, "file_hashes", hashes)
+        monkeypatch.setattr(sources, "source_hash", lambda run: sources.digest(hashes(run)))
+        return folder
+
+    return edit
+
+
 def with_body(folder: Path, body: str) -> Path:
     """The folder after an edit of the user's model."""
     write(folder, OWN, my_model=OWN_MODEL.replace("BODY", body))
@@ -87,33 +104,41 @@ def records(folder: Path) -> list[Facts]:
     return [json.loads(text) for text in (folder / renewals.FILE).read_text(encoding="utf-8").splitlines()]
 
 
-def test_a_change_that_changes_nothing_is_renewed_over(folder: Path, codes: Codes) -> None:
+def test_a_change_that_changes_nothing_is_renewed_over(folder: Path, codes: Codes, edited: Edited) -> None:
     assert renewed(folder).out == "no row is stale\n"
-    assert stale(with_body(folder, HARMLESS)) > 0
+    assert stale(edited("once")) > 0
     before = (folder / "runs.jsonl").read_bytes()
     answer = renewed(folder)
     assert (answer.code, answer.out.splitlines()[-1]) == (0, "1 stale rows, 1 renewed")
-    assert "my_model" in answer.out.splitlines()[0]
+    assert "tcn(" in answer.out.splitlines()[0]
     assert (folder / "runs.jsonl").read_bytes() == before, "rows say what made them"
     assert (stale(folder), check(folder).count("error")) == (0, 0)
     assert "†" not in (folder / "table.md").read_text(encoding="utf-8")
     (record,) = records(folder)
-    run = config.load(folder).runs[0]
+    run = next(run for run in config.load(folder).runs if run.model.name == "tcn")
     assert (record["source"], record["how"], record["commit"]) == (sources.source_hash(run), "renewed", "a" * 40)
     assert record["files"] == sources.file_hashes(run)
     assert record["compared_with"] == "c0ffee" * 6
     assert renewed(folder).out == "no row is stale\n"
 
 
-def test_a_renewal_is_of_one_state_of_the_code(folder: Path, codes: Codes) -> None:
+def test_a_change_of_the_users_own_model_is_no_renewal(folder: Path, codes: Codes) -> None:
+    """Both codes would read the model file that is there now."""
+    answer = renewed(with_body(folder, f"{BODY} * 1.0"))
+    assert (answer.code, answer.out.splitlines()[-1]) == (1, "1 stale rows, 0 renewed")
+    assert "files of the experiment's own have changed (my_model.py): train it again" in answer.out
+    assert codes.asked == []
+
+
+def test_a_renewal_is_of_one_state_of_the_code(folder: Path, codes: Codes, edited: Edited) -> None:
     """The next change makes the row stale again; a renewal over that takes the place of the one before."""
-    renewed(with_body(folder, HARMLESS))
-    assert stale(with_body(folder, f"{HARMLESS} * 1.0")) > 0
+    renewed(edited("once"))
+    assert stale(edited("twice")) > 0
     assert renewed(folder).code == 0
     assert codes.asked[-2][0] == "a" * 40, "compared with the code of the renewal before"
     assert len(records(folder)) == 1
     assert stale(folder) == 0
-    assert stale(with_body(folder, HARMLESS)) > 0
+    assert stale(edited("once")) > 0
 
 
 @pytest.mark.parametrize(
@@ -124,11 +149,13 @@ def test_a_renewal_is_of_one_state_of_the_code(folder: Path, codes: Codes) -> No
         ({"error": "ValueError: no"}, "the present code fails here: ValueError: no"),
     ],
 )
-def test_a_change_that_changes_something_is_not(now: Facts, reason: str, folder: Path, codes: Codes) -> None:
+def test_a_change_that_changes_something_is_not(
+    now: Facts, reason: str, folder: Path, codes: Codes, edited: Edited
+) -> None:
     codes.now = lambda model, whole: {"facts": {"weights": "a", "trace": [1]}} if whole else now
-    answer = renewed(with_body(folder, HARMLESS), "--json")
+    answer = renewed(edited("once"), "--json")
     (found,) = answer.json
-    assert (answer.code, found["reason"], found["changed"]) == (1, reason, ["my_model.py"])
+    assert (answer.code, found["reason"], found["changed"]) == (1, reason, ["models/tcn"])
     assert not (folder / renewals.FILE).exists()
     assert stale(folder) > 0
 
@@ -223,35 +250,25 @@ def test_what_was_seen_is_kept_though_a_later_job_fails(
     codes.now = fails_for_a_tcn
     monkeypatch.setattr(renewing, "AT_A_TIME", 1)
     with pytest.raises(KeyboardInterrupt):
-        renewing.renew(as_of_old_code(folder, "models/base"), Workplace(folder).published.read(), Silent(), jobs=1)
+        renewing.renew(as_of_old_code(folder, "models/base"), Workplace(folder).published.read(), Recorder(), jobs=1)
     assert ["tcn" not in record["label"] for record in records(folder)] == [True]
 
 
-class Silent:
-    """A display that shows nothing."""
-
-    def begin(self, planned: int, done: int) -> None: ...
-
-    def progress(self, *arguments: Any) -> None: ...
-
-    def end(self, *arguments: Any) -> None: ...
-
-    def say(self, text: str) -> None: ...
-
-
-def test_uncommitted_sources_renew_nothing(folder: Path, codes: Codes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uncommitted_sources_renew_nothing(
+    folder: Path, codes: Codes, edited: Edited, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(provenance, "of_sweep", lambda *arguments: {"dirty": True, "commit": "a" * 40})
-    answer = renewed(with_body(folder, HARMLESS))
+    answer = renewed(edited("once"))
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.startswith("seqbench: renew: the sources differ from the commit")
 
 
-def test_a_commit_that_is_not_here(folder: Path, codes: Codes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_that_is_not_here(folder: Path, codes: Codes, edited: Edited, monkeypatch: pytest.MonkeyPatch) -> None:
     def none(commit: str, run: Any) -> dict[str, str]:
         raise UsageError(f"commit {commit[:10]} is not in this repository: fetch the whole history")
 
     monkeypatch.setattr(sources, "at_commit", none)
-    answer = renewed(with_body(folder, HARMLESS))
+    answer = renewed(edited("once"))
     assert (answer.code, answer.out.splitlines()[-1]) == (1, "1 stale rows, 0 renewed")
     assert "commit c0ffeec0ff is not in this repository: fetch the whole history" in answer.out
 

@@ -69,7 +69,7 @@ def test_a_paragraph_names_them_in_their_order(experiment: Experiment) -> None:
     )
     assert cells.yardsticks(entries) == [line]
     markdown, latex = experiment_table.table(entries), experiment_table.table(entries, "latex")
-    assert f"\n\n{line}\n\n**Sizes" in markdown
+    assert f"\n\n{line}\n\n**Size and cost" in markdown
     assert line in latex
     assert markdown.count("Yardsticks") == latex.count("Yardsticks") == 1
 
