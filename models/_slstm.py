@@ -8,7 +8,8 @@ For H heads of P units each, from logits r_t (4, P) of the inputs and a state y_
     y_t = σ(ω_t) c_t / n_t
 
 c and n are kept multiplied by e^-m, m_t = max(m_{t-1} + log σ(φ_t), ι_t), so that nothing overflows. y does not depend
-on m, which is a constant of the gradient. From the first step on n e^-m is at least 1, so that nothing is divided by 0.
+on how m_t is chosen, which is a constant of the gradient. From the first step on n e^-m is at least 1, so that nothing
+is divided by 0.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ Memory = tuple[Tensor, Tensor, Tensor, Tensor]
 def slstm(logits: Tensor, weight: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
     """Outputs y (B, T, H, P) for logits (B, T, H, 4P), and the state after the last step.
 
-    weight: Rᵀ of all heads, (H, P, 4P). Differentiable once on a CPU, not with respect to m.
+    weight: Rᵀ of all heads, (H, P, 4P). Differentiable once on a CPU, also with respect to the m that is
+    given; the m after the last step is a constant.
     """
     batch, _, heads, numbers = logits.shape
     if memory is None:
@@ -116,7 +118,10 @@ class _Recurrence(torch.autograd.Function):
         _over_slices(batch, backward_kernel, *given, of_logits)
         rows, before = of_logits.flatten(0, 1).transpose(0, 1), states[0, :-1].flatten(0, 1).permute(1, 2, 0)
         of_weight = torch.bmm(before, rows)  # (H, P, TB) · (H, TB, 4P)
-        return None, of_logits, of_weight, to_y[..., :size].contiguous(), given[-2], given[-1], None
+        of_c, of_n = given[-2:]
+        # What follows depends on c = e^m · (c e^-m) and n alone, and so on m as on a factor of both that are kept.
+        of_m = states[1, 0] * of_c + states[2, 0] * of_n if ctx.needs_input_grad[6] else None
+        return None, of_logits, of_weight, to_y[..., :size].contiguous(), of_c, of_n, of_m
 
 
 def _over_slices(batch: int, function: Any, *tensors: Tensor) -> None:

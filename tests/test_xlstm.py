@@ -110,12 +110,12 @@ def test_the_kernel_goes_on_from_a_state_as_torch_does(dtype: torch.dtype) -> No
     for by_torch in (False, True):
         y, c = noise(4, 3, 5, seed=3, dtype=dtype), noise(4, 3, 5, seed=4, dtype=dtype)
         n, m = 1 + noise(4, 3, 5, seed=5, dtype=dtype).abs(), noise(4, 3, 5, seed=6, dtype=dtype)
-        of = [part.clone().requires_grad_() for part in (logits, weight, y, c, n)]
+        of = [part.clone().requires_grad_() for part in (logits, weight, y, c, n, m)]
         if by_torch:
             with plain():
-                outputs, after = slstm_recurrence(of[0], of[1], (*of[2:], m))
+                outputs, after = slstm_recurrence(of[0], of[1], (*of[2:],))
         else:
-            outputs, after = slstm_recurrence(of[0], of[1], (*of[2:], m))
+            outputs, after = slstm_recurrence(of[0], of[1], (*of[2:],))
         differentiable = torch.cat([outputs.flatten(), *(part.flatten() for part in after[:3])])
         found.append([outputs, *after, *gradients(differentiable, of)])
     assert_alike(*found)

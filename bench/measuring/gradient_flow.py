@@ -104,10 +104,9 @@ def _norms_of(network: Network, task: Task, group: Sequence[tuple[Batch, int]]) 
     squares = inputs.new_zeros(inputs.shape[:2])  # (B, T): ‖∂L_T / ∂s_t‖²
     features, state = [], None
     for place, step in enumerate(inputs.split(1, dim=1)):
-        feature, state = network.body(step, state)
+        feature, after = network.body(step, state)
         features.append(feature)
-        for part in _tensors(state):
-            part.register_hook(partial(_add_square, squares, place))
+        state = _carried(after, partial(_add_square, squares, place), {})
     answer = Network(cast(Model, _Given()), network.head, network.reads)
     together = torch.cat(features, dim=1)  # (B, T, W)
     losses = []
@@ -116,7 +115,7 @@ def _norms_of(network: Network, task: Task, group: Sequence[tuple[Batch, int]]) 
         before, read, behind = own[:, :last].detach(), own[:, last : last + 1], own[:, last + 1 :].detach()
         outputs, _ = answer(torch.cat([before, read, behind], dim=1), None, batch.reads)
         losses.append(task.loss(outputs, batch))
-    torch.autograd.grad(torch.stack(losses).sum(), inputs)
+    torch.stack(losses).sum().backward()
     for place, (_, last) in enumerate(group):
         yield squares[place, :last].flip(0).sqrt()
 
@@ -124,15 +123,28 @@ def _norms_of(network: Network, task: Task, group: Sequence[tuple[Batch, int]]) 
 def _add_square(squares: Tensor, place: int, gradient: Tensor | None) -> None:
     if gradient is None:  # no gradient flows through this part of the state
         return
-    squares[:, place] += gradient.detach().flatten(1).square().sum(1)
+    squares[:, place] += gradient.detach().flatten(1).abs().square().sum(1)
 
 
-def _tensors(state: State) -> list[Tensor]:
-    """The tensors of a nest through which a gradient can flow, each once."""
-    if isinstance(state, Tensor):
-        return [state] if state.requires_grad else []
-    parts = state.values() if isinstance(state, dict) else state if isinstance(state, list | tuple) else ()
-    return list({id(tensor): tensor for part in parts for tensor in _tensors(part)}.values())
+def _carried(state: State, hook: Callable[[Tensor], object], known: dict[int, Tensor]) -> State:
+    """The state as the next step is given it; `hook` hears ∂L/∂s of each of its tensors, of one that is twice once.
+
+    Each tensor is another one of the same numbers, which the next step alone reads. What the model returned may have
+    been read within its own step as well: a layer above reads S_t of the layer below before it makes its own state, so
+    that its gradient would count ways that cross the cut in another part of the state. A tensor that depends on no
+    input, or is cut off from them, is measured too. known: the tensors that were met, by id, and what stands for them.
+    """
+    if isinstance(state, dict):
+        return {name: _carried(part, hook, known) for name, part in state.items()}
+    if isinstance(state, list | tuple):
+        return [_carried(part, hook, known) for part in state]
+    if not isinstance(state, Tensor) or not (state.is_floating_point() or state.is_complex()):
+        return state
+    if id(state) not in known:
+        whole = state if state.requires_grad else state.detach().requires_grad_()
+        known[id(state)] = whole.view_as(whole)
+        known[id(state)].register_hook(hook)
+    return known[id(state)]
 
 
 def trained(run: Run, steps: int = STEPS) -> tuple[Network, int]:
