@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -136,6 +137,17 @@ def test_the_file_that_is_named_counts_and_so_does_the_one_that_has_the_class(tm
         edit(file, lambda text: text.replace("0.5", "0.6"))
         assert source_hash(run) != before
         before = source_hash(run)
+
+
+def test_a_folder_of_one_name_in_another_place_is_found_anew(tmp_path: Path) -> None:
+    """A package without an `__init__.py` that was loaded from elsewhere, whoever did it."""
+    elsewhere = types.ModuleType("lab")
+    elsewhere.__path__ = [str(tmp_path / "other" / "lab")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "lab", elsewhere)
+        folder = write(tmp_path / "mine", net="from lab.net import Model\n")
+        write(folder / "lab", net=net("KEEP = 0.5"))
+        assert registry.find("model", "net.py", folder).__name__ == "Model"
 
 
 UNICODE = "# für alle\nKEEP = 0.5\nNAME = 'für'\n"

@@ -92,8 +92,21 @@ def _make_way(path: Path, wanted: Mapping[str, Path]) -> None:
             raise UsageError(
                 f"{path}: {name} means {_origin(name)} here, not its neighbour {wanted[name]}: give that another name"
             )
-    for name in _of_packages(foreign):
+    for name in _of_packages([*foreign, *_folders_elsewhere(wanted)]):
         del sys.modules[name]
+
+
+def _folders_elsewhere(wanted: Mapping[str, Path]) -> Iterator[str]:
+    """Loaded packages without a file of their own (a folder is one) that are to be found in other folders now."""
+    for name, file in wanted.items():
+        place = file.parent.parent if file.stem == "__init__" else file.parent
+        while "." in name:
+            name = name.rpartition(".")[0]
+            there = sys.modules.get(name)
+            folders = [Path(one).resolve() for one in getattr(there, "__path__", ())]
+            if there is not None and getattr(there, "__file__", None) is None and place.resolve() not in folders:
+                yield name
+            place = place.parent
 
 
 def _origin(name: str) -> str | None:
