@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -214,6 +214,26 @@ class Recognition(Answers):
             return Strings(*columns, varying, self.target, self.automaton.period)
 
         return base.Splits(split("train", self.train), split("valid", self.valid), split("test", self.test))
+
+
+@dataclass(frozen=True)
+class FormalLanguage(Recognition):
+    """The options of the languages that are trained on strings of 3 to 40 symbols and judged at 256."""
+
+    variant: ClassVar[tuple[str, ...]] = ("target",)
+    length_option: ClassVar[str | None] = "length"
+    test_parameters: ClassVar[dict[str, Any]] = {"longest": 8, "length": 12, "train": 64, "valid": 32, "test": 32}
+
+    target: Target = "end"
+    shortest: int = 3
+    longest: int = 40
+    length: int = 256
+    train: int = 20_000
+    valid: int = 500
+    test: int = 1_000
+
+    def __post_init__(self) -> None:
+        self.require_options()
 
 
 @lru_cache(maxsize=256)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 
@@ -18,7 +18,7 @@ AUTOMATON = _automata.Automaton(
 
 
 @dataclass(frozen=True)
-class Task(_automata.Recognition):
+class Task(_automata.FormalLanguage):
     """Say where a walk on a ring of five places has ended, at lengths never trained.
 
     Delétang et al. 2023, "Neural networks and the Chomsky hierarchy" (arXiv:2207.02098), `cycle navigation`. The walk
@@ -42,22 +42,8 @@ class Task(_automata.Recognition):
 
     name: ClassVar[str] = "cycle-navigation"
     version: ClassVar[int] = 1
-    variant: ClassVar[tuple[str, ...]] = ("target",)
     variants: ClassVar[tuple[str, ...]] = ("cycle-navigation(target=end)", "cycle-navigation(target=prefixes)")
-    length_option: ClassVar[str | None] = "length"
     source: ClassVar[str] = "Delétang et al. 2023"
-    test_parameters: ClassVar[dict[str, Any]] = {"longest": 8, "length": 12, "train": 64, "valid": 32, "test": 32}
-
-    target: Literal["end", "prefixes"] = "end"
-    shortest: int = 3
-    longest: int = 40
-    length: int = 256
-    train: int = 20_000
-    valid: int = 500
-    test: int = 1_000
-
-    def __post_init__(self) -> None:
-        self.require_options()
 
     @property
     def automaton(self) -> _automata.Automaton:
