@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from seqbench.models import base
+from seqbench.models._compiling import plain
 from torch import Tensor, nn
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
@@ -52,6 +54,20 @@ def gradients(outputs: Tensor, of: list[Tensor]) -> list[Tensor]:
     return (
         [part.clone() for part in torch.autograd.grad((outputs * weights).sum(), of, retain_graph=True)] if of else []
     )
+
+
+def assert_kernels_give_what_plain_operations_do(model: base.Model) -> None:
+    """Features, gradients and what `read` gives, of a model of two channels in float64, for short and long ones."""
+    for steps in (1, 2, 37):
+        inputs, seen = torch.randn(3, steps, 2, dtype=torch.float64, requires_grad=True), []
+        for way in (nullcontext, plain):
+            with way():
+                features, _ = model(inputs)
+            seen.append([features, *torch.autograd.grad(features.square().sum(), [inputs, *model.parameters()])])
+        for ours, theirs in zip(*seen, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
+        for reads in (1, 3):
+            torch.testing.assert_close(model.read(inputs, reads), features[:, -reads:], rtol=1e-10, atol=1e-10)
 
 
 def assert_pieces_give_the_whole(model: nn.Module, inputs: Tensor) -> None:

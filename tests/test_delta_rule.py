@@ -7,10 +7,17 @@ from typing import Any
 
 import pytest
 import torch
-from admission import TOLERANCE, assert_alike, assert_learns_parity, assert_pieces_give_the_whole, made, noise
+from admission import (
+    TOLERANCE,
+    assert_alike,
+    assert_kernels_give_what_plain_operations_do,
+    assert_learns_parity,
+    assert_pieces_give_the_whole,
+    made,
+    noise,
+)
 from mixing import assert_stays_finite, mixer_of
 from seqbench.models import _chunks, _delta, base, deltanet, gated_deltanet
-from seqbench.models._compiling import plain
 from seqbench.models._delta_net import DeltaNet, unit
 from torch import Tensor
 from torch.nn import functional as F
@@ -146,19 +153,7 @@ def make(name: str, **options: Any) -> base.Model:
 def test_kernels_and_torchs_operations_agree_on_the_model(name: str, options: dict[str, Any]) -> None:
     """Also where the sequence is shorter than the convolution."""
     model = make(name, **options).double()
-    for steps in (1, 2, 37):
-        inputs, seen = torch.randn(3, steps, 2, dtype=torch.float64, requires_grad=True), []
-        for way in ("kernels", "plain"):
-            if way == "plain":
-                with plain():
-                    features, _ = model(inputs)
-            else:
-                features, _ = model(inputs)
-            seen.append([features, *torch.autograd.grad(features.square().sum(), [inputs, *model.parameters()])])
-        for ours, theirs in zip(*seen, strict=True):
-            torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
-        for reads in (1, 3):
-            torch.testing.assert_close(model.read(inputs, reads), features[:, -reads:], rtol=1e-10, atol=1e-10)
+    assert_kernels_give_what_plain_operations_do(model)
 
 
 @both_types
