@@ -13,6 +13,7 @@ from ...models.network import Network
 from ...tasks.base import Task
 from .. import seeding
 from ..engine import trial
+from ..engine.steps import tensors_of
 from ..experiments import sizing
 from ..experiments.options import options_of
 from ..experiments.runs import Run
@@ -163,7 +164,7 @@ class _Trial:
         body = network.body
         with torch.no_grad():
             _, state = self._quiet(network, self.shown(network, 2))
-        kept = sum(part.numel() for part in _tensors(state)) // 2
+        kept = sum(part.numel() for part in tensors_of(state)) // 2
         told = body.state_size_after(STEPS)
         if told == UNKNOWN:
             return (
@@ -213,11 +214,3 @@ def _apart(one: Tensor, other: Tensor) -> float:
     if one.shape != other.shape:
         return torch.inf
     return float((one - other).abs().max() / other.abs().max().clamp_min(1e-12))
-
-
-def _tensors(state: Any) -> Iterator[Tensor]:
-    if isinstance(state, Tensor):
-        yield state
-    elif isinstance(state, list | tuple):
-        for part in state:
-            yield from _tensors(part)
