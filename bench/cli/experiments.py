@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from ..errors import UsageError
+from . import backends
 from .facts import Json, show_json
 from .terminal import Console, echo, standard_output
 
@@ -59,15 +60,18 @@ def _numbers(seeds: str) -> list[int]:
     return list(dict.fromkeys(numbers))
 
 
-def device_named(name: str) -> str:
-    """cpu or cuda, as `--device` has it. Raises UsageError for another name, or where there is no such device."""
+def device_named(name: str, on: str | None = None) -> str:
+    """cpu or cuda, as `--device` has it. Raises UsageError for another name, or where there is no such device.
+
+    on: the cluster, if any: which devices that has is not asked here.
+    """
     import torch
 
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return "cuda" if on is None and torch.cuda.is_available() else "cpu"
     if name not in ("cpu", "cuda"):
         raise UsageError(f"--device {name}: cpu, cuda or auto is needed")
-    if name == "cuda" and not torch.cuda.is_available():
+    if on is None and name == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: torch sees no CUDA device here")
     return name
 
@@ -80,7 +84,9 @@ def _number_or_auto(text: str) -> str:
 
 def run(
     directory: Dir,
-    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda where there is one.")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda, or auto: cuda where this machine has one; with --on cpu.")
+    ] = "auto",
     jobs: Annotated[
         str,
         typer.Option(callback=_number_or_auto, help="Runs at a time; auto: one a core, or on a GPU as many as pay."),
@@ -100,6 +106,8 @@ def run(
     shard: Annotated[
         str | None, typer.Option(metavar="I/N", help="Only share I of N, for job arrays; merge brings rows together.")
     ] = None,
+    on: backends.On = None,
+    storage: backends.Kept = None,
     minutes: Annotated[
         float | None, typer.Option("--for", min=0, help="Stop after so many minutes (exit code 75).")
     ] = None,
@@ -123,13 +131,15 @@ def run(
     from ..running import processes
 
     places.experiment_folder(directory)  # a mistake in the name starts nothing
-    if not dry_run:
+    backends.check(on, storage)
+    if not dry_run and on is None:
         processes.start_ahead(device, threads, instructions)
     from ..experiments import naming
     from ..running import each_set, shards, sweep
 
     share = shards.parse(shard) if shard is not None else None
-    experiment, chosen, at_a_time = load(directory, seeds), device_named(device), None if jobs == "auto" else int(jobs)
+    experiment, chosen = load(directory, seeds), device_named(device, on)
+    at_a_time = None if jobs == "auto" else int(jobs)
     from ..rows.store import Workplace
 
     workplace = Workplace(experiment.folder, share.name if share else None)
@@ -162,8 +172,9 @@ def run(
     from .live import Live
 
     locked = {name: partial(plan_again, name) for name in plans}
-    options = {"threads": threads, "keep_weights": keep_weights, "part": workplace.part}
-    code = each_set.run(experiment, locked, lambda: Live(out), chosen, at_a_time, minutes, **options)
+    with backends.backend_on(on, storage, chosen, at_a_time, threads) as backend:
+        options = {"threads": threads, "keep_weights": keep_weights, "part": workplace.part, "backend": backend}
+        code = each_set.run(experiment, locked, lambda: Live(out), chosen, at_a_time, minutes, **options)
     _answer(experiment, workplace, chosen, out, figure)
     if code in (sweep.OUT_OF_TIME, sweep.INTERRUPTED, sweep.TERMINATED):
         again = f" --shard {share}" if share else ""

@@ -93,12 +93,10 @@ class RowFile:
 
     def repair(self) -> str | None:
         """Sets a half-written last line aside, in `runs.jsonl.damaged`, and says so; None where all is whole."""
-        if not self.path.is_file():
+        if not self.path.is_file() or self._ends_whole():
             return None
         content = self.path.read_bytes()
         whole, newline, rest = content.rpartition(b"\n")
-        if not rest:
-            return None
         try:
             json.loads(rest)
         except ValueError:
@@ -111,6 +109,14 @@ class RowFile:
         with self.path.open("ab") as file:  # whole, only its line end is missing
             file.write(b"\n")
         return f"{self.path}: the end of the last line was missing; it is there now"
+
+    def _ends_whole(self) -> bool:
+        """Whether the file is empty or ends with the end of a line: asked before each row, so nothing else is read."""
+        with self.path.open("rb") as file:
+            if not file.seek(0, os.SEEK_END):
+                return True
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) == b"\n"
 
     def read(self, whole: bool = True) -> list[Row]:
         """All rows; a torn last line is passed over. Raises UsageError naming file, line and key where one is no row.

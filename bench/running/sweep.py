@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from itertools import islice
+from typing import Any
 
 import torch
 
@@ -24,7 +25,9 @@ from ..rows import commits, provenance, sources
 from ..rows.instructions import chosen as named
 from ..rows.making import make_row, now, origin_of
 from ..rows.store import FINISHED, Row, Workplace, finite, signed
-from .backend import Assignment, Backend, Begun, Event, Job, Lost, Progressed, RowMade, Said, Stopped
+from .backend import Assignment, Backend, Begun, Event, Gone, Job, Lost, Progressed, Refused, RowMade, Said, Stopped
+from .display import Display as Display
+from .estimates import Estimates
 from .local import Local
 from .planning import Planned
 from .processes import default_jobs
@@ -34,32 +37,18 @@ LOOK_EVERY = 0.2
 INTERRUPTED, TERMINATED, OUT_OF_TIME = 130, 143, 75
 
 
-class Display(Protocol):
-    """What a sweep shows of itself while it goes on."""
-
-    def begin(self, planned: int, done: int) -> None:
-        """`planned` runs will be trained, `done` are there already."""
-
-    def progress(self, run: Run, steps: int, all_steps: int, epoch: int, scores: dict[str, float]) -> None:
-        """A run is at `steps`."""
-
-    def end(self, run: Run, row: Row | None) -> None:
-        """A run has ended with a row, or stopped without one."""
-
-    def say(self, text: str) -> None:
-        """Something that a person should know."""
-
-
 @dataclass
 class Result:
     """How a sweep ended.
 
-    exit_code: 0; 1 where a run failed or nothing could run; 75, 130, 143 where it was cut short.
+    exit_code: 0; 1 where a run failed or nothing could run; 75, 130, 143 where it was cut short. unavailable: task ->
+    why its data cannot be had. refused: id of a run -> why it was not trained where it was to be.
     """
 
     exit_code: int = 0
     rows: list[Row] = field(default_factory=list)
     unavailable: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
 
 
 def run(
@@ -149,6 +138,7 @@ class _Sweep:
         self.deadline = time.monotonic() + 60 * minutes if minutes is not None else None
         self.origin = provenance.of_sweep(experiment.folder, experiment.runs)
         self.result = Result()
+        self.estimates = Estimates(torch.device(device).type, workplace.rows() if workplace else ())
         self.waiting: deque[Planned] = deque()
         self.under_way: dict[str, _Submitted] = {}  # by the id of a run that has not come to its end
         self.stop_code: int | None = None
@@ -172,6 +162,9 @@ class _Sweep:
                             break
                     for event in self.backend.events(LOOK_EVERY):
                         self._take(event)
+            except Gone as reason:
+                self.stop_code = self.stop_code or OUT_OF_TIME
+                self.display.say(f"{reason}: all rows so far are kept")
             except KeyboardInterrupt:
                 goes_on = ": the next run goes on from the last checkpoints" if self.workplace else ""
                 self.display.say(f"stopped at once{goes_on}")
@@ -180,7 +173,7 @@ class _Sweep:
                     self.backend.kill()
         if self.stop_code is not None:
             self.result.exit_code = self.stop_code
-        elif any(row["status"] not in FINISHED for row in self.result.rows):
+        elif self.result.refused or any(row["status"] not in FINISHED for row in self.result.rows):
             self.result.exit_code = 1
         return self.result
 
@@ -203,10 +196,15 @@ class _Sweep:
                 yield item
 
     def _submit(self) -> None:
-        """Gives the backend as many jobs as it takes: a run each, or where runs are packed, an even share of all."""
+        """Gives the backend as many jobs as it takes.
+
+        A job has one run, or several that are short; where runs are packed, an even share of all.
+        """
         while self.waiting and self.stop_code is None and (free := self.backend.free) > 0:
-            share = 1 if self.most is None else -(-len(self.waiting) // free)
-            items = [self.waiting.popleft() for _ in range(share)]
+            share = -(-len(self.waiting) // free)
+            items = [self.waiting.popleft() for _ in range(self._short(share) if self.most is None else share)]
+            memory = [self.estimates.memory(item.run.config) for item in items]
+            known = [mebibytes for mebibytes in memory if mebibytes is not None]
             job = Job(
                 tuple(self._assignment(item) for item in items),
                 self.experiment.folder.resolve(),
@@ -216,16 +214,28 @@ class _Sweep:
                 self.threads,
                 self.most or 1,
                 self.instructions,
+                max(known) if len(known) == len(items) else None,
+                tuple(dict.fromkeys(remote for item in items for remote in item.run.task_class.remotes)),
             )
             submitted = _Submitted({item.run.id: item for item in items})
             self.under_way |= dict.fromkeys(submitted.items, submitted)
             self.backend.submit(job)
 
+    def _short(self, most: int) -> int:
+        """How many of the next runs share a job: so many as fill its time by what is known of them, `most` of them."""
+        left, count = self.backend.job_seconds, 0
+        for item in islice(self.waiting, most):
+            seconds = self.estimates.seconds(item.run.config)
+            if seconds is None or seconds > left:
+                break
+            left, count = left - seconds, count + 1
+        return max(1, count)
+
     def _assignment(self, item: Planned) -> Assignment:
         run, place = item.run, (item.run.id, torch.device(self.device).type)
         checkpoint = self.workplace.checkpoint(*place, self.instructions) if self.workplace else None
         if checkpoint and item.reason in ("afresh", "stale"):
-            checkpoint.unlink(missing_ok=True)
+            self.backend.forget(checkpoint)
         wanted = self.keep_weights or run.task_class.distribution  # a person will want to see what it writes
         trained = self.workplace.trained(*place) if self.workplace and wanted else None
         return Assignment(run.id, run.config, sources.source_hash(run), checkpoint, trained)
@@ -247,6 +257,11 @@ class _Sweep:
             self.display.progress(run, event.steps, event.all_steps, event.epoch, event.scores)
         elif isinstance(event, RowMade):
             self._ended(event.run, event.row)
+        elif isinstance(event, Refused):
+            if event.text not in self.result.refused.values():  # on many machines there may be thousands alike
+                self.display.say(f"{job.items[event.run].run} is left out: {event.text}")
+            self.result.refused[event.run] = event.text
+            self._leaves(event.run)
         elif isinstance(event, Stopped) and event.run in job.begun:
             self._ended(event.run, None)
         else:  # stopped before it had begun
@@ -273,6 +288,7 @@ class _Sweep:
         ended = self._leaves(run).run
         if row is not None:
             row = self._kept(row, self.workplace) if self.workplace else signed(finite(row))
+            self.estimates.learn(row)
             self.result.rows.append(row)
         self.display.end(ended, row)
 
@@ -285,12 +301,13 @@ class _Sweep:
                 "the run's checkpoint is kept, the next run goes on from it"
             ) from error
         if row["status"] in FINISHED:
-            workplace.checkpoint(row["id"], row["device"], self.instructions).unlink(missing_ok=True)
+            self.backend.forget(workplace.checkpoint(row["id"], row["device"], self.instructions))
         return row
 
     def _died(self, run: Run, how: str) -> Row:
         """The row of a run whose worker has died."""
-        origin = origin_of(run, torch.device(self.device), self.origin, self.threads, now())
+        there = self.device == "cpu" or torch.cuda.is_available()  # a cluster has what this machine may lack
+        origin = origin_of(run, torch.device(self.device if there else "cpu"), self.origin, self.threads, now())
         error = {"message": f"the worker {how}", "traceback": ""}
         return make_row(run, self.device, origin, error=error, status="died")
 
