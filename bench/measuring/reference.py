@@ -134,8 +134,6 @@ class Reference(nn.Module):
         self.front: nn.Module | None = None
         if isinstance(task.input, Pair):
             raise UsageError(f"{run.task_label}: there is no reference for models of pairs, a source and a target")
-                f"{run.task_label}: there is no reference for models that read a source and write a target"
-            )
         if isinstance(task.input, Continuous):
             channels = task.input.channels
         else:
