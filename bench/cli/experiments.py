@@ -97,6 +97,9 @@ def run(
     seeds: Annotated[str | None, typer.Option(help="These seeds instead of the experiment's: 0,1 or 0-4.")] = None,
     afresh: Annotated[bool, typer.Option("--afresh", help="Train all runs, whatever is there already.")] = False,
     stale: Annotated[bool, typer.Option("--stale", help="Train again what an older source has made.")] = False,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Only share I of N, for job arrays; merge brings rows together.")
+    ] = None,
     minutes: Annotated[
         float | None, typer.Option("--for", min=0, help="Stop after so many minutes (exit code 75).")
     ] = None,
@@ -123,12 +126,13 @@ def run(
     if not dry_run:
         processes.start_ahead(device, threads, instructions)
     from ..experiments import naming
-    from ..running import each_set, sweep
+    from ..running import each_set, shards, sweep
 
+    share = shards.parse(shard) if shard is not None else None
     experiment, chosen, at_a_time = load(directory, seeds), device_named(device), None if jobs == "auto" else int(jobs)
     from ..rows.store import Workplace
 
-    workplace = Workplace(experiment.folder)
+    workplace = Workplace(experiment.folder, share.name if share else None)
     out = standard_output()
     plans, left_out = each_set.plan(experiment, workplace, chosen, afresh, stale, instructions)
     for sentence in left_out:
@@ -138,8 +142,11 @@ def run(
         there = naming.listed(named)
         raise UsageError(f"--only {text!r}: no run of {directory} has that in its label or begins with it: {there}")
 
+    meant = {run_id for run_id, label in named if not only or naming.any_means(only, run_id, label)}
+    mine = share.ids(meant) if share else meant
+
     def fitting(planned: Sequence[Planned]) -> list[Planned]:
-        return [item for item in planned if not only or naming.any_means(only, item.run.id, str(item.run))]
+        return [item for item in planned if item.run.id in mine]
 
     def plan_again(name: str | None) -> list[Planned]:
         return fitting(each_set.plan_of(experiment, workplace, chosen, afresh, stale, name))
@@ -155,11 +162,12 @@ def run(
     from .live import Live
 
     locked = {name: partial(plan_again, name) for name in plans}
-    options = {"threads": threads, "keep_weights": keep_weights}
+    options = {"threads": threads, "keep_weights": keep_weights, "part": workplace.part}
     code = each_set.run(experiment, locked, lambda: Live(out), chosen, at_a_time, minutes, **options)
     _answer(experiment, workplace, chosen, out, figure)
     if code in (sweep.OUT_OF_TIME, sweep.INTERRUPTED, sweep.TERMINATED):
-        out.print(f"not done yet; go on with: seqbench run {shlex.quote(directory)}", style="yellow")
+        again = f" --shard {share}" if share else ""
+        out.print(f"not done yet; go on with: seqbench run {shlex.quote(directory)}{again}", style="yellow")
     raise typer.Exit(code)
 
 

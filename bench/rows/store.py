@@ -198,13 +198,17 @@ class Workplace:
 
     The working area of `results/NAME` is `runs/NAME` beside `results`; of another folder `runs/NAME` beside it; of
     an experiment inside an installed package, in the current folder. `SEQBENCH_RUNS` names another place.
+
+    part: a folder within the working area, for a process that trains a share of the runs beside others. Its new rows
+    and its lock are there, so that each file has one writer; `merge` brings the rows together. Checkpoints and what
+    networks have learned are in the area itself.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, part: str | None = None) -> None:
+        self.folder, self.part = folder, part
         self.area = self._area()
         self.published = RowFile(folder / "runs.jsonl")
-        self.working = RowFile(self.area / "runs.jsonl")
+        self.working = RowFile(self._own / "runs.jsonl")
 
     @property
     def installed(self) -> bool:
@@ -212,11 +216,21 @@ class Workplace:
         folder, package = self.folder.resolve(), Path(__file__).resolve().parents[2]
         return folder.is_relative_to(package) and "site-packages" in folder.parts
 
+    @property
+    def _own(self) -> Path:
+        """Where new rows and the lock are."""
+        return self.area / self.part if self.part else self.area
+
     def rows(self, source: str = "all") -> Iterator[Row]:
-        """Rows of `published`, `working`, or `all` (the published first, so that newer ones win)."""
+        """Rows of `published`, `working`, or `all` (the published first, so that newer ones win).
+
+        A part sees the rows of the area too, and before its own.
+        """
         if source in ("published", "all"):
             yield from self.published.read()
         if source in ("working", "all"):
+            if self.part:
+                yield from RowFile(self.area / "runs.jsonl").read()
             yield from self.working.read()
 
     @contextmanager
@@ -226,16 +240,16 @@ class Workplace:
         Raises UsageError where another process does, or where the area cannot be written.
         """
         try:
-            self.area.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.area / "lock")
+            self._own.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self._own / "lock")
             lock.acquire(timeout=0)
         except Timeout as error:
             raise UsageError(
-                f"{self.folder}: another process runs or publishes it (it holds {self.area / 'lock'})"
+                f"{self.folder}: another process runs or publishes it (it holds {self._own / 'lock'})"
             ) from error
         except OSError as error:
             raise UsageError(
-                f"cannot write to {self.area}: {error.strerror}; SEQBENCH_RUNS names another place"
+                f"cannot write to {self._own}: {error.strerror}; SEQBENCH_RUNS names another place"
             ) from error
         try:
             yield

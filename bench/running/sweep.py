@@ -76,6 +76,7 @@ def run(
     backend: Backend | None = None,
     instructions: str | None = None,
     keep_weights: bool = False,
+    part: str | None = None,
 ) -> Result:
     """Trains what is planned, `jobs` at a time, into the working area; returns when all is done or it is cut short.
 
@@ -86,12 +87,13 @@ def run(
     keep: False writes nothing anywhere, no row and no checkpoint; the result alone has the rows.
     keep_weights: whether the parameters of each run are kept in the working area; those of a text always are.
     instructions: `avx2`, `avx512` or `native`, as `instructions.chosen` has it; None: the pinned set.
+    part: of the working area, which this sweep writes; others may write theirs meanwhile. None: the whole area.
     backend: who trains the runs; it says how many jobs it takes at a time, and is left open for the next sweep. None:
     processes on this machine.
     Raises UsageError where another process runs this experiment, the working area cannot be written, the device
     cannot do the experiment's precision, or no process can be started.
     """
-    workplace = Workplace(experiment.folder)
+    workplace = Workplace(experiment.folder, part)
     with workplace.held() if keep else nullcontext():
         if keep:
             for text in (workplace.working.repair(), *commits.troubles(experiment.folder)):
