@@ -19,6 +19,7 @@ from ...tasks.datasets import DataError, fetch
 from ..engine.repeatable import check_precision
 from ..errors import UsageError
 from ..experiments.config import Experiment
+from ..experiments.hidden_imports import remarks
 from ..experiments.runs import Run
 from ..rows import commits, provenance, sources
 from ..rows.instructions import chosen as named
@@ -96,7 +97,8 @@ def run(
     workplace = Workplace(experiment.folder, part)
     with workplace.held() if keep else nullcontext():
         if keep:
-            for text in (workplace.working.repair(), *commits.troubles(experiment.folder)):
+            troubles = (*commits.troubles(experiment.folder), *remarks(experiment.runs))
+            for text in (workplace.working.repair(), *troubles):
                 if text is not None:
                     display.say(text)
         items = planned() if callable(planned) else planned
