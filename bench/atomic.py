@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+import psutil
+
+_TEMPORARY = re.compile(r"\.(.+)\.(\d{1,9})-[0-9a-f]{8}\.tmp")
+"""The name of a file that is being written: that of its place, and the process that writes it."""
 
 
 @contextmanager
@@ -40,6 +46,18 @@ def write(path: Path, content: bytes | str) -> None:
     """Writes a file of these bytes, or of this text in UTF-8, as `replacing` does."""
     with replacing(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+def remove_abandoned(folder: Path, name: str | None = None) -> None:
+    """Removes what processes have left in a folder that were killed while they wrote.
+
+    name: only what was to become the file of this name. What a process of this machine may still write stays.
+    """
+    for path in folder.glob(".*.tmp"):
+        found = _TEMPORARY.fullmatch(path.name)
+        if found and name in (None, found[1]) and not psutil.pid_exists(int(found[2])):
+            with suppress(OSError):
+                path.unlink()
 
 
 def flush_folder(folder: Path) -> None:
