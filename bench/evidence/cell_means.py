@@ -113,7 +113,9 @@ def _judged(pairs: Sequence[Pair], sample: Sequence[Row], preset: Preset, betwee
     method = "prediction interval for a mean, by Student's t" + (" on the log scale" if logarithmic else "")
     interval = Interval(back(middle - half), back(middle + half), method)
     label = str(run).removesuffix(f" seed {run.seed}")
-    return CellMean(label, metric, rule, len(ours), back(mean), back(middle), interval, near or abs(mean - middle) <= half)
+    return CellMean(
+        label, metric, rule, len(ours), back(mean), back(middle), interval, near or abs(mean - middle) <= half
+    )
 
 
 def _scores(rows: Iterable[Row], metric: Metric, rule: str) -> list[float]:
