@@ -147,11 +147,11 @@ def test_memory_is_asked_for_as_it_was_measured(folder: Path) -> None:
     asked = {job.runs[0].run: needs.memory for _, job, needs in engine.started}
     assert asked[ids(folder)[1]] == 6000.0
     estimates = Estimates("cpu")
-    assert estimates.memory(rows[0]["config"]) is None
+    assert estimates.memory([rows[0]["config"]]) is None
     estimates.learn({**rows[0], "peak_memory_mb": 100.0})
     estimates.learn({**rows[1], "peak_memory_mb": 300.0, "status": "failed"})
-    assert estimates.memory({**rows[0]["config"], "seed": 99}) == 100.0
-    assert Estimates("cuda", rows).memory(rows[0]["config"]) is None
+    assert estimates.memory([{**rows[0]["config"], "seed": 99}]) == 100.0
+    assert Estimates("cuda", rows).memory([rows[0]["config"]]) is None
 
 
 def test_short_runs_share_a_job(folder: Path) -> None:

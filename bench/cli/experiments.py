@@ -45,17 +45,18 @@ def load(directory: str, seeds: str | None = None) -> Experiment:
 def _numbers(seeds: str) -> list[int]:
     """`0,3-5` as [0, 3, 4, 5]."""
     from ..experiments.axes import MOST_RUNS
+    from ..experiments.options import LARGEST
 
+    given = seeds if len(seeds) < 60 else seeds[:60] + "…"
     try:
         spans = [[int(end) for end in part.split("-")] for part in seeds.split(",")]
     except ValueError:  # no number, or one of thousands of digits
         spans = []
     count = sum(span[-1] - span[0] + 1 for span in spans)
     if count > MOST_RUNS:
-        raise UsageError(f"--seeds {seeds}: {count:,} seeds; an experiment has at most {MOST_RUNS:,} runs")
+        raise UsageError(f"--seeds {given}: {count:,} seeds; an experiment has at most {MOST_RUNS:,} runs")
     numbers = [number for span in spans for number in range(span[0], span[-1] + 1)]
-    if not numbers or any(len(span) > 2 for span in spans):
-        given = seeds if len(seeds) < 60 else seeds[:60] + "…"
+    if not numbers or any(len(span) > 2 for span in spans) or max(numbers) > LARGEST:
         raise UsageError(f"--seeds {given}: numbers and spans are needed, such as 0,1 or 0-4")
     return list(dict.fromkeys(numbers))
 
@@ -91,7 +92,7 @@ def run(
         str,
         typer.Option(callback=_number_or_auto, help="Runs at a time; auto: one a core, or on a GPU as many as pay."),
     ] = "auto",
-    threads: Annotated[int, typer.Option(min=1, help="Threads of each run, on a CPU.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads of each run, on a CPU.")] = 1,
     instructions: Annotated[
         str | None,
         typer.Option(
@@ -121,7 +122,7 @@ def run(
     """Trains the runs of an experiment that have no row yet, into the working area, and prints the table.
 
     Ctrl-C: the runs save checkpoints, and the next `run` goes on. Exit codes: 0; 1 where a run failed; 2 for a
-    mistake in the command; 75 after --for; 130 after Ctrl-C.
+    mistake in the command; 75 after --for; 130 after Ctrl-C, and of another signal 128 and its number.
 
     Example: seqbench run results/quick --seeds 0 --only tcn
     """
@@ -143,7 +144,7 @@ def run(
     from ..rows.store import Workplace
 
     workplace = Workplace(experiment.folder, share.name if share else None)
-    out = standard_output()
+    out = standard_output(unfailing=True)
     plans, left_out = each_set.plan(experiment, workplace, chosen, afresh, stale, instructions)
     for sentence in left_out:
         out.print(sentence, style="yellow")
@@ -176,7 +177,7 @@ def run(
         options = {"threads": threads, "keep_weights": keep_weights, "part": workplace.part, "backend": backend}
         code = each_set.run(experiment, locked, lambda: Live(out), chosen, at_a_time, minutes, **options)
     _answer(experiment, workplace, chosen, out, figure)
-    if code in (sweep.OUT_OF_TIME, sweep.INTERRUPTED, sweep.TERMINATED):
+    if code in sweep.CUT_SHORT:
         again = f" --shard {share}" if share else ""
         out.print(f"not done yet; go on with: seqbench run {shlex.quote(directory)}{again}", style="yellow")
     raise typer.Exit(code)

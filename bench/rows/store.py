@@ -14,13 +14,13 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
-from .. import atomic
+from .. import atomic, locks
 from ..errors import UsageError
 from . import row_shape
 from .instructions import PINNED
@@ -91,15 +91,21 @@ class RowFile:
             atomic.flush_folder(self.path.parent)
         return row
 
+    @property
+    def torn(self) -> bool:
+        """Whether the last line was cut short as it was written."""
+        rest = self.path.read_bytes().rpartition(b"\n")[2] if self.path.is_file() else b""
+        try:
+            return bool(rest) and json.loads(rest) is None
+        except (ValueError, RecursionError):
+            return True
+
     def repair(self) -> str | None:
         """Sets a half-written last line aside, in `runs.jsonl.damaged`, and says so; None where all is whole."""
         if not self.path.is_file() or self._ends_whole():
             return None
-        content = self.path.read_bytes()
-        whole, newline, rest = content.rpartition(b"\n")
-        try:
-            json.loads(rest)
-        except ValueError:
+        whole, newline, rest = self.path.read_bytes().rpartition(b"\n")
+        if self.torn:
             aside = self.path.with_name(f"{self.path.name}.damaged")
             with aside.open("ab") as file:
                 file.write(rest + b"\n")
@@ -241,14 +247,14 @@ class Workplace:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Within it this process alone changes the working area.
+        """Within it this process alone changes the working area. What killed processes have left there is removed.
 
         Raises UsageError where another process does, or where the area cannot be written.
         """
+        stack = ExitStack()
         try:
             self._own.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self._own / "lock")
-            lock.acquire(timeout=0)
+            stack.enter_context(locks.held(self._own / "lock"))
         except Timeout as error:
             raise UsageError(
                 f"{self.folder}: another process runs or publishes it (it holds {self._own / 'lock'})"
@@ -257,10 +263,13 @@ class Workplace:
             raise UsageError(
                 f"cannot write to {self._own}: {error.strerror}; SEQBENCH_RUNS names another place"
             ) from error
-        try:
+        with stack:
+            shared = (self.area / "checkpoints", self.area / "trained")  # with other parts, which have their own locks
+            for folder in (self.folder, self._own, *shared):
+                atomic.remove_abandoned(folder)
+            for folder in shared:
+                locks.remove_unheld(folder)
             yield
-        finally:
-            lock.release()
 
     @property
     def unfinished(self) -> Path:

@@ -17,7 +17,7 @@ class Estimates:
     """
 
     def __init__(self, device: str, rows: Iterable[Row] = ()) -> None:
-        self._device = device
+        self._device = device.partition(":")[0]
         self._seconds: dict[str, float] = {}
         self._memory: dict[str, float] = {}
         for row in rows:
@@ -36,9 +36,25 @@ class Estimates:
         """How long a run of this configuration probably takes; None where nothing is known of it."""
         return _first(self._seconds, config)
 
-    def memory(self, config: Mapping[str, Any]) -> float | None:
-        """The MiB that its process probably holds at the most; None where nothing is known of it."""
-        return _first(self._memory, config)
+    def filling(self, seconds: float, configs: Iterable[Mapping[str, Any]]) -> int:
+        """How many of the next runs, of these configurations, fill so much time one after the other; at least 1."""
+        count = 0
+        for config in configs:
+            taken = self.seconds(config)
+            if taken is None or taken > seconds:
+                break
+            seconds, count = seconds - taken, count + 1
+        return max(1, count)
+
+    def memory(self, configs: Iterable[Mapping[str, Any]]) -> float | None:
+        """The MiB that a process with these runs, in turn, probably holds at the most; None where one is unknown."""
+        most = 0.0
+        for config in configs:
+            needed = _first(self._memory, config)
+            if needed is None:
+                return None
+            most = max(most, needed)
+        return most
 
 
 def _names(config: Mapping[str, Any]) -> tuple[str, str]:

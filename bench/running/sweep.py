@@ -16,10 +16,10 @@ from typing import Any
 
 import torch
 
-from ...tasks.datasets import DataError, fetch
 from ..engine.repeatable import check_precision
 from ..errors import UsageError
 from ..experiments.config import Experiment
+from ..experiments.hidden_imports import remarks
 from ..experiments.runs import Run
 from ..rows import commits, provenance, sources
 from ..rows.instructions import chosen as named
@@ -29,20 +29,23 @@ from .backend import Assignment, Backend, Begun, Event, Gone, Job, Lost, Progres
 from .display import Display as Display
 from .estimates import Estimates
 from .local import Local
-from .planning import Planned
-from .processes import default_jobs
+from .planning import Planned, with_data
+from .processes import STOPPING, default_jobs
 
 LOOK_EVERY = 0.2
 """Seconds between two looks at the clock, while nothing happens."""
-INTERRUPTED, TERMINATED, OUT_OF_TIME = 130, 143, 75
+OUT_OF_TIME = 75
+INTERRUPTED = 128 + signal.SIGINT
+CUT_SHORT = frozenset({OUT_OF_TIME, *(128 + number for number in STOPPING)})
+"""The exit codes of a sweep that has not done all: of a signal, as shells have it, 128 and its number."""
 
 
 @dataclass
 class Result:
     """How a sweep ended.
 
-    exit_code: 0; 1 where a run failed or nothing could run; 75, 130, 143 where it was cut short. unavailable: task ->
-    why its data cannot be had. refused: id of a run -> why it was not trained where it was to be.
+    exit_code: 0; 1 where a run failed or nothing could run; one of `CUT_SHORT` where it was cut short. unavailable:
+    task -> why its data cannot be had. refused: id of a run -> why it was not trained where it was to be.
     """
 
     exit_code: int = 0
@@ -85,7 +88,8 @@ def run(
     workplace = Workplace(experiment.folder, part)
     with workplace.held() if keep else nullcontext():
         if keep:
-            for text in (workplace.working.repair(), *commits.troubles(experiment.folder)):
+            troubles = (*commits.troubles(experiment.folder), *remarks(experiment.runs))
+            for text in (workplace.working.repair(), *troubles):
                 if text is not None:
                     display.say(text)
         items = planned() if callable(planned) else planned
@@ -138,14 +142,16 @@ class _Sweep:
         self.deadline = time.monotonic() + 60 * minutes if minutes is not None else None
         self.origin = provenance.of_sweep(experiment.folder, experiment.runs)
         self.result = Result()
-        self.estimates = Estimates(torch.device(device).type, workplace.rows() if workplace else ())
+        self.estimates = Estimates(device, workplace.rows() if workplace and backend.job_seconds else ())
         self.waiting: deque[Planned] = deque()
         self.under_way: dict[str, _Submitted] = {}  # by the id of a run that has not come to its end
         self.stop_code: int | None = None
+        self.announced = False
 
     def run_through(self, planned: Sequence[Planned]) -> Result:
         unique = {item.run.id: item for item in planned}  # two rows may ask for the same run
-        self.waiting.extend(self._with_data(list(unique.values())))
+        there, self.result.unavailable = with_data(unique.values(), self.display.say)
+        self.waiting.extend(there)
         self.display.begin(len(self.waiting), sum(not item.to_do for item in unique.values()))
         if self.result.unavailable and not self.waiting and all(item.to_do for item in planned):
             self.result.exit_code = 1
@@ -157,6 +163,7 @@ class _Sweep:
                     if self.stop_code is None:
                         self._submit()
                     else:
+                        self._announce()
                         self.backend.stop()
                         if not self.under_way:
                             break
@@ -166,6 +173,7 @@ class _Sweep:
                 self.stop_code = self.stop_code or OUT_OF_TIME
                 self.display.say(f"{reason}: all rows so far are kept")
             except KeyboardInterrupt:
+                self._announce()
                 goes_on = ": the next run goes on from the last checkpoints" if self.workplace else ""
                 self.display.say(f"stopped at once{goes_on}")
             finally:
@@ -177,24 +185,6 @@ class _Sweep:
             self.result.exit_code = 1
         return self.result
 
-    def _with_data(self, planned: Sequence[Planned]) -> Iterator[Planned]:
-        """The runs to do whose files can be had; the others are named once a task."""
-        reasons: dict[str, str | None] = {}
-        for item in planned:
-            name = item.run.task.name
-            if item.to_do and name not in reasons:
-                try:
-                    remotes = item.run.task_class.remotes
-                    for remote in remotes:
-                        fetch(remote, say=self.display.say, siblings=remotes)
-                    reasons[name] = None
-                except DataError as error:
-                    reasons[name] = str(error)
-                    self.result.unavailable[name] = str(error)
-                    self.display.say(f"{name} is left out: {error}")
-            if item.to_do and reasons[name] is None:
-                yield item
-
     def _submit(self) -> None:
         """Gives the backend as many jobs as it takes.
 
@@ -202,9 +192,11 @@ class _Sweep:
         """
         while self.waiting and self.stop_code is None and (free := self.backend.free) > 0:
             share = -(-len(self.waiting) // free)
-            items = [self.waiting.popleft() for _ in range(self._short(share) if self.most is None else share)]
-            memory = [self.estimates.memory(item.run.config) for item in items]
-            known = [mebibytes for mebibytes in memory if mebibytes is not None]
+            if self.most is None:
+                share = self.estimates.filling(
+                    self.backend.job_seconds, (item.run.config for item in islice(self.waiting, share))
+                )
+            items = [self.waiting.popleft() for _ in range(share)]
             job = Job(
                 tuple(self._assignment(item) for item in items),
                 self.experiment.folder.resolve(),
@@ -214,22 +206,12 @@ class _Sweep:
                 self.threads,
                 self.most or 1,
                 self.instructions,
-                max(known) if len(known) == len(items) else None,
+                self.estimates.memory(item.run.config for item in items),
                 tuple(dict.fromkeys(remote for item in items for remote in item.run.task_class.remotes)),
             )
             submitted = _Submitted({item.run.id: item for item in items})
             self.under_way |= dict.fromkeys(submitted.items, submitted)
             self.backend.submit(job)
-
-    def _short(self, most: int) -> int:
-        """How many of the next runs share a job: so many as fill its time by what is known of them, `most` of them."""
-        left, count = self.backend.job_seconds, 0
-        for item in islice(self.waiting, most):
-            seconds = self.estimates.seconds(item.run.config)
-            if seconds is None or seconds > left:
-                break
-            left, count = left - seconds, count + 1
-        return max(1, count)
 
     def _assignment(self, item: Planned) -> Assignment:
         run, place = item.run, (item.run.id, torch.device(self.device).type)
@@ -311,18 +293,27 @@ class _Sweep:
         error = {"message": f"the worker {how}", "traceback": ""}
         return make_row(run, self.device, origin, error=error, status="died")
 
+    def _announce(self) -> None:
+        """Says once that the runs are asked to stop; not where the time is over, which is no surprise."""
+        if self.stop_code != OUT_OF_TIME and not self.announced:
+            self.announced = True
+            what = "the runs save their checkpoints" if self.workplace else "nothing is kept"
+            self.display.say(f"stopping: {what} (Ctrl-C once more: stop at once)")
+
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """Within it Ctrl-C and SIGTERM ask the runs to save checkpoints and stop; a second Ctrl-C kills them."""
+        """Within it the signals of `STOPPING` ask the runs to save checkpoints and stop; a second Ctrl-C kills them.
+
+        What is ignored, as SIGHUP below nohup, goes on being ignored.
+        """
 
         def handle(number: int, frame: Any) -> None:
             if self.stop_code == INTERRUPTED and number == signal.SIGINT:
                 raise KeyboardInterrupt
-            self.stop_code = INTERRUPTED if number == signal.SIGINT else TERMINATED
-            what = "the runs save their checkpoints" if self.workplace else "nothing is kept"
-            self.display.say(f"stopping: {what} (Ctrl-C once more: stop at once)")
+            self.stop_code = 128 + number
 
-        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        heeded = [number for number in STOPPING if signal.getsignal(number) != signal.SIG_IGN]
+        before = {number: signal.signal(number, handle) for number in heeded}
         try:
             yield
         finally:
