@@ -64,8 +64,8 @@ class CellMean(NamedTuple):
         verdict = "holds" if self.good else "does not hold"
         unit = f" {self.metric.unit}" if self.metric.unit else ""
         return (
-            f"cell {self.label}: its mean {verdict}: {self.here:.4g}{unit} over {self.count} runs here, {self.there:.4g} in "
-            f"the rows, whose spread allows {low:.4g} to {high:.4g}"
+            f"cell {self.label}: its mean {verdict}: {self.here:.4g}{unit} over {self.count} runs here, "
+            f"{self.there:.4g} in the rows, whose spread allows {low:.4g} to {high:.4g}"
         )
 
 
@@ -113,7 +113,9 @@ def _judged(pairs: Sequence[Pair], sample: Sequence[Row], preset: Preset, betwee
     method = "prediction interval for a mean, by Student's t" + (" on the log scale" if logarithmic else "")
     interval = Interval(back(middle - half), back(middle + half), method)
     label = str(run).removesuffix(f" seed {run.seed}")
-    return CellMean(label, metric, rule, len(ours), back(mean), back(middle), interval, near or abs(mean - middle) <= half)
+    return CellMean(
+        label, metric, rule, len(ours), back(mean), back(middle), interval, near or abs(mean - middle) <= half
+    )
 
 
 def _scores(rows: Iterable[Row], metric: Metric, rule: str) -> list[float]:
