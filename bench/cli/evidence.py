@@ -231,7 +231,9 @@ def merge(
 
 
 def _complain(merger: Merger) -> None:
-    """What did not come in, and where two results differ, on standard error."""
+    """What was mended, what did not come in, and where two results differ, on standard error."""
+    for text in merger.repaired:
+        echo(text, err=True)
     for text in merger.refused:
         echo(f"refused: {text}", err=True)
     for one in merger.conflicts:

@@ -111,6 +111,7 @@ ANY = Known(
 RESULT = Known(
     {
         "parameters": int,
+        "error?": None,
         "lengths?": Each(SCORES),
         "curve": Several(POINT),
         "trace?": Several(Pair(float, SCORE)),
