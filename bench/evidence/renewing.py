@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -174,7 +175,10 @@ def _stale(row: Row, folder: Path, found: list[Renewal]) -> _Stale | None:
         if commit is None or row["provenance"]["dirty"]:
             raise Cannot("it was made by no commit, or by changed sources; train it again")
         if own := [name for name in changed if name.partition("/")[0] not in sources.ROOMS]:
-            raise Cannot(f"files of the experiment's own have changed ({', '.join(own)}): train it again")
+            raise Cannot(
+                f"files of the experiment's own have changed ({', '.join(own)}), and only of the suite's code an older "
+                f"commit can be run: seqbench run {shlex.quote(str(folder))} --stale trains it again"
+            )
         sources.at_commit(commit, run)
         if reason := _other_decisions(row, run):
             raise Cannot(reason)
