@@ -20,7 +20,7 @@ import torch
 from ...tasks.base import Task
 from ...tasks.datasets import DataError, cache_folder
 from .. import atomic
-from . import registry, sizing
+from . import networks, registry, sizing
 from .notation import Spec
 
 Sizes = dict[str, int | None]
@@ -66,7 +66,7 @@ class KeptSizes:
         if key in self._found:
             return _with(self._found[key], task, spec, folder)
         made = sizing.sized(task, spec, budget, tolerance, head, embedding, folder)
-        size = {name: made.options[name] for name in sizing.size_options(registry.find("model", spec.name, folder))}
+        size = {name: made.options[name] for name in networks.size_options(registry.find("model", spec.name, folder))}
         if _with(size, task, spec, folder).options == made.options:
             self._found[key] = self._new[key] = size
         return made
