@@ -89,9 +89,7 @@ def _of_the_suite(kind: registry.Kind, name: str) -> bool:
     return name in registry.listing(kind)
 
 
-def _key(
-    task: Task, named: Spec, spec: Spec, budget: int, tolerance: float, head: Spec, embedding: Spec
-) -> str:
+def _key(task: Task, named: Spec, spec: Spec, budget: int, tolerance: float, head: Spec, embedding: Spec) -> str:
     """Of all that a size depends on beside the sources; the task's input and outputs may hang on a file of data."""
     specs = [[one.name, sorted(one.options.items())] for one in (named, spec, head, embedding)]
     parts = [specs, repr(task.input), task.outputs, budget, tolerance]

@@ -104,7 +104,9 @@ class Search:
         69
         """
         known = [found for found in self._known.values() if found is not None]
-        points = {found.value: found.parameters for found in sorted(known, key=lambda one: abs(one.parameters - budget))}
+        points = {
+            found.value: found.parameters for found in sorted(known, key=lambda one: abs(one.parameters - budget))
+        }
         if len(points) < 3:
             return None
         (x0, y0), (x1, y1), (x2, y2) = itertools.islice(points.items(), 3)
