@@ -1,7 +1,7 @@
 """Kernels in a fresh checkout: each is compiled by one of the test processes, while the others wait for its code.
 
-Without this all of them begin with the same minute of compiling. Numba looks into its cache once it is asked to compile,
-so a process that has waited finds there what the other has written.
+Without this all of them begin with the same minute of compiling. Numba looks into its cache once it is asked to
+compile, so a process that has waited finds there what the other has written.
 """
 
 from __future__ import annotations

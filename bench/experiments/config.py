@@ -35,7 +35,7 @@ from typing import Any, Literal
 
 from ...tasks.base import Task
 from ..errors import UsageError, nearest
-from . import axes, networks, registry, sizing
+from . import axes, networks, registry
 from .kept_sizes import KEPT
 from .marked_yaml import CUT, Marked, Path_
 from .notation import Spec, parse

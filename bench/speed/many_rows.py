@@ -1,8 +1,8 @@
 """The verbs that read rows, at a thousand rows and at five thousand: what a person waits for where a study is large.
 
 The rows are made up and look like real ones: clean, current, twenty epochs, a trace of a hundred points, in cells of a
-thousand seeds. As a program, `python -m seqbench.bench.speed.many_rows 5000`, it prints seconds of the processor and the
-peak of memory of each verb.
+thousand seeds. As a program, `python -m seqbench.bench.speed.many_rows 5000`, it prints seconds of the processor and
+the peak of memory of each verb.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -100,8 +100,8 @@ class Rows:
     """Each verb in a process of its own, the interpreter's start in it; params: the number of rows."""
 
     version = "1"
-    params = [1000, 5000]
-    param_names = ["rows"]
+    params: ClassVar = [1000, 5000]
+    param_names: ClassVar = ["rows"]
     number, rounds, repeat, warmup_time, timeout = 1, 1, (1, 3, 6.0), 0.0, 600
 
     def setup(self, rows: int) -> None:
