@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ..errors import UsageError
 from .facts import Json, show_json
-from .terminal import Console, echo, standard_output
+from .terminal import Console, echo, print_columns, standard_output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -223,7 +223,7 @@ def status(directory: Dir, json: Json = False) -> None:
     experiment = load(directory)
     workplace = Workplace(experiment.folder)
     of_folder = workplace.published.read()
-    published, every = set(latest(of_folder)), [*of_folder, *workplace.rows("working")]
+    there, every = set(latest(of_folder)), [*of_folder, *workplace.rows("working")]
     rows = latest(every)
     lines: list[dict[str, Any]] = []
     for device in sorted({device for _, device in rows}) or ["cpu"]:
@@ -237,7 +237,7 @@ def status(directory: Dir, json: Json = False) -> None:
                     "state": row["status"] if row else "not run",
                     "next": item.reason,
                     "stale": str(item.staleness) if item.staleness else None,
-                    "published": (item.run.id, device) in published,
+                    "published": (item.run.id, device) in there,
                     "dirty": row["provenance"]["dirty"] if row else None,
                     "error": row["error"]["message"] if row and row["error"] else None,
                 }
@@ -245,13 +245,12 @@ def status(directory: Dir, json: Json = False) -> None:
     if json:
         show_json({"experiment": str(experiment.folder), "runs": lines})
         return
-    table = Table(box=None, header_style="bold")
-    for header in ("id", "run", "device", "state", "next run", "published"):
-        table.add_column(header, overflow="fold")
+    printed = []
     for line in lines:
         state = line["state"] + (" (dirty)" if line["dirty"] else "") + (f": {line['error']}" if line["error"] else "")
-        table.add_row(line["id"], line["run"], line["device"], state, line["next"], "yes" if line["published"] else "")
-    standard_output().print(table)
+        published = "yes" if line["published"] else ""
+        printed.append((line["id"], line["run"], line["device"], state, line["next"], published))
+    print_columns(("id", "run", "device", "state", "next run", "published"), printed)
     for why in dict.fromkeys(line["stale"] for line in lines if line["stale"]):
         echo(f"{sum(line['stale'] == why for line in lines)} rows are {why}")
     done = sum(line["state"] in ("done", "diverged") for line in lines)
