@@ -13,7 +13,7 @@ from rich.table import Table
 from ..errors import UsageError
 from . import backends
 from .facts import Json, show_json
-from .terminal import Console, echo, standard_output
+from .terminal import Console, echo, print_columns, standard_output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -233,11 +233,12 @@ def status(directory: Dir, json: Json = False) -> None:
 
     experiment = load(directory)
     workplace = Workplace(experiment.folder)
-    published = set(latest(workplace.published.read()))
-    rows = latest(workplace.rows())
+    of_folder = workplace.published.read()
+    there, every = set(latest(of_folder)), [*of_folder, *workplace.rows("working")]
+    rows = latest(every)
     lines: list[dict[str, Any]] = []
     for device in sorted({device for _, device in rows}) or ["cpu"]:
-        for item in planning.plan(experiment, workplace, device):
+        for item in planning.plan(experiment, workplace, device, known=every):
             row = rows.get((item.run.id, device))
             lines.append(
                 {
@@ -247,7 +248,7 @@ def status(directory: Dir, json: Json = False) -> None:
                     "state": row["status"] if row else "not run",
                     "next": item.reason,
                     "stale": str(item.staleness) if item.staleness else None,
-                    "published": (item.run.id, device) in published,
+                    "published": (item.run.id, device) in there,
                     "dirty": row["provenance"]["dirty"] if row else None,
                     "error": row["error"]["message"] if row and row["error"] else None,
                 }
@@ -255,13 +256,12 @@ def status(directory: Dir, json: Json = False) -> None:
     if json:
         show_json({"experiment": str(experiment.folder), "runs": lines})
         return
-    table = Table(box=None, header_style="bold")
-    for header in ("id", "run", "device", "state", "next run", "published"):
-        table.add_column(header, overflow="fold")
+    printed = []
     for line in lines:
         state = line["state"] + (" (dirty)" if line["dirty"] else "") + (f": {line['error']}" if line["error"] else "")
-        table.add_row(line["id"], line["run"], line["device"], state, line["next"], "yes" if line["published"] else "")
-    standard_output().print(table)
+        published = "yes" if line["published"] else ""
+        printed.append((line["id"], line["run"], line["device"], state, line["next"], published))
+    print_columns(("id", "run", "device", "state", "next run", "published"), printed)
     for why in dict.fromkeys(line["stale"] for line in lines if line["stale"]):
         echo(f"{sum(line['stale'] == why for line in lines)} rows are {why}")
     done = sum(line["state"] in ("done", "diverged") for line in lines)
