@@ -145,10 +145,10 @@ def run(
 
     workplace = Workplace(experiment.folder, share.name if share else None)
     out = standard_output(unfailing=True)
-    plans, left_out = each_set.plan(experiment, workplace, chosen, afresh, stale, instructions)
+    sets, left_out = each_set.available(experiment, instructions, chosen)
     for sentence in left_out:
         out.print(sentence, style="yellow")
-    named = [(item.run.id, str(item.run)) for planned in plans.values() for item in planned]
+    named = [(one.id, str(one)) for one in experiment.runs]
     if only and (text := naming.unmet(only, named)) is not None:
         there = naming.listed(named)
         raise UsageError(f"--only {text!r}: no run of {directory} has that in its label or begins with it: {there}")
@@ -156,26 +156,26 @@ def run(
     meant = {run_id for run_id, label in named if not only or naming.any_means(only, run_id, label)}
     mine = share.ids(meant) if share else meant
 
-    def fitting(planned: Sequence[Planned]) -> list[Planned]:
+    def plan(name: str | None) -> list[Planned]:
+        planned = each_set.plan(experiment, workplace, chosen, name, afresh, stale)
         return [item for item in planned if item.run.id in mine]
 
-    def plan_again(name: str | None) -> list[Planned]:
-        return fitting(each_set.plan_of(experiment, workplace, chosen, afresh, stale, name))
+    def plan_and_say(name: str | None) -> list[Planned]:
+        planned = plan(name)
+        if old := sum(item.reason == "finished, stale" for item in planned):
+            out.print(f"{old} rows are stale: seqbench status says why, --stale trains them again", style="yellow")
+        return planned
 
-    plans = {name: fitting(planned) for name, planned in plans.items()}
     if dry_run:
-        _show_plans(plans, json)
+        _show_plans({name: plan(name) for name in sets}, json)
         return
-    old = sum(item.reason == "finished, stale" for planned in plans.values() for item in planned)
-    if old:
-        out.print(f"{old} rows are stale: seqbench status says why, --stale trains them again", style="yellow")
     from ..report.tables import experiment_table  # noqa: F401  # now, while the fork server imports, rather than after the last run
     from .live import Live
 
-    locked = {name: partial(plan_again, name) for name in plans}
+    plans = {name: partial(plan_and_say, name) for name in sets}
     with backends.backend_on(on, storage, chosen, at_a_time, threads) as backend:
         options = {"threads": threads, "keep_weights": keep_weights, "part": workplace.part, "backend": backend}
-        code = each_set.run(experiment, locked, lambda: Live(out), chosen, at_a_time, minutes, **options)
+        code = each_set.run(experiment, plans, lambda: Live(out), chosen, at_a_time, minutes, **options)
     _answer(experiment, workplace, chosen, out, figure)
     if code in sweep.CUT_SHORT:
         again = f" --shard {share}" if share else ""
