@@ -26,7 +26,7 @@ def chosen(experiment: Experiment, text: str) -> Run:
     Of runs that differ in their seeds alone it is the first. Raises UsageError, with what is there, where none or
     several match.
     """
-    runs = [run for run in experiment.runs if run.task_class.distribution]
+    runs = [run for run in experiment.runs if run.task_class.distribution and not run.model_class.pairs]
     if not runs:
         raise UsageError(f"{experiment.name} has no run on a text, and only such a one can write")
     found = [run for run in runs if naming.means(text, run.id, str(run))]
