@@ -81,7 +81,7 @@ class Task(_pairs.PairTask):
             ("length", self.length, self.length),
         ):
             if not len(_of_length(low, high)):
-                least, most = int(_lengths().min()), int(_lengths().max())
+                least, most = int(_lengths()[_lengths() > 0].min()), int(_lengths().max())
                 raise ValueError(
                     f"date: {option}={high}: no form of a date has so many characters; they have from {least} to {most}"
                 )
