@@ -35,7 +35,7 @@ from typing import Any, Literal
 
 from ...tasks.base import Task
 from ..errors import UsageError, nearest
-from . import axes, registry, sizing
+from . import axes, networks, registry, sizing
 from .marked_yaml import CUT, Marked, Path_
 from .notation import Spec, parse
 from .options import Option, coerce, options_of
@@ -231,8 +231,8 @@ def _cells(
     precision: str,
 ) -> Iterator[Cell]:
     task = make_task(task_spec, folder)
-    head = sizing.head_for(task, row["head"] if model["head"] is None else model["head"])
-    embedding = sizing.embedding_for(task, row["embedding"] if model["embedding"] is None else model["embedding"])
+    head = networks.head_for(task, row["head"] if model["head"] is None else model["head"])
+    embedding = networks.embedding_for(task, row["embedding"] if model["embedding"] is None else model["embedding"])
     budget = row["parameters"] if model["parameters"] is None else model["parameters"]
     tolerance = row["tolerance"] if model["tolerance"] is None else model["tolerance"]
     spec = _parse(model["model"], folder)
@@ -289,7 +289,7 @@ def _referring(marked: Marked, path: Path_, wanted: str, cells: list[Cell]) -> I
 def _distinguished(cell: Cell) -> list[str]:
     """What a cell's label has only where it is needed."""
     run = cell.runs[0]
-    size = [f"{name}={run.model.options.get(name)}" for name in sizing.size_options(run.model_class)]
+    size = [f"{name}={run.model.options.get(name)}" for name in networks.size_options(run.model_class)]
     return [*size, f"head={run.head}", str(run.embedding)]
 
 
