@@ -114,15 +114,12 @@ class Model(base.Model):
             raise ValueError("bidirectional: it reads from both ends, so it cannot go on from a state")
         return self._features(inputs, None), None
 
-    def read_padded(self, inputs: Tensor, lengths: Tensor, reads: int | Tensor | None = None) -> Tensor:
-        """Features (B, R, 2W) of sequences that are padded behind their ends, see `base.Model.read_padded`.
+    def read_padded(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """Features (B, T, 2W) of sequences that are padded behind their ends, see `base.Model.read_padded`.
 
         inputs: (B, T, C). lengths: (B,) int64, each from 1 to T. Behind an end the features are of no use.
         """
-        features = self._features(inputs, lengths)
-        if isinstance(reads, Tensor):
-            return features.take_along_dim(reads.unsqueeze(2), 1)
-        return features if reads is None else features[:, -reads:]
+        return self._features(inputs, lengths)
 
     def _features(self, inputs: Tensor, lengths: Tensor | None) -> Tensor:
         """(B, T, C) -> (B, T, 2W); lengths (B,) where sequences are padded."""
