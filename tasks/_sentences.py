@@ -1,4 +1,4 @@
-"""Sentences with a class each: read from labelled lines, their vocabulary from the training part, judged by accuracy."""
+"""Sentences with a class each: how they are read, their vocabulary from the training part, and their judgement."""
 
 from __future__ import annotations
 
@@ -105,7 +105,9 @@ def vocabulary(sentences: Sequence[Sentence], words: int, name: str) -> list[str
     for special in SPECIAL:
         counts.pop(special, None)
     if len(counts) < words:
-        raise DataError(f"{name} has {len(counts):,} different words, fewer than words={words}: a smaller one is needed")
+        raise DataError(
+            f"{name} has {len(counts):,} different words, fewer than words={words}: a smaller one is needed"
+        )
     order = sorted(counts, key=lambda word: (-counts[word], word.encode()))
     return [*SPECIAL, *order[:words]]
 
@@ -181,7 +183,7 @@ class Sentiment(base.Task):
 
     @abstractmethod
     def sentences(self) -> tuple[list[Sentence], list[Sentence], list[Sentence]]:
-        """Training, validation and test sentences. Raises DataError where a file cannot be had, or is not as it must."""
+        """Training, validation and test sentences. Raises DataError where a file cannot be had or is not right."""
 
     @property
     def input(self) -> base.Tokens:

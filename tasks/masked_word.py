@@ -57,18 +57,19 @@ class Task(base.Task):
     (Marcus, Santorini & Marcinkiewicz 1993; Mikolov et al. 2010): 929,589 / 73,760 / 82,430 words with `<eos>`.
 
     It is cut into windows of `length` words, one after the other; fewer than `length` at its end are left out. An
-    example is a window in which `gaps` words are `<mask>`: a tenth, as set. Which they are is drawn for each window from
-    a fixed stream: a permutation of its steps, cut into groups of `gaps`. All groups are shown, so an epoch asks for
-    each word once, and so do validation and test: 82,400 of the 82,430 test words are scored, each exactly once, from
-    the 36 other words of its window. `views` shows only so many groups of each window in training.
+    example is a window in which `gaps` words are `<mask>`, a tenth of them. Which they are is drawn for each window
+    from a fixed stream: a permutation of its steps, cut into groups of `gaps`. All groups are shown, so an epoch asks
+    for each word once, and so do validation and test: 82,400 of the 82,430 test words are scored, each exactly once,
+    from the 36 other words of its window. `views` shows only so many groups of each window in training.
 
     A model that reads from left to right sees the words before a gap alone. What it scores is what the left side is
     worth; the difference to a bidirectional one is what the right side adds.
 
-    Shapes, with T = `length`: inputs (B, T) int64, `<mask>` is V - 1; reads and targets (B, gaps) int64; a distribution
-    over V = 10,001 symbols at each gap. `perplexity` is exp of the mean surprisal in nats a word, `accuracy` in per cent
-    of the words. Floor: each word's share of the training text (with one added to each count) costs 639.8; the most
-    frequent word, "the", is 5.50 % of the test words. Option `train` keeps the first so many tokens of the training text.
+    Shapes, with T = `length`: inputs (B, T) int64, `<mask>` is V - 1; reads and targets (B, gaps) int64; a
+    distribution over V = 10,001 symbols at each gap. `perplexity` is exp of the mean surprisal in nats a word,
+    `accuracy` in per cent of the words. Floor: each word's share of the training text (with one added to each count)
+    costs 639.8; the most frequent word, "the", is 5.50 % of the test words. Option `train` keeps the first so many
+    tokens of the training text.
 
     >>> order = torch.tensor([[2, 0, 3, 1]])
     >>> batch = Gaps(torch.tensor([[5, 6, 7, 8]]), order, gaps=2, mask=9, views=2).batch(torch.tensor([0, 1]))

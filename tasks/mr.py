@@ -27,11 +27,11 @@ class Task(_sentences.Sentiment):
     Pang & Lee 2005, "Seeing stars": 5,331 positive and 5,331 negative sentences of reviews, in small letters and cut
     into words, 10,662 in all. Half of the test sentences of `sst2` stand here: never train on one for the other.
 
-    The files are Windows-1252, and their lines end with "\\n" alone: cut at whatever Unicode calls the end of a line they
-    would be 10,678, because 0x85, an ellipsis, is one. There is no split. The fold of a sentence is a hash of its words
-    (SHA-256, modulo 10), so that it is the same everywhere; fold `fold` is the test part, the one after it the
-    validation part, the other eight train: of fold 0 8,519 / 1,095 / 1,048. A published number is a mean over ten folds
-    drawn at random, so it is compared with a mean over all ten.
+    The files are Windows-1252, where 0x85 is an ellipsis. Who takes them for Latin-1, where it ends a line, and lets
+    `str.splitlines` cut them finds 10,678 lines; here they are cut at "\\n" alone. There is no split. The fold of a
+    sentence is a hash of its words (SHA-256, modulo 10), so that it is the same everywhere; fold `fold` is the test part,
+    the one after it the validation part, the other eight train: of fold 0 8,519 / 1,095 / 1,048. A published number is
+    a mean over ten folds drawn at random, so it is compared with a mean over all ten.
 
     Words are what blanks separate. Ids: 0 `<pad>`, 1 `<unk>`, then the `words` most frequent words of the training part
     (8,000: each occurs there at least twice); all others are `<unk>`.
@@ -40,8 +40,9 @@ class Task(_sentences.Sentiment):
     targets (B, 1) int64; logits (B, 1, 2) at the last word of each sentence. `accuracy` in per cent of the sentences,
     `loss` in nats a sentence.
 
-    Floor: the class that is the more frequent in the training folds, on the test fold: 47.13 to 52.02 %. Published, for
-    the convolution of Kim 2014 with random word vectors: 75.9, a mean over ten folds (repository of the files of `sst2`).
+    Floor: the class that is the more frequent in the training folds, on the test fold: 47.13 to 52.02 %. Published for
+    the convolution of Kim 2014 with random word vectors: 75.9, a mean over ten folds (repository of the files of
+    `sst2`).
 
     >>> [_sentences.fold_of(sentence.split(" "), 10) for sentence in ("a fine film", "dull", "a fine film")]
     [1, 6, 1]

@@ -39,8 +39,9 @@ class Task(_sentences.Sentiment):
 
     Floor: 49.92 %. The class that is the more frequent in training, positive, is the rarer in the test (909 of 1,821).
     One score has a binomial interval of 2 to 2.3 points to each side, so a difference of 1.6 points between two runs
-    says little. Published numbers are of networks that were trained on the treebank's labelled phrases as well, an order
-    of magnitude more examples: 83.5 for the convolution of Kim 2014 with random word vectors (repository of the files).
+    says little. Published numbers are of networks that were trained on the treebank's labelled phrases as well, an
+    order of magnitude more examples: 83.5 for the convolution of Kim 2014 with random word vectors (repository of the
+    files).
 
     >>> from . import _sentences
     >>> part = _sentences.labelled("an example", "1 a fine film .\\n0 a dull film\\n")

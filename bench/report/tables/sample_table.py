@@ -15,9 +15,9 @@ from .writers import Block, Table
 TITLE = "As far as the test set tells"
 HEADER = ("Task", "Metric", "Model", "Answers", "Mean [binomial 95 %]")
 NOTE = (
-    "Other seeds move a score, and so would other test answers, which no number of seeds shows: the interval is Wilson’s, of "
-    "a share of so many answers. {differences}. Models answer the same questions, so the true bounds of a difference may be "
-    "closer; a difference below them is not sold as one."
+    "Other seeds move a score, and so would other test answers, which no number of seeds shows: the interval is "
+    "Wilson’s, of a share of so many answers. {differences}. All models answer the same questions, so what two of them "
+    "may differ by can be less; below it nothing is called a difference."
 )
 TWO_SIDED = 1.959964
 """The normal's quantile of 97.5 %."""
