@@ -164,7 +164,8 @@ def agreements(vectors: WordVectors) -> list[Agreement]:
     """Word similarity (Spearman on WordSim-353 and SimLex-999) and analogies, by gensim on the files of its wheel.
 
     An analogy a : b = c : ? is right where the word nearest to b - a + c (3CosAdd), the three left out, is the one that
-    is wanted. Questions with a word that has no vector are left out, and how many were asked is told. Raises UsageError where gensim is not installed.
+    is wanted. Questions with a word that has no vector are left out, and how many were asked is told. Raises
+    UsageError where gensim is not installed.
     """
     keyed = _gensim("models.keyedvectors").KeyedVectors(vectors.matrix.shape[1])
     keyed.add_vectors(list(vectors.words), vectors.matrix.astype(np.float32))

@@ -29,9 +29,9 @@ class Task(_sentences.Sentiment):
 
     The files are Windows-1252, where 0x85 is an ellipsis. Who takes them for Latin-1, where it ends a line, and lets
     `str.splitlines` cut them finds 10,678 lines; here they are cut at "\\n" alone. There is no split. The fold of a
-    sentence is a hash of its words (SHA-256, modulo 10), so that it is the same everywhere; fold `fold` is the test part,
-    the one after it the validation part, the other eight train: of fold 0 8,519 / 1,095 / 1,048. A published number is
-    a mean over ten folds drawn at random, so it is compared with a mean over all ten.
+    sentence is a hash of its words (SHA-256, modulo 10), so that it is the same everywhere; fold `fold` is the test
+    part, the one after it the validation part, the other eight train: of fold 0 8,519 / 1,095 / 1,048. A published
+    number is a mean over ten folds drawn at random, so it is compared with a mean over all ten.
 
     Words are what blanks separate. Ids: 0 `<pad>`, 1 `<unk>`, then the `words` most frequent words of the training part
     (8,000: each occurs there at least twice); all others are `<unk>`.

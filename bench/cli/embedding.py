@@ -46,7 +46,7 @@ def embedding(
     SimLex-999) and the share of right analogies, each with how many of its questions the vocabulary covers. Where the
     parameters of the run are not here, it is trained again from its row.
 
-    Example: seqbench embedding results/sentiment 'sst2 lstm' --words good,bad,great,awful,film,movie
+    Example: seqbench embedding results/sentiment bag-of-embeddings --words good,bad,great,awful,film,movie
     """
     from .. import word_vectors
     from ..report.figures import embedding_map, saving
