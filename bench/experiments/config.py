@@ -35,7 +35,8 @@ from typing import Any, Literal
 
 from ...tasks.base import Task
 from ..errors import UsageError, nearest
-from . import axes, networks, registry, sizing
+from . import axes, networks, registry
+from .kept_sizes import KEPT
 from .marked_yaml import CUT, Marked, Path_
 from .notation import Spec, parse
 from .options import Option, coerce, options_of
@@ -170,6 +171,7 @@ def load(folder: Path, seeds: list[int] | None = None) -> Experiment:
         named = path if row["reference"] is not None else ()
         wanted = row["reference"] if named else top["reference"]
         contrasts.append(((*named, "reference"), wanted, range(first, len(cells))))
+    KEPT.save()
     told = list(_told_apart(cells))
     for path, wanted, places in contrasts:
         if wanted is not None:
@@ -242,7 +244,7 @@ def _cells(
         if name not in can_be_assumed:
             raise UsageError(f"assumed: there is no setting {name!r}: {nearest(name, can_be_assumed)}")
     for one in axes.specs(model_class, spec):
-        complete_model = sizing.sized(task, one, budget, tolerance, head, embedding, folder)
+        complete_model = KEPT.sized(task, task_spec, one, budget, tolerance, head, embedding, folder)
         for training, suffix in axes.trainings(settings):
             _check_lengths(task, training)
             check_until_solved(training, task.metrics)
