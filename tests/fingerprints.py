@@ -53,8 +53,12 @@ def kind_of(task: str) -> tuple[str, bool, bool]:
 
 
 def fits(task: str, model: str) -> bool:
-    """Whether a model is offered to a task: a task that shows pairs asks for a model that reads them."""
-    return isinstance(small(task).input, Pair) == registry.find("model", model).pairs
+    """Whether a model is offered to a task.
+
+    A task that shows pairs asks for a model that reads them, and one that asks for its own input for a causal one.
+    """
+    made, found = small(task), registry.find("model", model)
+    return isinstance(made.input, Pair) == found.pairs and (found.causal is True or not made.predicts_input)
 
 
 def covering() -> list[tuple[str, str]]:
@@ -67,8 +71,12 @@ def covering() -> list[tuple[str, str]]:
     kinds: dict[tuple[str, bool, bool], list[str]] = {}
     for task in TASKS:
         kinds.setdefault(kind_of(task), []).append(task)
-    alike_of = [(i, model, alike) for i, model in enumerate(MODELS) for alike in kinds.values()]
-    pairs = {(alike[i % len(alike)], model) for i, model, alike in alike_of if fits(alike[0], model)}
+    fitting = [
+        (i, model, [task for task in alike if fits(task, model)])
+        for i, model in enumerate(MODELS)
+        for alike in kinds.values()
+    ]
+    pairs = {(alike[i % len(alike)], model) for i, model, alike in fitting if alike}
     for i, task in enumerate(TASKS):
         lacking = 2 - sum(task == met for met, _ in pairs)
         others = [model for model in MODELS[i % len(MODELS) :] + MODELS if fits(task, model)]

@@ -109,7 +109,7 @@ def test_batches_have_the_declared_shapes(task: str) -> None:
                 assert symbols.dtype == torch.int64
                 assert 0 <= symbols.min() <= symbols.max() < many
             assert batch.mask is None or batch.mask.shape == batch.targets.shape
-            if made.distribution:  # a text: the words of its held-out parts are scored by group
+            if made.predicts_input:  # a text: the words of its held-out parts are scored by group
                 assert made.input.vocabulary == made.outputs
                 assert (batch.mask is None) == (batch.group is None) == (name == "train")
                 assert name == "train" or batch.group.shape == batch.targets.shape

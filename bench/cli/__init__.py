@@ -17,7 +17,20 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import UsageError
-from . import contracts, evidence, experiments, facts, fetching, plotting, renewal, report, sample, speed, tables
+from . import (
+    contracts,
+    embedding,
+    evidence,
+    experiments,
+    facts,
+    fetching,
+    plotting,
+    renewal,
+    report,
+    sample,
+    speed,
+    tables,
+)
 from .terminal import echo, encodable, nowhere
 
 app = typer.Typer(
@@ -42,6 +55,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "gradients": plotting.gradients,
     "report": report.report,
     "sample": sample.sample,
+    "embedding": embedding.embedding,
     "verify": evidence.verify,
     "renew": renewal.renew,
     "rehash": renewal.rehash,
