@@ -18,6 +18,7 @@ import typer
 
 from ..errors import UsageError
 from . import (
+    attention,
     contracts,
     embedding,
     evidence,
@@ -56,6 +57,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "gradients": plotting.gradients,
     "report": report.report,
     "sample": sample.sample,
+    "attention": attention.attention,
     "embedding": embedding.embedding,
     "verify": evidence.verify,
     "renew": renewal.renew,

@@ -12,6 +12,7 @@ from rich.table import Table
 from .experiments import Dir, load
 from .facts import Json, show_json
 from .terminal import echo, standard_output
+from .trained import network_of
 from .writing import writing
 
 if TYPE_CHECKING:
@@ -52,24 +53,10 @@ def embedding(
     from ..report.figures import embedding_map, saving
     from ..rows.store import Workplace
     from ..sampling import chosen_among
-    from ..trained_runs import trained_or_again
-    from .live import Live
 
     experiment = load(directory)
     chosen = chosen_among(experiment, word_vectors.text_run(experiment.runs), run, "whose input is a text")
-    with Live(standard_output()) as live:
-        live.begin(1, 0)
-        network = trained_or_again(
-            experiment,
-            chosen,
-            lambda progress, steps: live.progress(
-                chosen,
-                progress.total_steps,
-                steps,
-                progress.epoch,
-                progress.curve[-1]["valid"] if progress.curve else {},
-            ),
-        )
+    network = network_of(experiment, chosen)
     task = chosen.make_task()
     found: dict[str, WordVectors] = {"embedding": word_vectors.of_network(network, task)}
     named = [word for word in (words or "").split(",") if word]
