@@ -1,4 +1,4 @@
-"""results/lecture/README.md: its stations stand in the lecture's order, its pictures are there, its commands are true."""
+"""results/lecture/README.md: stations in the lecture's order, pictures that are there, commands that are true."""
 
 from __future__ import annotations
 

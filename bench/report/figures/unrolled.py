@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from ...measuring.reach import Reach
 from .layout import in_house_style, sheet
 from .style import SMALL
 
@@ -22,6 +23,22 @@ CAPTION = (
     "from x to y where the gradient of y reaches x, the darker the larger it is (log scale, four decades). All steps "
     "share the parameters that stand in the title: a longer sequence has a larger graph and not one number more."
 )
+
+
+class Reach(Protocol):
+    """What `measuring.reach` finds of a model."""
+
+    @property
+    def label(self) -> str:
+        """Its name in the notation."""
+
+    @property
+    def norms(self) -> NDArray[np.float64]:
+        """norms[t, s]: the norm of ∂y_t / ∂x_s, (T, T)."""
+
+    @property
+    def parameters(self) -> int:
+        """Of the model."""
 
 
 @in_house_style
