@@ -28,7 +28,7 @@ class Task(_sentences.Sentiment):
     into words, 10,662 in all. Half of the test sentences of `sst2` stand here: never train on one for the other.
 
     The files are Windows-1252, where 0x85 is an ellipsis. Who takes them for Latin-1, where it ends a line, and lets
-    `str.splitlines` cut them finds 10,678 lines; here they are cut at "\\n" alone. There is no split. The fold of a
+    `str.splitlines` cut them finds 10,685 lines; here they are cut at "\\n" alone. There is no split. The fold of a
     sentence is a hash of its words (SHA-256, modulo 10), so that it is the same everywhere; fold `fold` is the test
     part, the one after it the validation part, the other eight train: of fold 0 8,519 / 1,095 / 1,048. A published
     number is a mean over ten folds drawn at random, so it is compared with a mean over all ten.

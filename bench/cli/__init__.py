@@ -53,6 +53,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "publish": experiments.publish,
     "table": tables.table,
     "plot": plotting.plot,
+    "unrolled": plotting.unrolled,
     "gradients": plotting.gradients,
     "report": report.report,
     "sample": sample.sample,
