@@ -163,9 +163,7 @@ def _sources(remote: Remote) -> list[Path | str]:
         raise DataError(f"SEQBENCH_MIRROR={mirror}: there is no such user, or no home folder") from error
 
 
-def _copy(
-    source: Path, target: Path, part: Part, remote: Remote, say: Say | None, siblings: Iterable[Remote]
-) -> None:
+def _copy(source: Path, target: Path, part: Part, remote: Remote, say: Say | None, siblings: Iterable[Remote]) -> None:
     """Writes `target`, or leaves nothing. Raises SourceError for a bad source, OSError where it cannot be written.
 
     A kill leaves its half, which the next holder of the part removes.

@@ -35,9 +35,7 @@ GRACE = 60.0
 """Seconds that a process has to end when it is asked to."""
 STARTS = 3
 """How often in a row the start of a process may fail before it is given up."""
-STOPPING = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)
-)
+STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name))
 """What asks a sweep to stop: Ctrl-C, `kill`, a terminal that is gone, a scheduler's warning that the time is over."""
 SERVER_IS_GONE = 255
 """The exit code that `multiprocessing` gives to all processes of a fork server that has died."""
@@ -49,8 +47,9 @@ _served: dict[str, str] | None = None  # the same, when the fork server was star
 class Child:
     """A process of ours, and the pipe to it: `target(pipe, *arguments)`.
 
-    It never gets Ctrl-C nor any other of `STOPPING`, which only this process acts on. With a context of `worker_context` a fork server
-    that dies meanwhile is replaced. Raises UsageError where the process cannot be started, three times in a row.
+    It never gets Ctrl-C nor any other of `STOPPING`, which only this process acts on. With a context of
+    `worker_context` a fork server that dies meanwhile is replaced. Raises UsageError where the process cannot be
+    started, three times in a row.
     """
 
     def __init__(self, context: Any, target: Callable[..., None], *arguments: Any) -> None:
