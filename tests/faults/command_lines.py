@@ -14,8 +14,6 @@ from trials import Trial
 
 EXAMPLES = 40
 """Command lines of a trial."""
-TRAINS = ("run", "verify", "renew", "gradients", "speed", "check")
-"""Verbs that would compute for long: they are given what ends them at once."""
 WORDS = (
     "adding", "adding(length=9)", "lstm", "gru(width=3)", "tcn", "gru seed 0", "0", "-1", "1e999", "nan", "9" * 400,
     "", " ", "a", "adding(length=1000000000)", "lstm(layers=100000)", "tcn(levels=1000)", "adding(", "(",
