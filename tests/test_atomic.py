@@ -115,19 +115,21 @@ def ended_process() -> int:
 def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
     """Not what another process may still write, nor what is named otherwise."""
     ended, here = ended_process(), os.getpid()
-    left = [f".run.pt.{ended}-0123abcd.tmp", f".run.pt.{here}-0123abcd.tmp", f".other.{ended}-0123abcd.tmp", ".my.tmp"]
+    own = f"{atomic.MACHINE}-{ended}-0123abcd.tmp"
+    elsewhere = f".run.pt.{atomic.MACHINE}x-{ended}-0123abcd.tmp"  # of another machine, in a shared folder
+    left = [f".run.pt.{own}", f".run.pt.{atomic.MACHINE}-{here}-0123abcd.tmp", f".other.{own}", ".my.tmp", elsewhere]
     for name in left:
         (tmp_path / name).touch()
     atomic.remove_abandoned(tmp_path, "run.pt")
     assert sorted(one.name for one in tmp_path.iterdir()) == sorted(left[1:])
     atomic.remove_abandoned(tmp_path)
-    assert sorted(one.name for one in tmp_path.iterdir()) == sorted([left[1], left[3]])
+    assert sorted(one.name for one in tmp_path.iterdir()) == sorted([left[1], *left[3:]])
     atomic.remove_abandoned(tmp_path / "none")
 
 
 def test_the_next_holder_removes_what_killed_ones_left(tmp_path: Path) -> None:
     """Half-written checkpoints, which may be gigabytes, and locks that nobody holds; what is held stays."""
-    place, name = Workplace(tmp_path / "results" / "mine"), f".run.pt.{ended_process()}-0123abcd.tmp"
+    place, name = Workplace(tmp_path / "results" / "mine"), f".run.pt.{atomic.MACHINE}-{ended_process()}-0123abcd.tmp"
     folder = place.checkpoint("run", "cpu").parent
     folder.mkdir(parents=True)
     for path in (place.area / name, folder / name, folder / "old.pt.lock", place.area / "lock"):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
+from . import backends
 from .experiments import DeviceClass, Dir, load
 from .facts import Json, show_json
 from .terminal import Console, echo
@@ -47,34 +48,38 @@ def verify(
     working: Annotated[bool, typer.Option("--working", help="The rows that are not published yet.")] = False,
     device: DeviceClass = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time (default: one a core; one on a GPU).")] = None,
+    on: backends.On = None,
+    storage: backends.Kept = None,
     json: Json = False,
 ) -> None:
     """Trains published rows again, each from itself alone, and compares: to the bit on the same machine and versions.
 
     Elsewhere within a tolerance: the first steps to 0.1 %, scores by their unit (bench/rows/comparing.py says how and
-    why). A line for each difference. Nothing is written. Exit codes: 0 the same, 1 not, 2 for a mistake in the command.
+    why); and the mean of each cell, from three rows on, within the interval that its rows give for it. A line for each
+    difference. Nothing is written. Exit codes: 0 the same, 1 not, 2 for a mistake in the command.
 
     Example: seqbench verify results/quick 'copy-memory(delay=20, train=25600) lstm seed 0'
     """
     words = words or []
     if static:
         given = {"--sample": sample, "--rows": rows, "--jobs": jobs, "--device": device, "--working": working or None}
+        given |= {"--on": on, "--storage": storage}
         for name, value in given.items():
             if value is not None:
                 raise UsageError(f"verify --static looks at all published rows and trains none: {name} means nothing")
         raise typer.Exit(_check(words, json))
     if not words:
         raise UsageError("verify needs the folder of an experiment, such as results/quick (or --static, for all)")
-    verification = _verify(words[0], words[1:], sample, seed, rows, working, device, jobs)
+    verification = _verify(words[0], words[1:], sample, seed, rows, working, device, jobs, on, storage)
     if json:
-        from ..evidence.verifying import record
+        from ..evidence import cell_means, verifying
 
-        show_json([record(verdict) for verdict in verification.verdicts])
+        rows_found = [verifying.record(verdict) for verdict in verification.verdicts]
+        show_json({"rows": rows_found, "cells": [*map(cell_means.record, verification.cells)]})
     else:
         for line in _verdict_lines(verification):
             echo(line)
-    good = all(verdict.good for verdict in verification.verdicts)
-    raise typer.Exit(verification.exit_code or (0 if good else 1))
+    raise typer.Exit(verification.exit_code or (0 if verification.good else 1))
 
 
 def _verify(
@@ -86,12 +91,15 @@ def _verify(
     working: bool,
     device: str | None,
     jobs: int | None,
+    on: str | None,
+    storage: str | None,
 ) -> Verification:
     from ..experiments import places
     from ..running import processes
 
     folder = places.experiment_folder(directory)
-    if file is None:
+    backends.check(on, storage)
+    if file is None and on is None:
         processes.start_ahead(device or "auto")
     from ..evidence import verifying
     from ..rows.store import RowFile, Workplace
@@ -107,8 +115,10 @@ def _verify(
         if not file.is_file():
             raise UsageError(f"--rows {file}: no such file")
         return verifying.verify_against(folder, chosen, RowFile(file).read())
-    with Live(Console(stderr=True)) as live:
-        return verifying.verify(folder, chosen, live, jobs)
+    threads = max((row["provenance"].get("threads", 1) for row in chosen), default=1)
+    kind = "cuda" if any(row["device"] == "cuda" for row in chosen) else "cpu"
+    with backends.backend_on(on, storage, kind, jobs, threads) as backend, Live(Console(stderr=True)) as live:
+        return verifying.verify(folder, chosen, live, jobs, backend)
 
 
 def _verdict_lines(verification: Verification) -> list[str]:
@@ -118,7 +128,18 @@ def _verdict_lines(verification: Verification) -> list[str]:
     lines = [line for verdict in verdicts for line in lines_of(verdict)]
     counts = {outcome: sum(verdict.outcome == outcome for verdict in verdicts) for outcome in OUTCOMES}
     found = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
-    return [*lines, f"{len(verdicts)} rows: {found}"]
+    return [*lines, *_cell_lines(verification), f"{len(verdicts)} rows: {found}"]
+
+
+def _cell_lines(verification: Verification) -> list[str]:
+    """The means of cells, and how often one of so many is outside of its interval by luck."""
+    from ..analysis.one_more_run import any_false
+
+    cells = verification.cells
+    if all(cell.good for cell in cells):
+        return [*map(str, cells)]
+    luck = f"by luck alone a mean is outside in {100 * any_false(len(cells)):.0f} of 100 such verifications"
+    return [*map(str, cells), luck]
 
 
 def lines_of(verdict: Verdict) -> list[str]:

@@ -35,7 +35,8 @@ from typing import Any, Literal
 
 from ...tasks.base import Task
 from ..errors import UsageError, nearest
-from . import axes, registry, sizing
+from . import axes, networks, registry
+from .kept_sizes import KEPT
 from .marked_yaml import CUT, Marked, Path_
 from .notation import Spec, parse
 from .options import Option, coerce, options_of
@@ -170,6 +171,7 @@ def load(folder: Path, seeds: list[int] | None = None) -> Experiment:
         named = path if row["reference"] is not None else ()
         wanted = row["reference"] if named else top["reference"]
         contrasts.append(((*named, "reference"), wanted, range(first, len(cells))))
+    KEPT.save()
     told = list(_told_apart(cells))
     for path, wanted, places in contrasts:
         if wanted is not None:
@@ -231,8 +233,8 @@ def _cells(
     precision: str,
 ) -> Iterator[Cell]:
     task = make_task(task_spec, folder)
-    head = sizing.head_for(task, row["head"] if model["head"] is None else model["head"])
-    embedding = sizing.embedding_for(task, row["embedding"] if model["embedding"] is None else model["embedding"])
+    head = networks.head_for(task, row["head"] if model["head"] is None else model["head"])
+    embedding = networks.embedding_for(task, row["embedding"] if model["embedding"] is None else model["embedding"])
     budget = row["parameters"] if model["parameters"] is None else model["parameters"]
     tolerance = row["tolerance"] if model["tolerance"] is None else model["tolerance"]
     spec = _parse(model["model"], folder)
@@ -242,7 +244,7 @@ def _cells(
         if name not in can_be_assumed:
             raise UsageError(f"assumed: there is no setting {name!r}: {nearest(name, can_be_assumed)}")
     for one in axes.specs(model_class, spec):
-        complete_model = sizing.sized(task, one, budget, tolerance, head, embedding, folder)
+        complete_model = KEPT.sized(task, task_spec, one, budget, tolerance, head, embedding, folder)
         for training, suffix in axes.trainings(settings):
             _check_lengths(task, training)
             check_until_solved(training, task.metrics)
@@ -289,7 +291,7 @@ def _referring(marked: Marked, path: Path_, wanted: str, cells: list[Cell]) -> I
 def _distinguished(cell: Cell) -> list[str]:
     """What a cell's label has only where it is needed."""
     run = cell.runs[0]
-    size = [f"{name}={run.model.options.get(name)}" for name in sizing.size_options(run.model_class)]
+    size = [f"{name}={run.model.options.get(name)}" for name in networks.size_options(run.model_class)]
     return [*size, f"head={run.head}", str(run.embedding)]
 
 

@@ -13,6 +13,7 @@ import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -47,10 +48,7 @@ def signed(row: Row) -> Row:
 
 def untouched(row: Row) -> bool:
     """Whether the row's content still has the sum that it was written with."""
-    try:
-        return row.get("sum") == _sum(row)
-    except ValueError:  # a number that is none, as 1e999, was never written
-        return False
+    return row.get("sum") == _sum(row)
 
 
 def _sum(row: Row) -> str:
@@ -105,11 +103,9 @@ class RowFile:
 
     def repair(self) -> str | None:
         """Sets a half-written last line aside, in `runs.jsonl.damaged`, and says so; None where all is whole."""
-        if not self.path.is_file():
+        if not self.path.is_file() or self._ends_whole():
             return None
         whole, newline, rest = self.path.read_bytes().rpartition(b"\n")
-        if not rest:
-            return None
         if self.torn:
             aside = self.path.with_name(f"{self.path.name}.damaged")
             with aside.open("ab") as file:
@@ -120,6 +116,14 @@ class RowFile:
         with self.path.open("ab") as file:  # whole, only its line end is missing
             file.write(b"\n")
         return f"{self.path}: the end of the last line was missing; it is there now"
+
+    def _ends_whole(self) -> bool:
+        """Whether the last byte ends a line; the rest of the file, which may be long, is not read for it."""
+        with self.path.open("rb") as file:
+            if file.seek(0, os.SEEK_END) == 0:
+                return True
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) == b"\n"
 
     def read(self, whole: bool = True) -> list[Row]:
         """All rows; a torn last line is passed over. Raises UsageError naming file, line and key where one is no row.
@@ -134,7 +138,9 @@ class RowFile:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line, parse_constant=_no_number)
+                row = json.loads(line.decode("utf-8-sig"), parse_constant=_no_number)
+                if _MAY_BE_TOO_LARGE.search(line):
+                    _refuse_large_numbers(row)
                 if not isinstance(row, dict) or not isinstance(row.get("id"), str) or "status" not in row:
                     raise ValueError("no id or status")
             except (ValueError, RecursionError) as error:
@@ -157,8 +163,21 @@ class RowFile:
 _REMEDY = "; take the line out, and seqbench run makes the row again"
 
 
+_MAY_BE_TOO_LARGE = re.compile(rb"(?<![\d.])\d{19,}|[eE]\+?\d{3,}")
+"""Of a line that may hold a number beyond 64 bits: most have none, and are not looked through."""
+
+
 def _no_number(name: str) -> Any:
     raise ValueError(f"{name} is no number of JSON")
+
+
+def _refuse_large_numbers(value: Any) -> None:
+    """Raises ValueError for a number that float64 or 64 bits cannot hold, and with it nothing that computes."""
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            _refuse_large_numbers(inner)
+    elif (isinstance(value, int) and not -(2**63) <= value < 2**64) or (isinstance(value, float) and math.isinf(value)):
+        raise ValueError("a number in it is beyond 64 bits")
 
 
 class Place(NamedTuple):
@@ -171,8 +190,9 @@ class Place(NamedTuple):
 
 def place_of(row: Row) -> Place:
     """The place of a row; rows of before rows said their instructions have none."""
-    device, origin = row.get("device", ""), row.get("provenance") or {}
-    return Place(row["id"], device, (origin.get("instructions") or "") if device == "cpu" else "")
+    device, origin = row.get("device", ""), row.get("provenance")
+    known = isinstance(origin, dict) and device == "cpu"
+    return Place(row["id"], device, (origin.get("instructions") or "") if known else "")
 
 
 def by_place(rows: Iterable[Row]) -> dict[Place, Row]:
@@ -207,13 +227,17 @@ class Workplace:
 
     The working area of `results/NAME` is `runs/NAME` beside `results`; of another folder `runs/NAME` beside it; of
     an experiment inside an installed package, in the current folder. `SEQBENCH_RUNS` names another place.
+
+    part: a folder within the working area, for a process that trains a share of the runs beside others. Its new rows
+    and its lock are there, so that each file has one writer; `merge` brings the rows together. Checkpoints and what
+    networks have learned are in the area itself.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, part: str | None = None) -> None:
+        self.folder, self.part = folder, part
         self.area = self._area()
         self.published = RowFile(folder / "runs.jsonl")
-        self.working = RowFile(self.area / "runs.jsonl")
+        self.working = RowFile(self._own / "runs.jsonl")
 
     @property
     def installed(self) -> bool:
@@ -221,11 +245,21 @@ class Workplace:
         folder, package = self.folder.resolve(), Path(__file__).resolve().parents[2]
         return folder.is_relative_to(package) and "site-packages" in folder.parts
 
+    @property
+    def _own(self) -> Path:
+        """Where new rows and the lock are."""
+        return self.area / self.part if self.part else self.area
+
     def rows(self, source: str = "all") -> Iterator[Row]:
-        """Rows of `published`, `working`, or `all` (the published first, so that newer ones win)."""
+        """Rows of `published`, `working`, or `all` (the published first, so that newer ones win).
+
+        A part sees the rows of the area too, and before its own.
+        """
         if source in ("published", "all"):
             yield from self.published.read()
         if source in ("working", "all"):
+            if self.part:
+                yield from RowFile(self.area / "runs.jsonl").read()
             yield from self.working.read()
 
     @contextmanager
@@ -236,21 +270,22 @@ class Workplace:
         """
         stack = ExitStack()
         try:
-            self.area.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(locks.held(self.area / "lock"))
+            self._own.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locks.held(self._own / "lock"))
         except Timeout as error:
             raise UsageError(
-                f"{self.folder}: another process runs or publishes it (it holds {self.area / 'lock'})"
+                f"{self.folder}: another process runs or publishes it (it holds {self._own / 'lock'})"
             ) from error
         except OSError as error:
             raise UsageError(
-                f"cannot write to {self.area}: {error.strerror}; SEQBENCH_RUNS names another place"
+                f"cannot write to {self._own}: {error.strerror}; SEQBENCH_RUNS names another place"
             ) from error
         with stack:
-            for folder in (self.folder, self.area, self.area / "checkpoints", self.area / "trained"):
+            shared = (self.area / "checkpoints", self.area / "trained")  # with other parts, which have their own locks
+            for folder in (self.folder, self._own, *shared):
                 atomic.remove_abandoned(folder)
-            locks.remove_unheld(self.area / "checkpoints")
-            locks.remove_unheld(self.area / "trained")
+            for folder in shared:
+                locks.remove_unheld(folder)
             yield
 
     @property
