@@ -49,7 +49,7 @@ def trial(one: Trial) -> None:
             ("table", folder, "--out", folder / "mine.md"),
             ("plot", folder, "--only", "curves"),
             ("report", folder),
-            ("export", "adding(length=12, train=960, valid=32, test=32)", "--out", one.room / "data.npz"),
+            ("export", "adding(length=12, train=320, valid=32, test=32)", "--out", one.room / "data.npz"),
         ]
         one.finish(one.start(*random.choice(commands), **refusing), 0, 1, 2)
         one.counts["commands with errors injected"] += 1

@@ -25,13 +25,13 @@ EXPERIMENT = """\
 question: What survives?
 seeds: 2
 rows:
-- task: adding(length=12, train=960, valid=32, test=32)
+- task: adding(length=12, train=320, valid=32, test=32)
   training: {epochs: 4, batch: 8}
   models: ["gru(width=4)", "tcn(width=4, kernel=2, levels=2, dropout=0.2)"]
 """
-"""Four runs of 480 steps; a checkpoint after each epoch."""
-PATIENCE = 120.0
-"""Seconds after which a command hangs."""
+"""Four runs of 160 steps; a checkpoint after each epoch."""
+PATIENCE = 300.0
+"""Seconds after which a command hangs, whatever else the machine does."""
 TROUBLES = ("lost", "torn", "doubled", "other bits", "tracebacks", "hangs", "left behind")
 """What must not happen, in the order of the figures."""
 
