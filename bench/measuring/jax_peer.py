@@ -18,7 +18,8 @@ from torch import nn
 from ...tasks.base import Continuous
 from ..errors import UsageError
 from ..experiments.runs import Run
-from .reference import TORCH, Cells, Convolutions, Reference
+from .packages import TORCH
+from .reference import Cells, Convolutions, Reference
 from .variants import Steps
 
 try:
@@ -85,6 +86,7 @@ class JaxSteps(Steps):
         if isinstance(body, Convolutions):
             features = convolutions(parameters["body"], body, inputs)
         else:
+            assert isinstance(body, Cells)  # `refuse` lets no others through
             features = cells(parameters["body"], body, inputs)
         reads = self.reference.reads
         features = features if reads is None else features[:, -reads:]  # (B, R, W)
