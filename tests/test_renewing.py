@@ -128,7 +128,7 @@ def test_a_change_of_the_users_own_model_is_no_renewal(folder: Path, codes: Code
     """Both codes would read the model file that is there now."""
     answer = renewed(with_body(folder, f"{BODY} * 1.0"))
     assert (answer.code, answer.out.splitlines()[-1]) == (1, "1 stale rows, 0 renewed")
-    assert "files of the experiment's own have changed (my_model.py): train it again" in answer.out
+    assert "files of the experiment's own have changed (my_model.py), and only of the suite's code" in answer.out
     assert codes.asked == []
 
 

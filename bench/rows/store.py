@@ -106,8 +106,6 @@ class RowFile:
         if not self.path.is_file() or self._ends_whole():
             return None
         whole, newline, rest = self.path.read_bytes().rpartition(b"\n")
-        if not rest:
-            return None
         if self.torn:
             aside = self.path.with_name(f"{self.path.name}.damaged")
             with aside.open("ab") as file:

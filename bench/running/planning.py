@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from ...tasks.datasets import DataError, fetch
 from ..experiments.config import Experiment
 from ..experiments.runs import Run
 from ..rows.renewals import Staleness, staleness
@@ -64,3 +65,23 @@ def plan(
             reason = "finished"
         planned.append(Planned(run, reason, old))
     return planned
+
+
+def with_data(planned: Iterable[Planned], say: Callable[[str], None]) -> tuple[list[Planned], dict[str, str]]:
+    """The runs to do whose files can be had, which are fetched; and of the other tasks why not, which is said once."""
+    there: list[Planned] = []
+    reasons: dict[str, str | None] = {}
+    for item in planned:
+        name = item.run.task.name
+        if item.to_do and name not in reasons:
+            try:
+                remotes = item.run.task_class.remotes
+                for remote in remotes:
+                    fetch(remote, say=say, siblings=remotes)
+                reasons[name] = None
+            except DataError as error:
+                reasons[name] = str(error)
+                say(f"{name} is left out: {error}")
+        if item.to_do and reasons[name] is None:
+            there.append(item)
+    return there, {name: reason for name, reason in reasons.items() if reason is not None}
