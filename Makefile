@@ -2,7 +2,7 @@
 # make faults: kills, disk errors, damaged files, hostile servers, by lot, for MINUTES (10).
 # make oracles: tests of the modern models against other people's packages, in an environment beside .venv.
 # make cluster: tests on a Ray cluster of this machine, two nodes of one processor each.
-# make answers: every table and figure of results/, the ledger, and the README's copies of them, from the rows.
+# make answers: every table and figure of results/, the ledger, and the copies of them in README.md and results/README.md, from the rows.
 # On Windows use WSL, or the commands below by hand. TORCH_BACKEND=cpu, cu128, … or TORCH_INDEX=<URL>: another torch.
 
 PYTHON ?= python3
