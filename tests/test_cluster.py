@@ -85,12 +85,14 @@ def test_letters_that_were_lost_come_with_the_end(folder: Path) -> None:
 
     def script(ticket: Ticket, job: Job) -> list[News]:
         told = letters(Begun(job.runs[0].run), Said(job.runs[0].run, "hello"))
+        told += letters(Said(None, "this node is odd"), first=4)
         rest = letters(row_of(job, job.runs[0].run), first=3)
         return [Told(ticket, told), Ended(ticket, [*told, *rest])]
 
     with Cluster(FakeEngine(script=script)) as backend:
         assert sweep_in(folder, display, backend=backend).exit_code == 0
     assert sum(text.endswith("hello") for text in display.said) == 4, "each letter once, though it came twice"
+    assert display.said.count("this node is odd") == 1, "of a node once, not with each job"
 
 
 def test_a_process_that_dies_on_its_node_is_the_runs_end(folder: Path) -> None:
