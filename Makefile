@@ -31,7 +31,7 @@ run: $(INSTALLED)
 		$(BIN)/seqbench report results/quick && exit $$code   # the page, even where a run failed
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n $(SIDE_BY_SIDE) --maxprocesses 5 --dist loadfile
+	$(BIN)/python -m pytest -n $(SIDE_BY_SIDE) --maxprocesses 5 --dist loadfile --no-loadscope-reorder
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -17,7 +17,21 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import UsageError
-from . import contracts, evidence, experiments, facts, fetching, plotting, renewal, report, sample, speed, tables
+from . import (
+    attention,
+    contracts,
+    embedding,
+    evidence,
+    experiments,
+    facts,
+    fetching,
+    plotting,
+    renewal,
+    report,
+    sample,
+    speed,
+    tables,
+)
 from .terminal import echo, encodable, nowhere
 
 app = typer.Typer(
@@ -39,9 +53,12 @@ VERBS: dict[str, Callable[..., None]] = {
     "publish": experiments.publish,
     "table": tables.table,
     "plot": plotting.plot,
+    "unrolled": plotting.unrolled,
     "gradients": plotting.gradients,
     "report": report.report,
     "sample": sample.sample,
+    "attention": attention.attention,
+    "embedding": embedding.embedding,
     "verify": evidence.verify,
     "renew": renewal.renew,
     "rehash": renewal.rehash,

@@ -13,7 +13,7 @@ from rich.table import Table
 from ..errors import UsageError
 from . import backends
 from .facts import Json, show_json
-from .terminal import Console, echo, standard_output
+from .terminal import Console, echo, print_columns, standard_output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -145,10 +145,10 @@ def run(
 
     workplace = Workplace(experiment.folder, share.name if share else None)
     out = standard_output(unfailing=True)
-    plans, left_out = each_set.plan(experiment, workplace, chosen, afresh, stale, instructions)
+    sets, left_out = each_set.available(experiment, instructions, chosen)
     for sentence in left_out:
         out.print(sentence, style="yellow")
-    named = [(item.run.id, str(item.run)) for planned in plans.values() for item in planned]
+    named = [(one.id, str(one)) for one in experiment.runs]
     if only and (text := naming.unmet(only, named)) is not None:
         there = naming.listed(named)
         raise UsageError(f"--only {text!r}: no run of {directory} has that in its label or begins with it: {there}")
@@ -156,26 +156,26 @@ def run(
     meant = {run_id for run_id, label in named if not only or naming.any_means(only, run_id, label)}
     mine = share.ids(meant) if share else meant
 
-    def fitting(planned: Sequence[Planned]) -> list[Planned]:
+    def plan(name: str | None) -> list[Planned]:
+        planned = each_set.plan(experiment, workplace, chosen, name, afresh, stale)
         return [item for item in planned if item.run.id in mine]
 
-    def plan_again(name: str | None) -> list[Planned]:
-        return fitting(each_set.plan_of(experiment, workplace, chosen, afresh, stale, name))
+    def plan_and_say(name: str | None) -> list[Planned]:
+        planned = plan(name)
+        if old := sum(item.reason == "finished, stale" for item in planned):
+            out.print(f"{old} rows are stale: seqbench status says why, --stale trains them again", style="yellow")
+        return planned
 
-    plans = {name: fitting(planned) for name, planned in plans.items()}
     if dry_run:
-        _show_plans(plans, json)
+        _show_plans({name: plan(name) for name in sets}, json)
         return
-    old = sum(item.reason == "finished, stale" for planned in plans.values() for item in planned)
-    if old:
-        out.print(f"{old} rows are stale: seqbench status says why, --stale trains them again", style="yellow")
     from ..report.tables import experiment_table  # noqa: F401  # now, while the fork server imports, rather than after the last run
     from .live import Live
 
-    locked = {name: partial(plan_again, name) for name in plans}
+    plans = {name: partial(plan_and_say, name) for name in sets}
     with backends.backend_on(on, storage, chosen, at_a_time, threads) as backend:
         options = {"threads": threads, "keep_weights": keep_weights, "part": workplace.part, "backend": backend}
-        code = each_set.run(experiment, locked, lambda: Live(out), chosen, at_a_time, minutes, **options)
+        code = each_set.run(experiment, plans, lambda: Live(out), chosen, at_a_time, minutes, **options)
     _answer(experiment, workplace, chosen, out, figure)
     if code in sweep.CUT_SHORT:
         again = f" --shard {share}" if share else ""
@@ -233,11 +233,12 @@ def status(directory: Dir, json: Json = False) -> None:
 
     experiment = load(directory)
     workplace = Workplace(experiment.folder)
-    published = set(latest(workplace.published.read()))
-    rows = latest(workplace.rows())
+    of_folder = workplace.published.read()
+    there, every = set(latest(of_folder)), [*of_folder, *workplace.rows("working")]
+    rows = latest(every)
     lines: list[dict[str, Any]] = []
     for device in sorted({device for _, device in rows}) or ["cpu"]:
-        for item in planning.plan(experiment, workplace, device):
+        for item in planning.plan(experiment, workplace, device, known=every):
             row = rows.get((item.run.id, device))
             lines.append(
                 {
@@ -247,7 +248,7 @@ def status(directory: Dir, json: Json = False) -> None:
                     "state": row["status"] if row else "not run",
                     "next": item.reason,
                     "stale": str(item.staleness) if item.staleness else None,
-                    "published": (item.run.id, device) in published,
+                    "published": (item.run.id, device) in there,
                     "dirty": row["provenance"]["dirty"] if row else None,
                     "error": row["error"]["message"] if row and row["error"] else None,
                 }
@@ -255,13 +256,12 @@ def status(directory: Dir, json: Json = False) -> None:
     if json:
         show_json({"experiment": str(experiment.folder), "runs": lines})
         return
-    table = Table(box=None, header_style="bold")
-    for header in ("id", "run", "device", "state", "next run", "published"):
-        table.add_column(header, overflow="fold")
+    printed = []
     for line in lines:
         state = line["state"] + (" (dirty)" if line["dirty"] else "") + (f": {line['error']}" if line["error"] else "")
-        table.add_row(line["id"], line["run"], line["device"], state, line["next"], "yes" if line["published"] else "")
-    standard_output().print(table)
+        published = "yes" if line["published"] else ""
+        printed.append((line["id"], line["run"], line["device"], state, line["next"], published))
+    print_columns(("id", "run", "device", "state", "next run", "published"), printed)
     for why in dict.fromkeys(line["stale"] for line in lines if line["stale"]):
         echo(f"{sum(line['stale'] == why for line in lines)} rows are {why}")
     done = sum(line["state"] in ("done", "diverged") for line in lines)

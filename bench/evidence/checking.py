@@ -82,7 +82,8 @@ def check(folder: Path) -> Report:
     for row in rows:
         report.findings += _of_row(row, folder, grid)
     report.findings += _of_renewals(folder, rows)
-    report.findings += [Finding(plans.FILE, what, "remark") for what in plans.changed_since(folder, rows)]
+    placed = [row for row in rows if isinstance(row.get("provenance"), dict)]
+    report.findings += [Finding(plans.FILE, what, "remark") for what in plans.changed_since(folder, placed)]
     places = Counter(place_of(row) for row in rows)
     for place, count in places.items():
         if count > 1:

@@ -14,16 +14,18 @@ is such, else the quickest through its second epoch.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -174,7 +176,10 @@ def _stale(row: Row, folder: Path, found: list[Renewal]) -> _Stale | None:
         if commit is None or row["provenance"]["dirty"]:
             raise Cannot("it was made by no commit, or by changed sources; train it again")
         if own := [name for name in changed if name.partition("/")[0] not in sources.ROOMS]:
-            raise Cannot(f"files of the experiment's own have changed ({', '.join(own)}): train it again")
+            raise Cannot(
+                f"files of the experiment's own have changed ({', '.join(own)}), and only of the suite's code an older "
+                f"commit can be run: seqbench run {shlex.quote(str(folder))} --stale trains it again"
+            )
         sources.at_commit(commit, run)
         if reason := _other_decisions(row, run):
             raise Cannot(reason)
@@ -262,14 +267,24 @@ def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 def _answers(code: Path, task: Mapping[str, Any], named: str | None, threads: int) -> list[dict[str, Any]]:
     """What a code answers to a task of `beginning`, for each run."""
-    with tempfile.TemporaryDirectory() as place:
-        (Path(place) / registry.PACKAGE).symlink_to(code, target_is_directory=True)
-        variables = {**os.environ, **processes.variables(threads, named), "PYTHONPATH": place}
-        program = [sys.executable, "-P", str(Path(beginning.__file__))]
-        ended = subprocess.run(program, input=json.dumps(task), env=variables, capture_output=True, text=True)
+    variables = {**os.environ, **processes.variables(threads, named), "PYTHONPATH": str(_folder_to_import(code))}
+    program = [sys.executable, "-P", str(Path(beginning.__file__))]
+    ended = subprocess.run(program, input=json.dumps(task), env=variables, capture_output=True, text=True)
     answers = [json.loads(line) for line in ended.stdout.splitlines()]
     failed = {"error": (ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1]}
     return answers + [failed] * (len(task["runs"]) - len(answers))
+
+
+def _folder_to_import(code: Path) -> Path:
+    """A folder in which a code has the package's name.
+
+    It is the same one each time: compiled kernels are kept by the path of their source.
+    """
+    place = registry.ROOT / ".cache" / "packages" / hashlib.sha256(str(code.resolve()).encode()).hexdigest()[:12]
+    place.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        (place / registry.PACKAGE).symlink_to(code.resolve(), target_is_directory=True)
+    return place
 
 
 def _code_of(commit: str) -> Path:

@@ -107,9 +107,9 @@ def _imports_in(node: ast.AST) -> Iterator[Import]:
         yield from (Import(0, alias.name, ()) for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
         yield Import(node.level, node.module or "", tuple(alias.name for alias in node.names))
-    elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-        if _name_of(node) in BY_CALL and isinstance(node.args[0].value, str):
-            module = node.args[0].value
+    elif isinstance(node, ast.Call) and _name_of(node) in BY_CALL and node.args:
+        module = getattr(node.args[0], "value", None)
+        if isinstance(node.args[0], ast.Constant) and isinstance(module, str):
             yield Import(len(module) - len(module.lstrip(".")), module.lstrip("."), ())
 
 

@@ -61,8 +61,8 @@ def why_unclean(origin: Mapping[str, Any]) -> str | None:
         return "of no commit: neither the suite nor the experiment was in a git repository when it was made"
     if origin.get("unhashed"):
         return (
-            f"dirty: its hash does not cover {', '.join(origin['unhashed'][:NAMED])}, loaded by a name made at run time; "
-            "name the module in an import, and train again"
+            f"dirty: its hash does not cover {', '.join(origin['unhashed'][:NAMED])}, loaded by a name made at run "
+            "time; name the module in an import, and train again"
         )
     if origin["dirty"]:
         names = f" ({', '.join(origin['differing'])})" if origin.get("differing") else ""

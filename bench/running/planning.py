@@ -10,7 +10,7 @@ from ...tasks.datasets import DataError, fetch
 from ..experiments.config import Experiment
 from ..experiments.runs import Run
 from ..rows.renewals import Staleness, staleness
-from ..rows.store import FINISHED, Workplace, latest, place_of
+from ..rows.store import FINISHED, Row, Workplace, latest, place_of
 
 Reason = Literal["new", "resumes", "tried again", "stale", "afresh", "finished", "finished, stale"]
 
@@ -36,13 +36,15 @@ def plan(
     afresh: bool = False,
     stale: bool = False,
     instructions: str | None = None,
+    known: Iterable[Row] | None = None,
 ) -> list[Planned]:
     """All runs of the experiment with the reason for which each is to do, or not.
 
     instructions: only rows that were made with these count as there, by torch's name for them; None: all do.
+    known: all rows of the workplace, where they were read already.
     """
-    found = (row for row in workplace.rows() if instructions in (None, place_of(row).instructions))
-    rows = latest(found)
+    found = workplace.rows() if known is None else known
+    rows = latest(row for row in found if instructions in (None, place_of(row).instructions))
     planned = []
     for run in experiment.runs:
         row = rows.get((run.id, device))
