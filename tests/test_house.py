@@ -18,6 +18,8 @@ MAY_IMPORT = {"bench": {"bench", "tasks", "models"}, "tasks": {"tasks"}, "models
 LONGEST = 330
 SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 MODULES = [path for path in SOURCES if "speed" not in path.parts]
+EXTRAS = {"ray_engine": "ray"}
+"""Files that need an extra, and the package that they import."""
 
 
 def name_of(path: Path) -> str:
@@ -61,6 +63,8 @@ def test_files_are_short(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: name_of(path))
 def test_doctests(path: Path) -> None:
+    if path.stem in EXTRAS:
+        pytest.importorskip(EXTRAS[path.stem])
     module = importlib.import_module(name_of(path))
     assert module.__doc__, "a module says what it is for"
     assert doctest.testmod(module).failed == 0

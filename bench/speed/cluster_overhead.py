@@ -54,7 +54,7 @@ def main() -> None:
     """Prints a line for each number of workers and way."""
     runs, *workers = [int(word) for word in sys.argv[1:]] or [200]
     ways: dict[str, Callable[[int], AbstractContextManager[Any]]] = {
-        "processes": lambda count: module("local").Local(jobs=count),  # type: ignore[no-any-return]
+        "processes": lambda count: module("local").Local(jobs=count),
         "ray": on_ray,
     }
     print("workers  way         runs/hour  s a run and worker  driver, ms a run")
