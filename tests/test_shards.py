@@ -117,9 +117,8 @@ def test_the_readmes_scripts_and_commands_are_true() -> None:
         assert subprocess.run(["bash", "-n", "-c", script[1]], check=False).returncode == 0, script[1]
     (job,) = [YAML(typ="safe").load(one[1]) for one in re.finditer(r"```yaml\n(.*?)```", text, re.DOTALL)]
     assert job["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["template"]["spec"]["containers"]
-    commands = re.findall(
-        r"seqbench run [^#\n`|]*", "\n".join([*(one[1] for one in SCRIPTS), job["spec"]["entrypoint"]])
-    )
+    shell = "\n".join([*(one[1] for one in SCRIPTS), job["spec"]["entrypoint"]])
+    commands = re.findall(r"seqbench run [^#\n`|]*", shell)
     assert len(commands) >= 5
     for command in commands:
         words = shlex.split(command.replace("$SLURM_ARRAY_TASK_ID", "3"))[3:]

@@ -67,14 +67,14 @@ class _Line:
 
     def __init__(self, mailbox: Any, ticket: Ticket) -> None:
         self._mailbox, self._ticket = mailbox, ticket
-        self._under_way: Any = None
+        self._under_way: Future[bool] | None = None
         self._stopping = False
 
     def send(self, letters: list[Letter]) -> bool:
         self._listen()
         if self._under_way is not None:
             return False
-        self._under_way = self._mailbox.put.remote(self._ticket, letters)
+        self._under_way = self._mailbox.put.remote(self._ticket, letters).future()
         return True
 
     def stopping(self) -> bool:
@@ -82,9 +82,10 @@ class _Line:
         return self._stopping
 
     def _listen(self) -> None:
-        if self._under_way is not None and ray.wait([self._under_way], timeout=0)[0]:
+        """Asks the future: a task that calls `ray.wait` counts as blocked, and Ray gives its processor to another."""
+        if self._under_way is not None and self._under_way.done():
             with contextlib.suppress(failures.RayError):  # what was in it comes with the end of the task
-                self._stopping = ray.get(self._under_way) or self._stopping
+                self._stopping = self._under_way.result() or self._stopping
             self._under_way = None
 
 
