@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import UsageError
-from . import contracts, evidence, experiments, facts, fetching, plotting, renewal, report, sample, speed, tables
+from . import contracts, evidence, experiments, facts, fetching, plotting, renewal, report, sample, speed, tables, tuning
 from .terminal import echo, encodable
 
 app = typer.Typer(
@@ -33,6 +33,8 @@ VERBS: dict[str, Callable[..., None]] = {
     "check": contracts.check,
     "fetch": fetching.fetch,
     "export": facts.export,
+    "new": tuning.new,
+    "tune": tuning.tune,
     "run": experiments.run,
     "status": experiments.status,
     "publish": experiments.publish,

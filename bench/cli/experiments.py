@@ -72,7 +72,8 @@ def device_named(name: str) -> str:
     return name
 
 
-def _number_or_auto(text: str) -> str:
+def number_or_auto(text: str) -> str:
+    """The value of `--jobs`, checked."""
     if text != "auto" and not (text.isdecimal() and len(text) < 7 and int(text) >= 1):
         raise typer.BadParameter(f"{text[:20]}: a number from 1 to 999999 is needed, or auto")
     return text
@@ -83,7 +84,7 @@ def run(
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda where there is one.")] = "auto",
     jobs: Annotated[
         str,
-        typer.Option(callback=_number_or_auto, help="Runs at a time; auto: one a core, or on a GPU as many as pay."),
+        typer.Option(callback=number_or_auto, help="Runs at a time; auto: one a core, or on a GPU as many as pay."),
     ] = "auto",
     threads: Annotated[int, typer.Option(min=1, help="Threads of each run, on a CPU.")] = 1,
     instructions: Annotated[
@@ -145,6 +146,7 @@ def run(
         return fitting(each_set.plan_of(experiment, workplace, chosen, afresh, stale, name))
 
     plans = {name: fitting(planned) for name, planned in plans.items()}
+    _say_untuned(directory, plans, out)
     if dry_run:
         _show_plans(plans, json)
         return
@@ -161,6 +163,21 @@ def run(
     if code in (sweep.OUT_OF_TIME, sweep.INTERRUPTED, sweep.TERMINATED):
         out.print(f"not done yet; go on with: seqbench run {shlex.quote(directory)}", style="yellow")
     raise typer.Exit(code)
+
+
+def _say_untuned(directory: str, plans: Mapping[str | None, Sequence[Planned]], out: Console) -> None:
+    """Which runs wait for their settings. Raises UsageError where all do, as there is nothing to run then."""
+    from ..running.planning import UNTUNED
+
+    runs = [item for planned in plans.values() for item in planned]
+    waiting = [item for item in runs if item.reason == UNTUNED]
+    if not waiting:
+        return
+    remedy = f"seqbench tune {shlex.quote(directory)} searches for their settings"
+    if len(waiting) == len(runs):
+        raise UsageError(f"{directory}: its {len(runs)} runs are not tuned yet: {remedy}")
+    tasks = ", ".join(dict.fromkeys(item.run.task_label for item in waiting))
+    out.print(f"{len(waiting)} of {len(runs)} runs are not tuned yet ({tasks}): {remedy}", style="yellow")
 
 
 def _show_plans(plans: Mapping[str | None, Sequence[Any]], json: bool) -> None:

@@ -198,13 +198,14 @@ class Workplace:
 
     The working area of `results/NAME` is `runs/NAME` beside `results`; of another folder `runs/NAME` beside it; of
     an experiment inside an installed package, in the current folder. `SEQBENCH_RUNS` names another place.
+    record: the name of the file that has the rows, as `Experiment.record`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, record: str = "runs.jsonl") -> None:
         self.folder = folder
         self.area = self._area()
-        self.published = RowFile(folder / "runs.jsonl")
-        self.working = RowFile(self.area / "runs.jsonl")
+        self.published = RowFile(folder / record)
+        self.working = RowFile(self.area / record)
 
     @property
     def installed(self) -> bool:

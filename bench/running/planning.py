@@ -10,7 +10,9 @@ from ..experiments.runs import Run
 from ..rows.renewals import Staleness, staleness
 from ..rows.store import FINISHED, Workplace, latest, place_of
 
-Reason = Literal["new", "resumes", "tried again", "stale", "afresh", "finished", "finished, stale"]
+Reason = Literal["new", "resumes", "tried again", "stale", "afresh", "finished", "finished, stale", "not tuned yet"]
+UNTUNED: Reason = "not tuned yet"
+"""Of a run whose settings are still to be searched for, by `seqbench tune`."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Planned:
     @property
     def to_do(self) -> bool:
         """Whether it will be trained."""
-        return not self.reason.startswith("finished")
+        return not self.reason.startswith("finished") and self.reason != UNTUNED
 
 
 def plan(
@@ -42,12 +44,15 @@ def plan(
     found = (row for row in workplace.rows() if instructions in (None, place_of(row).instructions))
     rows = latest(found)
     planned = []
+    untuned = experiment.untuned
     for run in experiment.runs:
         row = rows.get((run.id, device))
         finished = row is not None and row["status"] in FINISHED
         old = staleness(row, run) if finished and row is not None else None
         reason: Reason
-        if afresh:
+        if run.id in untuned:
+            reason = UNTUNED
+        elif afresh:
             reason = "afresh"
         elif workplace.checkpoint(run.id, device, instructions).is_file():
             reason = "resumes"

@@ -91,7 +91,7 @@ def run(
     Raises UsageError where another process runs this experiment, the working area cannot be written, the device
     cannot do the experiment's precision, or no process can be started.
     """
-    workplace = Workplace(experiment.folder)
+    workplace = Workplace(experiment.folder, experiment.record)
     with workplace.held() if keep else nullcontext():
         if keep:
             for text in (workplace.working.repair(), *commits.troubles(experiment.folder)):
