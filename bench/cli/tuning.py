@@ -82,7 +82,7 @@ def tune(
 
     out = standard_output()
     say_others(study, workplace, out)
-    with Live(out) as live:
+    with Live(out, "valid") as live:
         result = sweep.run(study, plan, live, chosen, None if jobs == "auto" else int(jobs), minutes, threads=threads)
     conclude(experiment, workplace, [*workplace.rows()], chosen, out)
     if result.exit_code in (sweep.OUT_OF_TIME, sweep.INTERRUPTED, sweep.TERMINATED):

@@ -39,8 +39,8 @@ from typing import Any, Literal
 from ...tasks.base import Task
 from ..errors import UsageError, nearest
 from . import axes, registry, sizing, tuned, tuning_block
-from .cells import Cell as Cell
-from .cells import referring, told_apart
+from .grid_cells import Cell as Cell
+from .grid_cells import referring, told_apart
 from .marked_yaml import CUT, Marked, Path_
 from .notation import Spec, parse
 from .options import Option, coerce, options_of

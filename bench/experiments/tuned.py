@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import nearest
-from .cells import Cell
+from .grid_cells import Cell
 from .marked_yaml import Marked
 from .options import Option
 from .trials import Plan

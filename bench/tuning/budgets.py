@@ -9,7 +9,9 @@ this number of trials. The estimate is biased towards worse scores at n near N (
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import NamedTuple
 
 from scipy.stats import rankdata
@@ -65,7 +67,7 @@ def curve(found: Searched) -> list[Expected]:
 
 
 def ranks(of_task: Sequence[Searched]) -> dict[str, list[float]]:
-    """Label of a model -> its rank among the models of a task, 1 is the best, by the expected best of 1, 2, … trials.
+    """Model -> its rank among the models of a task, 1 is the best, by the expected best of 1, 2, … trials.
 
     Equal ones share a rank. Empty where a model has no curve.
     """
@@ -74,17 +76,30 @@ def ranks(of_task: Sequence[Searched]) -> dict[str, list[float]]:
         return {}
     sign = 1 if of_task[0].metric.direction == "lower" else -1
     by_count = [rankdata([sign * point.mean for point in points]).tolist() for points in zip(*curves, strict=True)]
-    return {one.cell.model: [at[place] for at in by_count] for place, one in enumerate(of_task)}
+    return {one.label: [at[place] for at in by_count] for place, one in enumerate(of_task)}
 
 
-def mean_ranks(tasks: Mapping[str, Sequence[Searched]]) -> dict[str, list[float]]:
-    """The same over tasks: the mean rank of each model that all tasks with ranks have, by number of trials."""
-    per_task = [found for of_task in tasks.values() if (found := ranks(of_task))]
-    models = [model for model in (per_task[0] if per_task else ()) if all(model in found for found in per_task)]
-    return {
-        model: [math.fsum(at) / len(at) for at in zip(*(found[model] for found in per_task), strict=True)]
-        for model in models
+class MeanRanks(NamedTuple):
+    """Model -> its mean rank over some tasks with 1, 2, … trials; the tasks; and those that have other models."""
+
+    of_model: Mapping[str, Sequence[float]]
+    tasks: Sequence[str]
+    left_out: Sequence[str]
+
+
+def mean_ranks(tasks: Mapping[str, Sequence[Searched]]) -> MeanRanks:
+    """The ranks over those tasks that have the same models: the set of models that most tasks have."""
+    per_task = {task: found for task, of_task in tasks.items() if (found := ranks(of_task))}
+    sets = Counter(frozenset(found) for found in per_task.values())
+    if not sets:
+        return MeanRanks({}, [], [])
+    shared = max(sets, key=lambda models: (sets[models], len(models)))
+    chosen = [task for task, found in per_task.items() if frozenset(found) == shared]
+    means = {
+        model: [fmean(at) for at in zip(*(per_task[task][model] for task in chosen), strict=True)]
+        for model in per_task[chosen[0]]
     }
+    return MeanRanks(means, chosen, [task for task in per_task if task not in chosen])
 
 
 def _scores(found: Searched) -> list[float]:

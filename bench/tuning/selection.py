@@ -9,6 +9,7 @@ trials that solve the task with as many seeds, the one with the fewest steps win
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -18,7 +19,8 @@ from ...tasks.base import Metric, Task
 from ..analysis.grid import edited_of, of_device
 from ..analysis.statistics import centre
 from ..engine.evaluation import trained
-from ..experiments.cells import Cell
+from ..experiments import registry
+from ..experiments.grid_cells import Cell
 from ..experiments.config import Experiment
 from ..rows.store import FINISHED, Row
 from .study import trials_of
@@ -48,11 +50,15 @@ class Trial:
 
 @dataclass(frozen=True)
 class Searched:
-    """A model on a task, and the trials that have come to their end, in the order of the plan."""
+    """A model on a task, and the trials that have come to their end, in the order of the plan.
+
+    label: what columns call the model: its name, where no task has two of that name.
+    """
 
     cell: Cell
     task: Task
     trials: Sequence[Trial]
+    label: str
 
     @property
     def metric(self) -> Metric:
@@ -113,6 +119,8 @@ def searched(experiment: Experiment, rows: Iterable[Row], device: str | None = N
     tasks: dict[str, Task] = {}
     found = []
     trial_of = {(cell.task, cell.model): cell for cell in study.cells}
+    names = Counter((cell.task, registry.short(cell.runs[0].model.name)) for cell in experiment.cells)
+    several = {name for (_, name), count in names.items() if count > 1}
     for cell in experiment.cells:
         if cell.plan is None:
             continue
@@ -123,7 +131,8 @@ def searched(experiment: Experiment, rows: Iterable[Row], device: str | None = N
             runs = trial_of[cell.task, f"{cell.model}, trial {number}"].runs
             if all(run.id in sound for run in runs):
                 trials.append(_trial(number, cell.plan.settings(number), task, [sound[run.id] for run in runs]))
-        found.append(Searched(cell, task, trials))
+        name = registry.short(cell.runs[0].model.name)
+        found.append(Searched(cell, task, trials, cell.model if name in several else name))
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..errors import UsageError
-from ..experiments.cells import Cell
+from ..experiments.grid_cells import Cell
 from ..experiments.config import Experiment
 
 FILE = "trials.jsonl"
