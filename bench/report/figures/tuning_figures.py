@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -183,7 +184,14 @@ def _looks(found: Sequence[Searched]) -> dict[str, Look]:
     return looks_of({one.label: registry.short(one.cell.runs[0].model.name) for one in found})
 
 
-FIGURES: dict[str, Callable[[Sequence[Searched]], Figure]] = {
+class Draws(Protocol):
+    """Draws a figure of a study; explained: with the caption that says how to read it."""
+
+    def __call__(self, found: Sequence[Searched], explained: bool = True) -> Figure:
+        """Raises NothingToDraw where the trials have nothing to show."""
+
+
+FIGURES: dict[str, Draws] = {
     "tuning-budgets": draw_budgets,
     "tuning-ranks": draw_ranks,
     "tuning-settings": draw_settings,

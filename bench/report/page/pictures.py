@@ -98,6 +98,13 @@ def _beyond_training(evidence: Evidence, heading: str) -> list[Picture]:
 
 
 def _source(figure: Figure, evidence: Evidence, title: str) -> str:
-    """As an image, because the style sheet and the ids of an SVG within the page would hold for all of the page."""
-    svg = as_svg(figure, evidence.digest, title)
+    return source_of(figure, evidence.digest, title)
+
+
+def source_of(figure: Figure, rows_digest: str, title: str) -> str:
+    """A figure as a data URI.
+
+    As an image, because the style sheet and the ids of an SVG within the page would hold for all of the page.
+    """
+    svg = as_svg(figure, rows_digest, title)
     return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
