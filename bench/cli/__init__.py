@@ -16,7 +16,20 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import UsageError
-from . import contracts, evidence, experiments, facts, fetching, plotting, renewal, report, sample, speed, tables, tuning
+from . import (
+    contracts,
+    evidence,
+    experiments,
+    facts,
+    fetching,
+    plotting,
+    renewal,
+    report,
+    sample,
+    speed,
+    tables,
+    tuning,
+)
 from .terminal import echo, encodable
 
 app = typer.Typer(

@@ -173,7 +173,8 @@ def load(folder: Path, seeds: list[int] | None = None, winners: bool = True) -> 
                     made = list(_cells(folder, task, row, model, settings, chosen, top["precision"], tuning, space))
                     axes.check_count(len(seen) + len(made) * len(chosen))
                 except UsageError as error:
-                    raise marked.error(at, f"{model['model']}: {error}") from error
+                    where = tuning_block.place_of(error, path, space, tuning) or at
+                    raise marked.error(where, f"{model['model']}: {error}") from error
                 for cell in made:
                     _refuse_namesakes(marked, at, cell, names)
                     _refuse_twin(marked, at, cell, seen)

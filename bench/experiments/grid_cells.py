@@ -70,5 +70,3 @@ def _distinguished(cell: Cell) -> list[str]:
     run = cell.runs[0]
     size = [f"{name}={run.model.options.get(name)}" for name in sizing.size_options(run.model_class)]
     return [*size, f"head={run.head}", str(run.embedding)]
-
-

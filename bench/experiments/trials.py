@@ -31,6 +31,14 @@ BUDGET = ("epochs", "patience", "until_solved", "test_lengths")
 """Settings of training that are part of the budget, which is the same for all: no space has them."""
 
 
+class Unfit(UsageError):
+    """A setting of the space does not fit a model. setting: its name; None where it is not about one."""
+
+    def __init__(self, message: str, setting: str | None = None) -> None:
+        super().__init__(message)
+        self.setting = setting
+
+
 @dataclass(frozen=True)
 class Tuning:
     """The `tune:` block. trials: of each model on each task. seeds: of a trial, one run each. draw: seed of the plan.
@@ -103,27 +111,32 @@ class Plan:
         ]
 
     def check(self) -> None:
-        """Raises UsageError where the model lacks a setting of the space, or does not take the values at its ends."""
+        """Raises Unfit where the model lacks a setting of the space, or does not take the values at its ends."""
+        for one in self.dimensions:
+            try:
+                self._check(one)
+            except UsageError as error:
+                raise Unfit(f"space: {one.name}: {error}", one.name) from error
+        if len({repr(self.settings(trial)) for trial in self.trials}) < self.tuning.trials:
+            raise Unfit(f"space: two of the {self.tuning.trials} trials have the same settings; a range is needed")
+
+    def _check(self, one: Dimension) -> None:
         training, known = options_of(Training), options_of(self.base.model_class)
         named = registry.short(self.spec.name)
-        for one in self.dimensions:
-            if one.name in BUDGET:
-                raise UsageError(f"space: {one.name} is a part of the budget, which is the same for all trials")
-            if one.name in sizing.size_options(self.base.model_class):
-                raise UsageError(f"space: {one.name} is set by the budget of parameters, not tuned")
-            if one.name not in training and one.name not in known:
-                hint = nearest(one.name, {*training, *known})
-                raise UsageError(f"space: {one.name} is neither a setting of training nor an option of {named}: {hint}")
-            if one.name in self.spec.options:
-                raise UsageError(f"space: {one.name} is tuned, but {named} is given with a value of it: take it out")
-            for value in one.ends:
-                if one.name in training:
-                    replace(self.base.training, **{one.name: coerce("space", training[one.name], value)})
-                else:
-                    coerce("space", known[one.name], value)
-        self._keep_size  # noqa: B018  # it makes the model with the values at the ends, and says where that refuses them
-        if len({repr(self.settings(trial)) for trial in self.trials}) < self.tuning.trials:
-            raise UsageError(f"space: two of the {self.tuning.trials} trials have the same settings; a range is needed")
+        if one.name in BUDGET:
+            raise UsageError("it is a part of the budget, which is the same for all trials")
+        if one.name in sizing.size_options(self.base.model_class):
+            raise UsageError("it is set by the budget of parameters, not tuned")
+        if one.name not in training and one.name not in known:
+            hint = nearest(one.name, {*training, *known})
+            raise UsageError(f"neither a setting of training nor an option of {named}: {hint}")
+        if one.name in self.spec.options:
+            raise UsageError(f"it is tuned, but {named} is given with a value of it: take it out")
+        for value in one.ends:
+            if one.name in training:
+                replace(self.base.training, **{one.name: coerce("training", training[one.name], value)})
+            else:
+                self._count(**{one.name: coerce(named, known[one.name], value)})
 
     def _model(self, settings: Mapping[str, Any]) -> Spec:
         """The model with a trial's options, and of the budget's size."""
@@ -137,20 +150,18 @@ class Plan:
     @cached_property
     def _keep_size(self) -> bool:
         """Whether no tuned option changes the number of parameters: then the size is not sought for each trial."""
-        run, known = self.base, options_of(self.base.model_class)
+        known = options_of(self.base.model_class)
         tuned = [one for one in self.dimensions if one.name in known and one.name not in options_of(Training)]
         if self.budget is None or not tuned:
             return True
-        task = run.make_task()
+        counts = {self._count(**{one.name: coerce("", known[one.name], value)}) for one in tuned for value in one.ends}
+        return counts == {self._count()}
 
-        def count(**options: Any) -> int:
-            model = {**run.model.options, **options}
-            return sizing.on_paper(task, run.model_class, model, run.head, run.embedding).parameter_count
-
-        now = count()
-        return all(
-            count(**{one.name: coerce("space", known[one.name], value)}) == now for one in tuned for value in one.ends
-        )
+    def _count(self, **options: Any) -> int:
+        """The parameters of the base's network with other options. Raises UsageError where they do not go together."""
+        run = self.base
+        model = {**run.model.options, **options}
+        return sizing.on_paper(run.make_task(), run.model_class, model, run.head, run.embedding).parameter_count
 
 
 @lru_cache

@@ -63,7 +63,9 @@ def with_winners(folder: Path, cells: Sequence[Cell], study: str) -> list[Cell]:
         plan = plans.get(place)
         if plan is None:
             there = {" ".join(one) for one in plans}
-            raise marked.error(path, f"no model of the experiment is {' '.join(place)!r}: {nearest(' '.join(place), there)}")
+            raise marked.error(
+                path, f"no model of the experiment is {' '.join(place)!r}: {nearest(' '.join(place), there)}"
+            )
         if place in chosen:
             raise marked.error(path, f"{' '.join(place)} has two winners; {again}")
         if winner["trial"] not in plan.trials:

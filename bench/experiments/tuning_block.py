@@ -1,18 +1,18 @@
 """The `tune:` block of an experiment.yaml, and the `space:` of its rows, read and checked.
 
-    tune:
-      trials: 8                                # of each model on each task: a power of two
-      seeds: [1000]                            # of a trial, one run each; never those of the report
-      draw: 0                                  # the seed of the plan: another one, other trials (default 0)
-      space:                                   # for all models of all rows; bench/experiments/space.py says how
-        learning_rate: log(low=3e-4, high=3e-2)
-        clip: [0.25, 1.0, none]
-      additions:                               # at most two more for a family, named by its model
-        lstm: {forget_bias: [0.0, 1.0]}
-    rows:
-    - task: jsb
-      space:                                   # for all models of this row, beside the experiment's
-        dropout: uniform(low=0.0, high=0.5)
+tune:
+  trials: 8                                # of each model on each task: a power of two
+  seeds: [1000]                            # of a trial, one run each; never those of the report
+  draw: 0                                  # the seed of the plan: another one, other trials (default 0)
+  space:                                   # for all models of all rows; bench/experiments/space.py says how
+    learning_rate: log(low=3e-4, high=3e-2)
+    clip: [0.25, 1.0, none]
+  additions:                               # at most two more for a family, named by its model
+    lstm: {forget_bias: [0.0, 1.0]}
+rows:
+- task: jsb
+  space:                                   # for all models of this row, beside the experiment's
+    dropout: uniform(low=0.0, high=0.5)
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .notation import Spec
 from .options import Option
 from .runs import Run
 from .space import Dimension, read
-from .trials import ADDITIONS, Plan, Tuning
+from .trials import ADDITIONS, Plan, Tuning, Unfit
 
 MOST_TRIALS = 1024
 KEYS = {
@@ -107,11 +107,25 @@ def plan_of(
     shared = {**tuning.space, **row}
     own = tuning.additions.get(registry.short(run.model.name), {})
     plan = Plan(run, spec, budget, tolerance, tuple(shared.values()), tuple(own.values()), tuning)
+    plan.check()
     for one in plan.dimensions:
         if one.name in given:
-            raise UsageError(f"training: {one.name} is tuned, so no value of it can be given: take it out")
-    plan.check()
+            raise Unfit(f"training: {one.name} is tuned, so no value of it can be given: take it out")
     return plan
+
+
+def place_of(error: UsageError, row: Path_, space: Mapping[str, Dimension], tuning: Tuning | None) -> Path_ | None:
+    """Where the file has the setting that an error is about; None where it is about none.
+
+    row, space: the path of the row of the table, and its own space.
+    """
+    name = error.setting if isinstance(error, Unfit) else None
+    if name is None or tuning is None:
+        return None
+    if name in space:
+        return (*row, "space", name)
+    family = next((family for family, own in tuning.additions.items() if name in own), None)
+    return ("tune", "space", name) if family is None else ("tune", "additions", family, name)
 
 
 def unmet(tuning: Tuning, plans: Sequence[Plan]) -> str | None:

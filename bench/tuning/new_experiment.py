@@ -50,10 +50,12 @@ def write(folder: Path, models: str, suite: str) -> New:
     yaml = YAML()  # with the comments
     yaml.width = 120
     content = yaml.load((source / "experiment.yaml").read_text(encoding="utf-8"))
-    asked = [_seen_from(folder, parse(text)) for text in _apart(models)]
-    if len(asked) < 2:
+    given = [parse(text) for text in _apart(models)]
+    if len(given) < 2:
         raise UsageError("--models: at least two models are needed, with commas between them, to compare them")
-    left_out = _fit(content, asked, folder)
+    options = [{*options_of(registry.find("model", spec.name))} for spec in given]
+    asked = [_seen_from(folder, spec) for spec in given]
+    left_out = _fit(content, asked, options)
     names = [registry.short(spec.name) for spec in asked]
     question = f"How do {', '.join(names[:-1])} and {names[-1]} compare on the tasks of the suite {source.name}?"
     made: dict[str, Any] = {"question": question, "reference": _reference(content, names)}
@@ -66,23 +68,25 @@ def write(folder: Path, models: str, suite: str) -> New:
     return New(config.load(folder, winners=False), left_out)
 
 
-def _fit(content: MutableMapping[str, Any], asked: Sequence[Spec], folder: Path) -> list[str]:
-    """Puts these models in the place of the suite's; what had to be left out, a sentence each."""
-    names, left_out = [registry.short(spec.name) for spec in asked], []
+def _fit(content: MutableMapping[str, Any], asked: Sequence[Spec], options: Sequence[set[str]]) -> list[str]:
+    """Puts these models in the place of the suite's; what had to be left out, a sentence each.
+
+    options: the names of each model's options.
+    """
+    names, left_out = [registry.short(spec.name) for spec in asked], list[str]()
     common = list(content.get("models") or [])
-    everywhere: list[Any] = []
     for row in content["rows"]:
         row.pop("reference", None)
         if own := list(row.get("models") or []):
             row["models"] = [entry for spec in asked for entry in _entries(spec, own, common)]
-        left_out += _without_lacking(row, "space", asked, folder, f"{row['task']}: ")
+        left_out += _without_lacking(row, names, options, f"{row['task']}: ")
     everywhere = [entry for spec in asked for entry in _entries(spec, common, ())]
     if any("models" not in row or not row["models"] for row in content["rows"]):
         content["models"] = everywhere
     else:
         content.pop("models", None)
     if tune := content.get("tune"):
-        left_out += _without_lacking(tune, "space", asked, folder, "")
+        left_out += _without_lacking(tune, names, options, "")
         for family in [name for name in tune.get("additions") or {} if name not in names]:
             del tune["additions"][family]
         if not tune.get("additions"):
@@ -105,20 +109,17 @@ def _model(entry: Any) -> str:
 
 
 def _without_lacking(
-    place: MutableMapping[str, Any], key: str, asked: Sequence[Spec], folder: Path, where: str
+    place: MutableMapping[str, Any], names: Sequence[str], options: Sequence[set[str]], where: str
 ) -> Iterator[str]:
-    """Takes out of a space the settings that a model lacks: all models of a row have one space."""
-    for name in [*(place.get(key) or {})]:
-        lacking = [
-            registry.short(spec.name)
-            for spec in asked
-            if name not in options_of(Training) and name not in options_of(registry.find("model", spec.name, folder))
-        ]
+    """Takes out of a `space:` the settings that a model lacks: all models of a row have one space."""
+    for setting in [*(place.get("space") or {})]:
+        known = [own | {*options_of(Training)} for own in options]
+        lacking = [name for name, own in zip(names, known, strict=True) if setting not in own]
         if lacking:
-            del place[key][name]
-            yield f"{where}{name} is not tuned, for no model: {', '.join(lacking)} has no such option"
-    if key in place and not place[key] and where:
-        del place[key]
+            place["space"] = {name: values for name, values in place["space"].items() if name != setting}  # of this row
+            yield f"{where}{setting} is not tuned, for no model: {', '.join(lacking)} has no such option"
+    if where and "space" in place and not place["space"]:
+        del place["space"]
 
 
 def _reference(content: Mapping[str, Any], names: Sequence[str]) -> str:
@@ -131,10 +132,9 @@ def _reference(content: Mapping[str, Any], names: Sequence[str]) -> str:
 
 def _seen_from(folder: Path, spec: Spec) -> Spec:
     """A model whose file is named as the experiment in `folder` names it."""
-    path, colon, rest = spec.name.partition(".py")
+    path, suffix, rest = spec.name.partition(".py")
     file = Path(f"{path}.py")
-    if not colon or not file.is_file():
-        registry.find("model", spec.name, folder)  # says what is wrong with the name
+    if not suffix or not file.is_file():
         return spec
     return Spec(Path(os.path.relpath(file, folder)).as_posix() + rest, spec.options)
 

@@ -73,7 +73,9 @@ def _tell(study: Any, trial: Trial, dimensions: Sequence[Dimension], one: Search
 
 
 def _plain(trial: Trial) -> dict[str, Any]:
-    return {name: value if isinstance(value, int | float | str) else repr(value) for name, value in trial.settings.items()}
+    return {
+        name: value if isinstance(value, int | float | str) else repr(value) for name, value in trial.settings.items()
+    }
 
 
 def _key(number: Any, settings: Any) -> tuple[Any, ...]:

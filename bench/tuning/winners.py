@@ -28,10 +28,7 @@ def text_of(experiment: Experiment, found: Sequence[Searched]) -> str:
     A model of which all trials have diverged has trial 0, which is no worse than the others.
     """
     winners = [
-        _winner(one)
-        for of_task in by_task(found).values()
-        if all(one.complete for one in of_task)
-        for one in of_task
+        _winner(one) for of_task in by_task(found).values() if all(one.complete for one in of_task) for one in of_task
     ]
     if not winners:
         return ""

@@ -58,9 +58,7 @@ def study_of(experiment: Experiment, source: str, device: str | None, heading: s
     return Study(blocks(experiment, found), pictures)
 
 
-def behind(
-    pictures: Mapping[int, Sequence[Picture]], before: int, study: Study
-) -> dict[int, Sequence[Picture]]:
+def behind(pictures: Mapping[int, Sequence[Picture]], before: int, study: Study) -> dict[int, Sequence[Picture]]:
     """The pictures of a section with those of its study; `before`: parts of the section that stand before the study."""
     found = dict(pictures)
     place = before + len(study.blocks)
