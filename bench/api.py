@@ -12,7 +12,7 @@ from ..tasks.base import Task
 from . import notebook, seeding
 from .engine import training
 from .engine.outcome import Outcome
-from .experiments import runs, sizing
+from .experiments import networks, runs, sizing
 from .experiments.notation import Spec, parse
 from .experiments.options import checked, options_of
 from .experiments.places import experiment_folder
@@ -50,7 +50,7 @@ def make_run(
     """
     made = make_task(task)
     settings = Training(**checked("training", options_of(Training), training))
-    ends = sizing.head_for(made, head), sizing.embedding_for(made, embedding)
+    ends = networks.head_for(made, head), networks.embedding_for(made, embedding)
     model_spec = sizing.sized(made, parse(model), parameters, tolerance, *ends)
     return Run(Spec(parse(task).name, made.options()), model_spec, settings, *ends, seed)
 

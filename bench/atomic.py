@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import os
+import platform
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+import psutil
+
+MACHINE = re.sub(r"[^A-Za-z0-9]", "", platform.node())[:40]
+"""How this machine is named in names of files."""
+_TEMPORARY = re.compile(r"\.(.+)\.([A-Za-z0-9]*)-(\d{1,9})-[0-9a-f]{8}\.tmp")
+"""The name of a file that is being written: that of its place, and the machine and the process that write it."""
 
 
 @contextmanager
@@ -23,7 +32,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             yield file
         return
     target = path.resolve()
-    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    temporary = target.with_name(f".{target.name}.{MACHINE}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("xb") as file:
             yield file
@@ -40,6 +49,21 @@ def write(path: Path, content: bytes | str) -> None:
     """Writes a file of these bytes, or of this text in UTF-8, as `replacing` does."""
     with replacing(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+def remove_abandoned(folder: Path, name: str | None = None) -> None:
+    """Removes what processes have left in a folder that were killed while they wrote.
+
+    name: only what was to become the file of this name. What a process of this machine may still write stays, and so
+    does what another machine writes into a shared folder.
+    """
+    for path in folder.glob(".*.tmp"):
+        found = _TEMPORARY.fullmatch(path.name)
+        if found is None or name not in (None, found[1]) or found[2] != MACHINE:
+            continue
+        if not psutil.pid_exists(int(found[3])):
+            with suppress(OSError):
+                path.unlink()
 
 
 def flush_folder(folder: Path) -> None:

@@ -10,6 +10,10 @@ class UsageError(Exception):
     """A mistake in a name, an option, a file or a command; the message says what, where, and what to do."""
 
 
+class Refused(UsageError):
+    """A model's constructor does not accept its options."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint for an unknown word: the nearest known one, or all of them where none is near."""
     known = sorted(known)

@@ -51,6 +51,7 @@ class Model(nn.Module, ABC):
     `variant` names the options that always stand in its label, because they say which architecture it is.
     `fine_option`: the option, a whole number such as the inner width of a block, by which `sizing` comes nearer to a
     parameter budget once the width is chosen; counts grow with it, from 1 on. It is part of the size, as the width is.
+    `pairs`: it reads a source and writes a target, and is offered only to tasks that show such pairs.
     """
 
     version: ClassVar[int] = 1
@@ -63,6 +64,7 @@ class Model(nn.Module, ABC):
     carries: ClassVar[bool] = False
     width_step: ClassVar[int] = 1
     fine_option: ClassVar[str | None] = None
+    pairs: ClassVar[bool] = False
 
     causal: bool = True
     streamed: bool = True
@@ -125,6 +127,27 @@ class Model(nn.Module, ABC):
         """
         features, _ = self(inputs)
         return features if reads is None else features[:, -reads:]
+
+    def answer(self, head: nn.Module, source: Tensor, inputs: Tensor, lengths: Tensor | None = None) -> Any:
+        """Of a model that reads pairs: the answer for a source (B, S) and the target as it is shown, `inputs` (B, T).
+
+        Raises TypeError where the model reads one sequence.
+        """
+        raise TypeError(f"{type(self).__qualname__} reads one sequence: it cannot read a source and write a target")
+
+    def read_padded(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """Features (B, T, W) of sequences (B, T, C) that are padded behind their ends, which `lengths` (B,) tells.
+
+        What each sequence alone would give; behind its end they do not matter. For a model that is not causal, as
+        features of a causal one do not depend on the padding. This reads the sequences of one length at a time; an
+        architecture may override it to read them together.
+        """
+        features = inputs.new_zeros((*inputs.shape[:2], self.features))  # (B, T, W)
+        for length in lengths.unique().tolist():
+            (rows,) = (lengths == length).nonzero(as_tuple=True)
+            read = self.read(inputs[rows, :length])
+            features = features.index_put((rows,), nn.functional.pad(read, (0, 0, 0, inputs.shape[1] - length)))
+        return features
 
 
 def detached(state: State) -> State:

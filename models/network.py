@@ -35,9 +35,23 @@ class Network(nn.Module):
         features, state = self.body(self._embedded(inputs), state)  # (B, T, W)
         return self.head(_of_steps(features, self.reads if reads is None else reads)), state  # (B, R, O)
 
-    def read(self, inputs: Tensor, reads: int | Tensor | None = None) -> Any:
-        """The head's answer for whole sequences of which no state is needed; faster than `forward` for some bodies."""
+    def read(
+        self,
+        inputs: Tensor,
+        reads: int | Tensor | None = None,
+        lengths: Tensor | None = None,
+        source: Tensor | None = None,
+    ) -> Any:
+        """The head's answer for whole sequences of which no state is needed; faster than `forward` for some bodies.
+
+        lengths: (B,) int64, of sequences that are padded behind their ends; a causal body needs none. source: (B, S),
+        where the body reads one and writes the target, of which `inputs` (B, T) is what it is shown.
+        """
+        if source is not None:
+            return self.body.answer(self.head, source, inputs, lengths)
         inputs, reads = self._embedded(inputs), self.reads if reads is None else reads
+        if lengths is not None and not self.body.causal:
+            return self.head(_of_steps(self.body.read_padded(inputs, lengths), reads))  # (B, R, O)
         if isinstance(reads, Tensor):
             return self.head(_of_steps(self.body.read(inputs), reads))  # (B, R, O)
         return self.head(self.body.read(inputs, reads))  # (B, R, O)

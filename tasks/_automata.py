@@ -107,13 +107,13 @@ class Strings(base.Split):
             if ends is None:
                 return base.Batch(inputs, answers[:, -1:])
             reads = base.last_steps(ends)
-            return base.Batch(inputs, answers.gather(1, reads), reads=reads)
+            return base.Batch(inputs, answers.gather(1, reads), reads=reads, lengths=ends)
         if ends is None and self.period == 1:
             return base.Batch(inputs, answers)
         step = torch.arange(steps, device=inputs.device)
         inside = step < (steps if ends is None else ends.unsqueeze(1))
         mask = (inside & (step % self.period == 0)).expand(inputs.shape)
-        return base.Batch(inputs, answers, mask)
+        return base.Batch(inputs, answers, mask, lengths=ends)
 
     def _of(self, column: Tensor, index: Tensor, steps: int) -> Tensor:  # (N, T) -> (B, steps) int64
         rows = column[:, :steps].index_select(0, index).long()

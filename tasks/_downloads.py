@@ -49,6 +49,7 @@ class Part:
 
     def __init__(self, target: Path, sha256: str) -> None:
         self.path = target.with_name(f".{target.name}.{sha256[:12]}.part")
+        self.copy = self.path.with_suffix(".copy")  # what comes from a mirror in a folder
         self.name = target.name
         self._lock = FileLock(self.path.with_suffix(".lock"))
 
@@ -71,6 +72,7 @@ class Part:
                 say(f"{self.name} is being downloaded by another process: waiting for it")
             self._lock.acquire()
         try:
+            self.copy.unlink(missing_ok=True)  # of a process that was killed
             yield self.path
         finally:
             if self.size < LARGE:

@@ -7,9 +7,10 @@ Examples of different lengths go into one batch like this. Each begins at step 0
 end, to the length T of the longest or longer; the values there do not matter, because a causal model's features do not
 depend on later inputs. The split tells the lengths (`Split.lengths`, `Split.laid_out`), and the batch says which steps
 count: where every step is answered, by a `mask` that is false behind the end; where each example is answered at its own
-last steps, by `reads=last_steps(lengths)`. Training and evaluation then see what each example alone would give. A model
-that is not causal sees the padding. The state after a padded batch is of no use: only texts (`Split.streams`) are
-streamed, and their windows are all of one length.
+last steps, by `reads=last_steps(lengths)`. Training and evaluation then see what each example alone would give. For a
+model that is not causal the batch tells the lengths as well (`Batch.lengths`); without them it sees the padding. The
+state after a padded batch is of no use: only texts (`Split.streams`) are streamed, and their windows are all of one
+length.
 """
 
 from __future__ import annotations
@@ -40,13 +41,29 @@ class Tokens:
     vocabulary: int
 
 
+@dataclass(frozen=True)
+class Pair:
+    """A source is shown and a target asked for: both are integer tensors, (B, S) and (B, T), see `Batch.source`.
+
+    source, target: how many symbols each has, those for padding, start and end included. longest: how many symbols of
+    a target are written at most, its end included.
+    """
+
+    source: int
+    target: int
+    longest: int
+
+
 class Batch(NamedTuple):
     """What one step of training sees.
 
     inputs: (B, T, C) float or (B, T) integer. targets: the shape that the task's `loss` expects. mask: (B, R)
     bool, true where the answer is scored; None where every step that is read is scored. reads: where it is given it
     goes before the task's: how many of the last steps are read, or which, (B, R) int64. group: (B, R) integer, to
-    which of the task's sets of scored positions each belongs; None where there is one set.
+    which of the task's sets of scored positions each belongs; None where there is one set. lengths: (B,) int64, the
+    steps of each example before its padding, for models that are not causal; None where none is padded.
+    source: (B, S) int64, of a task whose input is a `Pair`, padded behind its ends, which `lengths` tells. Then
+    inputs (B, T) is the target as a decoder is shown it: a start symbol, and all symbols but the last.
     """
 
     inputs: Tensor
@@ -54,6 +71,8 @@ class Batch(NamedTuple):
     mask: Tensor | None = None
     reads: int | Tensor | None = None
     group: Tensor | None = None
+    lengths: Tensor | None = None
+    source: Tensor | None = None
 
 
 def last_steps(lengths: Tensor, count: int = 1) -> Tensor:
@@ -183,7 +202,8 @@ class Task(ABC):
     `length_option` names the option that says how long sequences are, an integer; None where the data say it. Where
     it says this of validation and test alone, `trained_lengths` are those of training.
     `published_validation` says whether the reference protocol (Bai et al. 2018) had a validation set.
-    `test_parameters` make the task small enough for the contract tests.
+    `test_parameters` make the task small enough for the contract tests. `test_answers`: of how many answers a share on
+    the test part is the mean, where that part is a fixed sample of what could be asked, such as sentences.
     `predicts_input`: the answer at a step is a later input, so that a model that sees later inputs would copy it.
     `distribution`: `loss` and `totals` receive the head's `Distribution` over symbols in place of numbers (B, R, O).
     `head` and `embedding` are the read-out and the embedding where none are named, in the notation; `sizes` are the
@@ -201,13 +221,14 @@ class Task(ABC):
     length_option: ClassVar[str | None] = None
     source: ClassVar[str] = ""
     published_validation: ClassVar[bool] = False
+    test_answers: ClassVar[int | None] = None
     test_parameters: ClassVar[Mapping[str, Any]] = {}
     remotes: ClassVar[tuple[Remote, ...]] = ()
 
     @property
     @abstractmethod
-    def input(self) -> Continuous | Tokens:
-        """What a network reads at each step."""
+    def input(self) -> Continuous | Tokens | Pair:
+        """What a network reads at each step, or what it reads and writes."""
 
     @property
     @abstractmethod
@@ -223,14 +244,14 @@ class Task(ABC):
     def asks_causality(self) -> bool:
         """Whether an answer may depend on the inputs up to its step alone: where more than the last step is read.
 
-        At the last step of a sequence every model has seen all of it.
+        At the last step of a sequence every model has seen all of it, and of a pair it is shown the whole source.
         """
-        return self.predicts_input or self.reads != 1
+        return not isinstance(self.input, Pair) and (self.predicts_input or self.reads != 1)
 
     @property
     @abstractmethod
     def steps(self) -> int:
-        """T: steps of a sequence (the longest where they differ)."""
+        """T: steps of a sequence, of a pair's target (the longest where they differ)."""
 
     @property
     @abstractmethod

@@ -15,7 +15,6 @@ import gzip
 import hashlib
 import os
 import sys
-import uuid
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -104,7 +103,7 @@ def _obtain(
     for source in _sources(remote):
         try:
             if isinstance(source, Path):
-                _copy(source, target, remote, siblings)
+                _copy(source, target, part, remote, say, siblings)
             else:
                 _download(source, target, part, remote, progress, say, siblings)
             return None
@@ -164,22 +163,26 @@ def _sources(remote: Remote) -> list[Path | str]:
         raise DataError(f"SEQBENCH_MIRROR={mirror}: there is no such user, or no home folder") from error
 
 
-def _copy(source: Path, target: Path, remote: Remote, siblings: Iterable[Remote]) -> None:
-    """Writes `target`, or leaves nothing. Raises SourceError for a bad source, OSError where it cannot be written."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        with unfinished.open("xb") as file:
-            for chunk in _read_file(source):
-                file.write(chunk)
-            file.flush()
-            os.fsync(file.fileno())
-        if fault := _fault(unfinished, remote, siblings):
-            raise SourceError(fault)
-        unfinished.replace(target)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
+def _copy(source: Path, target: Path, part: Part, remote: Remote, say: Say | None, siblings: Iterable[Remote]) -> None:
+    """Writes `target`, or leaves nothing. Raises SourceError for a bad source, OSError where it cannot be written.
+
+    A kill leaves its half, which the next holder of the part removes.
+    """
+    with part.held(say):
+        if target.is_file():  # another process was there first
+            return
+        try:
+            with part.copy.open("xb") as file:
+                for chunk in _read_file(source):
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            if fault := _fault(part.copy, remote, siblings):
+                raise SourceError(fault)
+            part.copy.replace(target)
+        except BaseException:
+            part.copy.unlink(missing_ok=True)
+            raise
     _remember(target, remote)
 
 

@@ -18,6 +18,7 @@ import fingerprints
 import miniature
 from file_server import Server, running
 from seqbench.bench.evidence import publishing
+from seqbench.bench.experiments import kept_sizes
 from seqbench.bench.report.figures import ledger_figure
 from seqbench.bench.rows import sources
 from seqbench.bench.rows.store import Workplace
@@ -50,6 +51,9 @@ def no_traces_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             if name.startswith("SEQBENCH_") or name in (*GIT, *SHOWN):
                 patch.delenv(name)
         patch.setenv("SEQBENCH_DATA", str(tmp_path_factory.mktemp("no-data")))
+        of_all = tmp_path_factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else None
+        sizes = (of_all or tmp_path_factory.getbasetemp()) / "sizes"  # of all test processes of this session
+        patch.setattr(kept_sizes, "place", lambda: sizes)
         keep_out_of_the_checkout(patch, tmp_path_factory)
         yield mirror
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import miniature
 import torch
-from seqbench.bench.experiments import registry, sizing
+from seqbench.bench.experiments import networks, registry
 from seqbench.bench.experiments.notation import Spec
 from seqbench.bench.experiments.runs import Run, make_task
 from seqbench.models.network import Network
@@ -36,7 +36,7 @@ def run_of(task: str, model: str, seed: int = 0) -> Run:
         _, options = registry.resolve(kind, Spec(name, dict(cls.test_parameters)))
         specs.append(Spec(name, options))
     made = make_task(specs[0])
-    head, embedding = sizing.head_for(made, None), sizing.embedding_for(made, None)
+    head, embedding = networks.head_for(made, None), networks.embedding_for(made, None)
     return Run(specs[0], specs[1], head=head, embedding=embedding, seed=seed)
 
 

@@ -59,4 +59,4 @@ def trial_rows(
 
 def publish_trials(experiment: Experiment, rows: list[Row]) -> None:
     """Puts them where published trials stand."""
-    Workplace(experiment.folder, FILE).published.replace(rows)
+    Workplace(experiment.folder, record=FILE).published.replace(rows)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import ast
 import os
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
-from seqbench.bench import atomic
+from seqbench.bench import atomic, locks
+from seqbench.bench.engine.checkpoint import Checkpoint
+from seqbench.bench.rows.store import Workplace
 
 BENCH = Path(__file__).resolve().parent.parent / "bench"
 
@@ -98,3 +103,60 @@ def test_bench_writes_files_in_no_other_way() -> None:
                 if node.func.attr in ("write_text", "write_bytes", "fsync") or opens:
                     found.add(path.relative_to(BENCH).as_posix())
     assert found == set(OTHERWISE)
+
+
+def ended_process() -> int:
+    """The number of a process that is no more."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
+    """Not what another process may still write, nor what is named otherwise."""
+    ended, here = ended_process(), os.getpid()
+    own = f"{atomic.MACHINE}-{ended}-0123abcd.tmp"
+    elsewhere = f".run.pt.{atomic.MACHINE}x-{ended}-0123abcd.tmp"  # of another machine, in a shared folder
+    left = [f".run.pt.{own}", f".run.pt.{atomic.MACHINE}-{here}-0123abcd.tmp", f".other.{own}", ".my.tmp", elsewhere]
+    for name in left:
+        (tmp_path / name).touch()
+    atomic.remove_abandoned(tmp_path, "run.pt")
+    assert sorted(one.name for one in tmp_path.iterdir()) == sorted(left[1:])
+    atomic.remove_abandoned(tmp_path)
+    assert sorted(one.name for one in tmp_path.iterdir()) == sorted([left[1], *left[3:]])
+    atomic.remove_abandoned(tmp_path / "none")
+
+
+def test_the_next_holder_removes_what_killed_ones_left(tmp_path: Path) -> None:
+    """Half-written checkpoints, which may be gigabytes, and locks that nobody holds; what is held stays."""
+    place, name = Workplace(tmp_path / "results" / "mine"), f".run.pt.{atomic.MACHINE}-{ended_process()}-0123abcd.tmp"
+    folder = place.checkpoint("run", "cpu").parent
+    folder.mkdir(parents=True)
+    for path in (place.area / name, folder / name, folder / "old.pt.lock", place.area / "lock"):
+        path.touch()
+    with Checkpoint(place.checkpoint("run", "cpu")), place.held():
+        assert [path.name for path in folder.iterdir()] == ["run-cpu.pt.lock"]
+        assert sorted(path.name for path in place.area.iterdir()) == ["checkpoints", "lock"]
+    assert [*place.area.rglob("*")] == [folder]
+    (folder / name).touch()
+    with Checkpoint(folder / "run.pt"):
+        assert [path.name for path in folder.iterdir()] == ["run.pt.lock"]
+
+
+def test_a_lock_is_held_by_one_though_its_file_goes(tmp_path: Path) -> None:
+    """Whoever waits for it holds the file that is there then."""
+    order, began = [], threading.Event()
+
+    def second() -> None:
+        began.set()
+        with locks.held(tmp_path / "lock", 30.0):
+            order.append((tmp_path / "lock").exists())
+
+    waiting = threading.Thread(target=second)
+    with locks.held(tmp_path / "lock"):
+        waiting.start()
+        began.wait()
+        order.append("first")
+    waiting.join()
+    assert order == ["first", True]
+    assert [*tmp_path.iterdir()] == []

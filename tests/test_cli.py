@@ -136,6 +136,8 @@ def test_describe_a_users_model(named: str, tmp_path: Path, monkeypatch: pytest.
             "run results/quick --dry-run --seeds 0-999999999",
             "--seeds 0-999999999: 1,000,000,000 seeds; an experiment has",
         ),
+        (f"run results/quick --dry-run --seeds {10**20}", f"--seeds {10**20}: numbers and spans are needed"),
+        (f"run results/quick --dry-run --threads {10**20}", "Invalid value for '--threads'"),
         (f"run results/quick --dry-run --seeds {'9' * 5000}", f"--seeds {'9' * 60}…: numbers and spans are needed"),
         (
             f"run results/quick --dry-run --jobs {'9' * 5000}",

@@ -11,7 +11,7 @@ import pytest
 import torch
 from seqbench.bench import api
 from seqbench.bench.errors import UsageError
-from seqbench.bench.experiments import sizing
+from seqbench.bench.experiments import networks
 from seqbench.bench.experiments.notation import parse
 from seqbench.models import base, heads, lstm
 from seqbench.models.embeddings import Embedding
@@ -269,5 +269,5 @@ def test_every_head_of_a_text_can_be_named() -> None:
     task = api.make_task("ptb-char")
     for text, kind in (("softmax", heads.Softmax), ("tied", heads.Tied), ("adaptive(cutoffs=[10])", heads.Adaptive)):
         run = api.make_run("ptb-char", "gru(width=8)", head=text)
-        assert type(sizing.on_paper(task, run.model_class, run.model.options, run.head, run.embedding).head) is kind
-        assert str(sizing.canonical_head(parse(text))) == text
+        assert type(networks.on_paper(task, run.model_class, run.model.options, run.head, run.embedding).head) is kind
+        assert str(networks.canonical_head(parse(text))) == text

@@ -36,7 +36,7 @@ from experiments import (
 )
 from seqbench.bench.experiments import config
 from seqbench.bench.rows.store import Workplace
-from seqbench.bench.running import sweep, worker
+from seqbench.bench.running import processes, sweep, worker
 
 Launch = Callable[..., "subprocess.Popen[str]"]
 
@@ -185,16 +185,28 @@ def test_a_second_run_is_refused(folder: Path, launch: Launch) -> None:
     assert output.splitlines() == [f"seqbench: {folder}: another process runs or publishes it (it holds {lock})"]
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_to_a_sweep_within_a_program(sent: signal.Signals, code: int, folder: Path) -> None:
+@pytest.mark.parametrize("sent", processes.STOPPING)
+def test_a_signal_to_a_sweep_within_a_program(sent: signal.Signals, folder: Path) -> None:
     """The handlers that were there before are there again after it."""
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    before = [signal.getsignal(number) for number in processes.STOPPING]
     once = iter([sent])
     display = Recorder(on_progress=lambda run, steps: [signal.raise_signal(number) for number in once])
-    assert sweep_in(folder, display).exit_code == code
+    assert sweep_in(folder, display).exit_code == 128 + sent
+    assert len(display.said) == 1
     assert [status for _, status in display.ended] == [None]
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    assert [signal.getsignal(number) for number in processes.STOPPING] == before
     assert reasons(folder) == ["resumes"]
+
+
+def test_what_is_ignored_stays_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`nohup seqbench run` goes on when its terminal is closed."""
+    release(folder)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        display = Recorder(on_progress=lambda run, steps: signal.raise_signal(signal.SIGHUP))
+        assert sweep_in(folder, display).exit_code == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_ctrl_c_twice_stops_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -246,7 +246,21 @@ def test_a_torn_line_is_said(folder: Path, trained: list[Row], tmp_path: Path) -
     file.write_bytes(file.read_bytes()[:-30])
     answer = seqbench("merge", folder, file)
     assert (answer.code, answer.out) == (1, "1 rows added, 0 were here already\n")
-    assert answer.err == f"refused: {file}: the end of the last line is missing; if it is torn, its row is not taken\n"
+    assert answer.err == f"refused: {file}: the last line is half-written; its row is not taken\n"
+
+
+def test_what_is_mended_here_is_said_and_nothing_is_refused(folder: Path, trained: list[Row], tmp_path: Path) -> None:
+    """A line end that is missing in either file costs no row, and a half-written line here is set aside."""
+    place = working(folder, trained[:1])
+    with place.working.path.open("ab") as half:
+        half.write(b'{"id": "c0')
+    file = file_of(tmp_path / "b.jsonl", trained[1:3])
+    file.write_bytes(file.read_bytes()[:-1])
+    answer = seqbench("merge", folder, file)
+    assert (answer.code, answer.out) == (0, "2 rows added, 0 were here already\n")
+    assert answer.err.startswith(f"{place.working.path}: the last line was half-written (10 bytes)")
+    assert place.working.read() == trained[:3]
+    assert seqbench("merge", folder, file, "--json").json["refused"] == []
 
 
 def test_mistakes(folder: Path, trained: list[Row], tmp_path: Path) -> None:

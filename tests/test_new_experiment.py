@@ -123,7 +123,9 @@ def test_three_commands_from_a_file_to_a_table(suite: Path) -> None:
     tuned = seqbench("tune", "mine", "--device", "cpu", "--jobs", "1")
     assert tuned.code == 0, tuned.err
     assert "wrote mine/tuned.yaml" in tuned.out
-    assert [row["config"]["seed"] for row in Workplace(Path("mine"), "trials.jsonl").working.read()] == [1000] * 4
+    assert [row["config"]["seed"] for row in Workplace(Path("mine"), record="trials.jsonl").working.read()] == [
+        1000
+    ] * 4
     done = seqbench("run", "mine", "--device", "cpu", "--jobs", "1")
     assert done.code == 0, done.err
     rates = {row["config"]["training"]["learning_rate"] for row in rows_of(Path("mine"))}
@@ -131,7 +133,7 @@ def test_three_commands_from_a_file_to_a_table(suite: Path) -> None:
     assert len(rows_of(Path("mine"))) == 4
     assert rates == chosen
     assert seqbench("tune", "mine", "--device", "cpu").code == 0
-    assert len(Workplace(Path("mine"), "trials.jsonl").working.read()) == 4, "nothing is tried twice"
+    assert len(Workplace(Path("mine"), record="trials.jsonl").working.read()) == 4, "nothing is tried twice"
 
 
 def test_an_experiment_without_a_block_is_not_tuned(tmp_path: Path) -> None:

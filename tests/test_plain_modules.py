@@ -12,7 +12,7 @@ import pytest
 import torch
 from seqbench.bench import api, sampling, seeding
 from seqbench.bench.errors import UsageError
-from seqbench.bench.experiments import registry, sizing
+from seqbench.bench.experiments import networks, registry
 from seqbench.bench.experiments.describing import facts_of
 from seqbench.bench.experiments.options import options_of
 from seqbench.bench.measuring.gradient_flow import gradient_norms
@@ -233,7 +233,7 @@ def test_a_file_names_what_it_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_the_gradient_flow_of_one_can_be_measured() -> None:
     run = api.make_run(TASK, "test_plain_modules:Stateful(hidden=4)", epochs=1, batch=8)
     task = run.make_task()
-    assert sizing.on_paper(task, run.model_class, run.model.options).body.features == 4
+    assert networks.on_paper(task, run.model_class, run.model.options).body.features == 4
     assert len(gradient_norms(run.make_network(task), task, task.load(0).test)) > 3
 
 

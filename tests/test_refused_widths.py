@@ -10,9 +10,10 @@ import pytest
 import torch
 from seqbench.bench import seeding
 from seqbench.bench.errors import UsageError
-from seqbench.bench.experiments import sizing
+from seqbench.bench.experiments import networks, sizing
 from seqbench.bench.experiments.notation import parse
 from seqbench.bench.experiments.options import options_of
+from seqbench.bench.experiments.registry import find
 from seqbench.bench.experiments.runs import DEFAULT_TRAINING, Run, make_task
 from seqbench.models import gru
 from seqbench.models.base import Model, State
@@ -136,7 +137,7 @@ def options(model: type[Model], **given: Any) -> dict[str, Any]:
 
 
 def count(model: type[Model], **given: Any) -> int:
-    return sizing.on_paper(TASK, model, options(model, **given)).parameter_count
+    return networks.on_paper(TASK, model, options(model, **given)).parameter_count
 
 
 def accepted(model: type[Model], most: int) -> dict[int, int]:
@@ -191,11 +192,11 @@ def test_the_nearest_counts_are_named_in_one_line() -> None:
 
 
 def test_a_width_that_a_person_names_is_refused_with_the_line_of_their_file() -> None:
-    for make in (sizing.on_paper, sizing.build):
+    for make in (networks.on_paper, networks.build):
         with pytest.raises(UsageError, match=r"^test_refused_widths\.py:\d+: width=9: a multiple of 8 is needed$"):
             make(TASK, Eights, {"width": 9})
     with pytest.raises(UsageError, match=r"^test_refused_widths\.py:\d+: AssertionError: embed_dim must be divisible"):
-        sizing.build(TASK, Heads, {"width": 10, "heads": 3})
+        networks.build(TASK, Heads, {"width": 10, "heads": 3})
 
 
 def test_a_constructor_of_another_kind_is_refused() -> None:
@@ -241,6 +242,14 @@ def test_the_fine_option_is_adjusted_once_the_width_is_chosen(budget: int) -> No
     assert run.model_label == "test_refused_widths:Residual", "and of no label, as the width is not"
 
 
+@pytest.mark.parametrize("budget", [20_000, 30_000])
+def test_where_finer_values_only_add_the_width_below_is_taken(budget: int) -> None:
+    """An mLSTM has no MLP of its own, and 30,000 lies nearer to the wider of two widths."""
+    spec = sizing.sized(TASK, parse("mlstm"), budget)
+    size = networks.on_paper(TASK, find("model", "mlstm"), spec.options).parameter_count
+    assert abs(size - budget) <= 0.01 * budget
+
+
 def test_an_option_that_is_named_stays() -> None:
     assert run_of("Residual(inner=5)", 1000, 1).model.options == {"width": 24, "inner": 5}
     assert run_of("Residual(width=16)", 1000).model.options == {"width": 16, "inner": None}
@@ -256,5 +265,5 @@ def test_beyond_the_tolerance_the_nearest_fine_sizes_are_named() -> None:
 
 def test_models_without_a_fine_option_are_as_they_were() -> None:
     assert gru.Model.fine_option is None
-    assert sizing.size_options(gru.Model) == ("width",)
-    assert sizing.size_options(Residual) == ("width", "inner")
+    assert networks.size_options(gru.Model) == ("width",)
+    assert networks.size_options(Residual) == ("width", "inner")

@@ -280,7 +280,7 @@ def test_two_codes_side_by_side(
     """With real processes: a copy of the suite, in which a file has moved, and the suite itself or a changed copy."""
 
     def copied(name: str) -> Path:
-        skipped = shutil.ignore_patterns("__pycache__")
+        skipped = shutil.ignore_patterns("*.pyc")  # with the machine code of the kernels, so that nothing is compiled
         for room in ("bench", "tasks", "models"):
             shutil.copytree(registry.ROOT / room, tmp_path / name / room, ignore=skipped)
         return tmp_path / name

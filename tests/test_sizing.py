@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from seqbench.bench.errors import UsageError
-from seqbench.bench.experiments import registry, sizing
+from seqbench.bench.experiments import networks, registry, sizing
 from seqbench.bench.experiments.describing import facts_of
 from seqbench.bench.experiments.notation import Spec, parse
 from seqbench.bench.experiments.runs import make_task
@@ -33,7 +33,7 @@ def resolved(text: str) -> tuple[type[Any], dict[str, Any]]:
 
 def count(task: Task, text: str, width: int) -> int:
     cls, options = resolved(text)
-    return sizing.on_paper(task, cls, {**options, "width": width}).parameter_count
+    return networks.on_paper(task, cls, {**options, "width": width}).parameter_count
 
 
 SMALL_MODELS = ("rnn", "lstm(layers=2)", "gru", "tcn(kernel=2, levels=2)")
@@ -125,7 +125,7 @@ def test_the_sizes_of_the_protocol(
 )
 def test_the_tcns_of_the_protocol(task: str, model: str, parameters: int) -> None:
     made, (cls, options) = task_of(task), resolved(model)
-    assert sizing.on_paper(made, cls, options).parameter_count == parameters
+    assert networks.on_paper(made, cls, options).parameter_count == parameters
     width = options.pop("width")
     assert sizing.fit(made, cls, options, parameters, tolerance=0) == sizing.Size(width, parameters)
 
@@ -172,7 +172,7 @@ LANGUAGE = [
 def text_of(name: str, head: str | None, embedding: str | None) -> tuple[Task, Spec, Spec]:
     """A text, and its head and embedding, its own where none is named."""
     task = Novels() if name == "novels" else task_of(name)
-    return task, sizing.head_for(task, head), sizing.embedding_for(task, embedding)
+    return task, networks.head_for(task, head), networks.embedding_for(task, embedding)
 
 
 @pytest.mark.parametrize(("row", "model", "one", "two"), LANGUAGE)
@@ -209,7 +209,7 @@ def test_the_published_sizes_of_texts(
     made, *ends = text_of(task, head, embedding)
     spec = sizing.sized(made, parse(model), None, 0.01, *ends)
     cls, options = registry.resolve("model", spec)
-    assert sizing.on_paper(made, cls, options, *ends).parameter_count == parameters
+    assert networks.on_paper(made, cls, options, *ends).parameter_count == parameters
 
 
 def test_a_text_describes_itself_at_the_published_size() -> None:
@@ -269,23 +269,23 @@ def test_a_budget_that_is_none(budget: int) -> None:
 
 def test_where_another_option_gives_the_sizes_the_width_stays() -> None:
     task, (cls, options) = task_of("adding(length=20)"), resolved("tcn(widths=[4, 5])")
-    assert sizing.fit(task, cls, options, 12) == sizing.Size(25, sizing.on_paper(task, cls, options).parameter_count)
+    assert sizing.fit(task, cls, options, 12) == sizing.Size(25, networks.on_paper(task, cls, options).parameter_count)
 
 
 def test_the_head_is_counted_and_checked() -> None:
     task, (cls, options) = task_of("jsb"), resolved("gru(width=10)")
-    head = sizing.on_paper(task, cls, options).head
+    head = networks.on_paper(task, cls, options).head
     assert sum(parameter.numel() for parameter in head.parameters()) == 10 * 88 + 88
-    assert (sizing.build(task, cls, options, parse("linear(std=0.5)")).head.weight.std() - 0.5).abs() < 0.05
+    assert (networks.build(task, cls, options, parse("linear(std=0.5)")).head.weight.std() - 0.5).abs() < 0.05
     for text, hint in (
         ("lineal", "unknown head 'lineal': did you mean 'linear'"),
         ("linear(sdt=1)", "head linear has no option 'sdt': did you mean 'std'"),
         ("linear(std=wide)", "std=wide: a number or none is needed"),
     ):
         with pytest.raises(UsageError, match=hint):
-            sizing.build(task, cls, options, parse(text))
-    assert sizing.canonical_head(Spec("linear", {"std": None})) == sizing.LINEAR
-    assert str(sizing.canonical_head(parse("linear(std=1)"))) == "linear(std=1.0)"
+            networks.build(task, cls, options, parse(text))
+    assert networks.canonical_head(Spec("linear", {"std": None})) == networks.LINEAR
+    assert str(networks.canonical_head(parse("linear(std=1)"))) == "linear(std=1.0)"
 
 
 def test_counting_draws_nothing() -> None:
@@ -296,7 +296,7 @@ def test_counting_draws_nothing() -> None:
 
 def test_what_a_model_refuses_is_one_line() -> None:
     with pytest.raises(UsageError, match="dropout: acts between layers and there is 1"):
-        sizing.on_paper(task_of("adding(length=20)"), *resolved("lstm(dropout=0.5)"))
+        networks.on_paper(task_of("adding(length=20)"), *resolved("lstm(dropout=0.5)"))
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def test_a_network_beyond_memory_is_refused_in_words(error: Any, monkeypatch: py
     expected = (
         "width=3000000000, layers=2: such a network has more numbers than memory holds; a smaller width is needed"
     )
-    for make in (sizing.on_paper, sizing.build):
+    for make in (networks.on_paper, networks.build):
         with pytest.raises(UsageError) as raised:
             make(task, cls, options)
         assert str(raised.value) == expected
@@ -318,4 +318,4 @@ def test_a_network_beyond_memory_is_refused_in_words(error: Any, monkeypatch: py
 
     monkeypatch.setattr(cls, "__init__", fails)
     with pytest.raises(UsageError, match="width=3000000000, layers=2: such a network has more numbers than memory"):
-        sizing.build(task, cls, options)
+        networks.build(task, cls, options)

@@ -72,7 +72,7 @@ def test_explanations_make_nothing_stale(name: str, change: Callable[[str], str]
         "bench/engine/evaluation.py",
         "bench/experiments/settings.py",
         "bench/seeding.py",
-        "bench/experiments/sizing.py",
+        "bench/experiments/networks.py",
     ],
 )
 def test_code_makes_rows_stale(name: str, suite: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from command import seqbench
 from experiments import SMALL, rows_of, sweep_in, write
 from seqbench.bench.cli.live import Live
-from seqbench.bench.cli.terminal import Console, clean, encodable
+from seqbench.bench.cli.terminal import Console, clean, encodable, standard_output
 from seqbench.bench.experiments import config
 from seqbench.bench.running import cores, processes
 
@@ -67,6 +67,33 @@ def test_colours_that_are_asked_for_in_a_log_bring_no_bars(monkeypatch: pytest.M
     monkeypatch.setenv("FORCE_COLOR", "1")
     log = Console(file=io.StringIO())
     assert (log.is_terminal, log.is_live, Live(log).bar.disable) == (True, False, True)
+
+
+class Broken(io.StringIO):
+    """A terminal that is gone, or a disk that is full, after the first line."""
+
+    def write(self, text: str) -> int:
+        if self.getvalue():
+            raise OSError(5, "Input/output error")
+        return super().write(text)
+
+
+def test_training_goes_on_though_nobody_can_see_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, gone = write(tmp_path / "small"), Broken()
+    monkeypatch.setattr("sys.stdout", gone)
+    with Live(standard_output(unfailing=True)) as live:
+        assert sweep_in(folder, live).exit_code == 0  # type: ignore[arg-type]
+    assert gone.getvalue().count("\n") <= 1
+    assert [row["status"] for row in rows_of(folder)] == ["done", "done"]
+
+
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    code = "import sys; sys.argv = ['seqbench', 'list']; from seqbench.bench import cli; cli.main()"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.communicate()[1] == b""
+    assert process.returncode == 1
 
 
 def test_version_short_help_and_the_module() -> None:

@@ -12,6 +12,7 @@ from seqbench.bench.experiments import config, trials
 from seqbench.bench.experiments.space import read
 from seqbench.bench.rows.store import Workplace
 from seqbench.bench.running import planning
+from seqbench.bench.tuning.study import check
 from studies import STUDY, study_in
 
 WINNERS = """\
@@ -113,7 +114,7 @@ def test_an_option_that_changes_the_size_is_fitted_anew(tmp_path: Path) -> None:
         ("clip: [0.25, none]", "forget_bias: [0.0, 1.0]", 8, "gru.*: neither a setting of training nor an option of gru"),
         ("clip: [0.25, none]", "epochs: [1, 2]", 8, "a part of the budget"),
         ("clip: [0.25, none]", "width: [4, 8]", 8, "set by the budget of parameters"),
-        ("clip: [0.25, none]", "input_dropout: [0.0, 2.0]", 8, "input_dropout"),
+        ("clip: [0.25, none]", "input_dropout: [0.0, high]", 8, "input_dropout=high: a number is needed"),
         ("epochs: 1,", "epochs: 1, clip: 1.0,", 12, "clip is tuned, so no value of it can be given"),
         ("gru(width=4)", "gru(width=4, input_dropout=0.1)", 8, ""),
         ("  space:", "  additions: {tcn: {dropout: [0.0, 0.1]}}\n  space:", 6, "no model 'tcn'"),
@@ -130,6 +131,13 @@ def test_a_block_that_cannot_be_is_refused_with_its_line(
         what = "it is tuned, but gru is given with a value of it"
     with pytest.raises(UsageError, match=rf"experiment.yaml:{line}: .*{what}"):
         study_in(tmp_path, text)
+
+
+def test_values_that_a_model_refuses_are_found_before_the_first_trial(tmp_path: Path) -> None:
+    experiment = study_in(tmp_path, STUDY.replace("clip: [0.25, none]", "dropout: [0.0, 0.1]"))
+    with pytest.raises(UsageError, match=r"adding.*, gru: space: dropout: .*acts between layers"):
+        check(experiment)
+    check(study_in(tmp_path))
 
 
 def test_a_space_needs_a_block(tmp_path: Path) -> None:

@@ -12,13 +12,13 @@ import pytest
 from backends import Scripted, all_done
 from experiments import Recorder, clean, write
 from made_rows import made
+from seqbench.bench.analysis.grid import collect
 from seqbench.bench.errors import UsageError
 from seqbench.bench.evidence import checking, publishing
 from seqbench.bench.experiments import config
 from seqbench.bench.experiments.config import Experiment
 from seqbench.bench.report.page import page
 from seqbench.bench.report.tables.experiment_table import table
-from seqbench.bench.analysis.grid import collect
 from seqbench.bench.rows.store import Row, Workplace, signed
 from seqbench.bench.running import planning, sweep
 from seqbench.bench.running.backend import Begun, Event, Job, Lost
@@ -30,7 +30,7 @@ from studies import STUDY, by_rate, publish_trials, study_in, trial_rows
 def tuned(experiment: Experiment, backend: Scripted) -> sweep.Result:
     """What `seqbench tune` runs of a study."""
     study = trials_of(experiment)
-    workplace = Workplace(experiment.folder, FILE)
+    workplace = Workplace(experiment.folder, record=FILE)
     return sweep.run(study, lambda: planning.plan(study, workplace, "cpu"), Recorder(), jobs=1, backend=backend)
 
 
@@ -52,14 +52,14 @@ def test_an_interrupted_study_goes_on_and_tries_nothing_twice(tmp_path: Path) ->
         patch.setattr(Recorder, "end", lambda self, run, row: end_with_a_death(row))
         with pytest.raises(Killed):
             tuned(experiment, first)
-    rows = Workplace(tmp_path, FILE).working.read()
+    rows = Workplace(tmp_path, record=FILE).working.read()
     assert [row["status"] for row in rows] == ["done", "done", "died"]
     assert not Workplace(tmp_path).working.path.exists(), "trials are not among the rows of the experiment"
     second = Scripted()
     tuned(experiment, second)
     again = [one.run for job in second.submitted for one in job.runs]
     assert again == ids[2:], "the one that died, and all that had not been tried"
-    assert all(one.complete for one in found_in(experiment, [*Workplace(tmp_path, FILE).rows()]))
+    assert all(one.complete for one in found_in(experiment, [*Workplace(tmp_path, record=FILE).rows()]))
     third = Scripted()
     tuned(experiment, third)
     assert third.submitted == []
@@ -175,7 +175,7 @@ def test_ranks_by_budget_are_of_the_tasks_with_the_same_models(tmp_path: Path) -
 def test_winners_are_written_and_published_and_of_one_piece(tmp_path: Path) -> None:
     experiment = study_in(tmp_path / "results" / "x")
     rows = [clean(row) for row in trial_rows(experiment)]
-    place = Workplace(experiment.folder, FILE)
+    place = Workplace(experiment.folder, record=FILE)
     for row in rows:
         place.working.append(row)
     assert winners.write(experiment, found_in(experiment, rows)) == experiment.folder / "tuned.yaml"

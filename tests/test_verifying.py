@@ -109,7 +109,7 @@ def test_a_row_edited_by_hand_is_found_out(folder: Path, trained: list[Row]) -> 
     """Where what was edited is not even a result, such as the commit."""
     edited = trained[0] | {"provenance": trained[0]["provenance"] | {"commit": "0" * 40}}
     published_in(folder, [edited])
-    (verdict,) = seqbench("verify", folder, "--json").json
+    (verdict,) = seqbench("verify", folder, "--json").json["rows"]
     assert (verdict["outcome"], verdict["to_the_bit"]) == ("differs", True)
     ((path, row),) = [(one["path"], one["row"]) for one in verdict["differences"]]
     assert (path, row) == ("sum", trained[0]["sum"])
@@ -125,7 +125,7 @@ def test_a_stale_row_is_made_with_the_code_as_it_is(tmp_path: Path) -> None:
         write(folder, OWN, my_model=OWN_MODEL.replace("BODY", body))
         sources.forget()
         answer = seqbench("verify", folder, "my_model", "--json")
-        (verdict,) = answer.json
+        (verdict,) = answer.json["rows"]
         assert answer.code == (0 if verdict["outcome"] == "the same" else 1)
         found: dict[str, Any] = verdict
         return found
@@ -146,7 +146,7 @@ def test_a_file_that_cannot_be_had(tmp_path: Path, trained: list[Row], monkeypat
     folder = write(tmp_path / "own", text, my_task=OWN_TASK)
     (run,) = config.load(folder).runs
     row = clean(trained[0], id=run.id, label=str(run), config=run.config)
-    (verdict,) = seqbench("verify", published_in(folder, [row]), "--json").json
+    (verdict,) = seqbench("verify", published_in(folder, [row]), "--json").json["rows"]
     assert verdict["outcome"] == "not verified"
     assert "numbers.bin (sha256 of the payload 000" in verdict["reason"]
 

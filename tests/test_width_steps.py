@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from seqbench.bench.errors import UsageError
-from seqbench.bench.experiments import sizing
+from seqbench.bench.experiments import networks, sizing
 from seqbench.bench.experiments.notation import parse
 from seqbench.bench.experiments.options import options_of
 from seqbench.bench.experiments.runs import make_task
@@ -58,11 +58,11 @@ def test_the_nearest_multiple_is_found_with_few_networks(
 ) -> None:
     chosen = options(model, **given)
     counts = {
-        width: sizing.on_paper(TASK, model, {**chosen, "width": width}).parameter_count
+        width: networks.on_paper(TASK, model, {**chosen, "width": width}).parameter_count
         for width in range(step, 40 * step, step)
     }
     tried: list[int] = []
-    on_paper = sizing.on_paper
+    on_paper = networks.on_paper
 
     def counting(task: Any, cls: Any, asked: Mapping[str, Any], *parts: Any) -> Any:
         tried.append(asked["width"])

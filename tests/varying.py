@@ -39,7 +39,7 @@ class Strings(base.Split):
         inputs = F.pad(inputs, (0, (extent or 0) - inputs.shape[1]))
         inside = torch.arange(inputs.shape[1], device=inputs.device) < ends.unsqueeze(1)
         odd = (inputs * inside).sum(1) % 2
-        return base.Batch(inputs, odd, reads=base.last_steps(ends))
+        return base.Batch(inputs, odd, reads=base.last_steps(ends), lengths=ends)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ BEST, LAST = "best on validation", "mean of last 3 epochs"
 """The two rules for which test value is the number."""
 
 
-def _scored(row: Row, rule: str, metric: Metric) -> float | None:
+def scored(row: Row, rule: str, metric: Metric) -> float | None:
     """The test score of a result by a rule; None where there is none, or it is not finite."""
     if row["status"] != "done":
         return None
@@ -33,7 +33,7 @@ def of_sets(
         name: {
             run.seed: score
             for run in cell.runs
-            if run.id in rows and (score := _scored(rows[run.id], rule, metric)) is not None
+            if run.id in rows and (score := scored(rows[run.id], rule, metric)) is not None
         }
         for name, rows in sets.items()
     }
@@ -76,7 +76,7 @@ def counted(cell: Cell, metric: Metric, rule: str, rows: Mapping[str, Row], edit
     early = {seed: score for seed, score in firsts.items() if score is not None}
     ended = {reason: without[reason] for reason in ("missing", "failed", "diverged")}
     lengths = _at_lengths(cell, metric, {run.seed: rows[run.id] for run in cell.runs if run.id in rows})
-    of_best = {run.seed: _scored(rows[run.id], BEST, metric) for run in cell.runs if run.seed in values}
+    of_best = {run.seed: scored(rows[run.id], BEST, metric) for run in cell.runs if run.seed in values}
     best = {seed: score for seed, score in of_best.items() if score is not None}
     found = {"values": values, "yardsticks": yardsticks, "steps": steps, "lengths": lengths, "early": early}
     return found | {"best_values": best} | ended

@@ -12,11 +12,11 @@ from ...tasks.base import Metric
 from ..errors import UsageError
 from ..experiments import config
 from ..experiments.config import Cell, Experiment
+from ..experiments.networks import on_paper
 from ..experiments.notation import Spec, parse
 from ..experiments.places import experiment_folder
 from ..experiments.registry import short
 from ..experiments.runs import label, make_task
-from ..experiments.sizing import on_paper
 from ..rows.commits import of_no_commit
 from ..rows.comparing import counts
 from ..rows.store import Row, Workplace, latest

@@ -10,6 +10,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -30,7 +31,7 @@ from . import (
     tables,
     tuning,
 )
-from .terminal import echo, encodable
+from .terminal import echo, encodable, nowhere
 
 app = typer.Typer(
     name="seqbench",
@@ -100,10 +101,14 @@ def main() -> None:
         sys.exit(_complain(str(error), 2))
     except MemoryError as error:
         sys.exit(_complain(f"not enough memory: {error or 'something smaller is needed'}", 1))
+    except BrokenPipeError:  # `| head` has read enough
+        nowhere(sys.stdout)
+        sys.exit(1)
     except OSError as error:
         sys.exit(_complain(f"{error.strerror or error}: {error.filename}" if error.filename else str(error), 1))
 
 
 def _complain(message: str, code: int) -> int:
-    echo(f"seqbench: {message}", err=True)
+    with suppress(OSError):  # nobody reads it any more
+        echo(f"seqbench: {message}", err=True)
     return code

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
-from .experiments import DeviceClass, Dir, load
+from .experiments import DeviceClass, Dir
 from .facts import Json, show_json
 from .terminal import Console, echo
 
@@ -52,7 +52,8 @@ def verify(
     """Trains published rows again, each from itself alone, and compares: to the bit on the same machine and versions.
 
     Elsewhere within a tolerance: the first steps to 0.1 %, scores by their unit (bench/rows/comparing.py says how and
-    why). A line for each difference. Nothing is written. Exit codes: 0 the same, 1 not, 2 for a mistake in the command.
+    why); and the mean of each cell, from three rows on, within the interval that its rows give for it. A line for each
+    difference. Nothing is written. Exit codes: 0 the same, 1 not, 2 for a mistake in the command.
 
     Example: seqbench verify results/quick 'copy-memory(delay=20, train=25600) lstm seed 0'
     """
@@ -67,14 +68,14 @@ def verify(
         raise UsageError("verify needs the folder of an experiment, such as results/quick (or --static, for all)")
     verification = _verify(words[0], words[1:], sample, seed, rows, working, device, jobs)
     if json:
-        from ..evidence.verifying import record
+        from ..evidence import cell_means, verifying
 
-        show_json([record(verdict) for verdict in verification.verdicts])
+        rows_found = [verifying.record(verdict) for verdict in verification.verdicts]
+        show_json({"rows": rows_found, "cells": [*map(cell_means.record, verification.cells)]})
     else:
         for line in _verdict_lines(verification):
             echo(line)
-    good = all(verdict.good for verdict in verification.verdicts)
-    raise typer.Exit(verification.exit_code or (0 if good else 1))
+    raise typer.Exit(verification.exit_code or (0 if verification.good else 1))
 
 
 def _verify(
@@ -118,7 +119,18 @@ def _verdict_lines(verification: Verification) -> list[str]:
     lines = [line for verdict in verdicts for line in lines_of(verdict)]
     counts = {outcome: sum(verdict.outcome == outcome for verdict in verdicts) for outcome in OUTCOMES}
     found = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
-    return [*lines, f"{len(verdicts)} rows: {found}"]
+    return [*lines, *_cell_lines(verification), f"{len(verdicts)} rows: {found}"]
+
+
+def _cell_lines(verification: Verification) -> list[str]:
+    """The means of cells, and how often one of so many is outside of its interval by luck."""
+    from ..analysis.one_more_run import any_false
+
+    cells = verification.cells
+    if all(cell.good for cell in cells):
+        return [*map(str, cells)]
+    luck = f"by luck alone a mean is outside in {100 * any_false(len(cells)):.0f} of 100 such verifications"
+    return [*map(str, cells), luck]
 
 
 def lines_of(verdict: Verdict) -> list[str]:
@@ -224,7 +236,9 @@ def merge(
 
 
 def _complain(merger: Merger) -> None:
-    """What did not come in, and where two results differ, on standard error."""
+    """What was mended, what did not come in, and where two results differ, on standard error."""
+    for text in merger.repaired:
+        echo(text, err=True)
     for text in merger.refused:
         echo(f"refused: {text}", err=True)
     for one in merger.conflicts:

@@ -44,17 +44,18 @@ def load(directory: str, seeds: str | None = None) -> Experiment:
 def _numbers(seeds: str) -> list[int]:
     """`0,3-5` as [0, 3, 4, 5]."""
     from ..experiments.axes import MOST_RUNS
+    from ..experiments.options import LARGEST
 
+    given = seeds if len(seeds) < 60 else seeds[:60] + "…"
     try:
         spans = [[int(end) for end in part.split("-")] for part in seeds.split(",")]
     except ValueError:  # no number, or one of thousands of digits
         spans = []
     count = sum(span[-1] - span[0] + 1 for span in spans)
     if count > MOST_RUNS:
-        raise UsageError(f"--seeds {seeds}: {count:,} seeds; an experiment has at most {MOST_RUNS:,} runs")
+        raise UsageError(f"--seeds {given}: {count:,} seeds; an experiment has at most {MOST_RUNS:,} runs")
     numbers = [number for span in spans for number in range(span[0], span[-1] + 1)]
-    if not numbers or any(len(span) > 2 for span in spans):
-        given = seeds if len(seeds) < 60 else seeds[:60] + "…"
+    if not numbers or any(len(span) > 2 for span in spans) or max(numbers) > LARGEST:
         raise UsageError(f"--seeds {given}: numbers and spans are needed, such as 0,1 or 0-4")
     return list(dict.fromkeys(numbers))
 
@@ -86,7 +87,7 @@ def run(
         str,
         typer.Option(callback=number_or_auto, help="Runs at a time; auto: one a core, or on a GPU as many as pay."),
     ] = "auto",
-    threads: Annotated[int, typer.Option(min=1, help="Threads of each run, on a CPU.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads of each run, on a CPU.")] = 1,
     instructions: Annotated[
         str | None,
         typer.Option(
@@ -98,6 +99,9 @@ def run(
     seeds: Annotated[str | None, typer.Option(help="These seeds instead of the experiment's: 0,1 or 0-4.")] = None,
     afresh: Annotated[bool, typer.Option("--afresh", help="Train all runs, whatever is there already.")] = False,
     stale: Annotated[bool, typer.Option("--stale", help="Train again what an older source has made.")] = False,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Only share I of N, for job arrays; merge brings rows together.")
+    ] = None,
     minutes: Annotated[
         float | None, typer.Option("--for", min=0, help="Stop after so many minutes (exit code 75).")
     ] = None,
@@ -111,7 +115,7 @@ def run(
     """Trains the runs of an experiment that have no row yet, into the working area, and prints the table.
 
     Ctrl-C: the runs save checkpoints, and the next `run` goes on. Exit codes: 0; 1 where a run failed; 2 for a
-    mistake in the command; 75 after --for; 130 after Ctrl-C.
+    mistake in the command; 75 after --for; 130 after Ctrl-C, and of another signal 128 and its number.
 
     Example: seqbench run results/quick --seeds 0 --only tcn
     """
@@ -124,13 +128,14 @@ def run(
     if not dry_run:
         processes.start_ahead(device, threads, instructions)
     from ..experiments import naming
-    from ..running import each_set, sweep
+    from ..running import each_set, shards, sweep
 
+    share = shards.parse(shard) if shard is not None else None
     experiment, chosen, at_a_time = load(directory, seeds), device_named(device), None if jobs == "auto" else int(jobs)
     from ..rows.store import Workplace
 
-    workplace = Workplace(experiment.folder)
-    out = standard_output()
+    workplace = Workplace(experiment.folder, share.name if share else None)
+    out = standard_output(unfailing=True)
     plans, left_out = each_set.plan(experiment, workplace, chosen, afresh, stale, instructions)
     for sentence in left_out:
         out.print(sentence, style="yellow")
@@ -139,8 +144,11 @@ def run(
         there = naming.listed(named)
         raise UsageError(f"--only {text!r}: no run of {directory} has that in its label or begins with it: {there}")
 
+    meant = {run_id for run_id, label in named if not only or naming.any_means(only, run_id, label)}
+    mine = share.ids(meant) if share else meant
+
     def fitting(planned: Sequence[Planned]) -> list[Planned]:
-        return [item for item in planned if not only or naming.any_means(only, item.run.id, str(item.run))]
+        return [item for item in planned if item.run.id in mine]
 
     def plan_again(name: str | None) -> list[Planned]:
         return fitting(each_set.plan_of(experiment, workplace, chosen, afresh, stale, name))
@@ -157,11 +165,12 @@ def run(
     from .live import Live
 
     locked = {name: partial(plan_again, name) for name in plans}
-    options = {"threads": threads, "keep_weights": keep_weights}
+    options = {"threads": threads, "keep_weights": keep_weights, "part": workplace.part}
     code = each_set.run(experiment, locked, lambda: Live(out), chosen, at_a_time, minutes, **options)
     _answer(experiment, workplace, chosen, out, figure)
-    if code in (sweep.OUT_OF_TIME, sweep.INTERRUPTED, sweep.TERMINATED):
-        out.print(f"not done yet; go on with: seqbench run {shlex.quote(directory)}", style="yellow")
+    if code in sweep.CUT_SHORT:
+        again = f" --shard {share}" if share else ""
+        out.print(f"not done yet; go on with: seqbench run {shlex.quote(directory)}{again}", style="yellow")
     raise typer.Exit(code)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
 import sys
+from contextlib import suppress
 from typing import Any, TextIO
 
 import rich.console
@@ -46,9 +49,55 @@ class Console(rich.console.Console):
         return self.is_terminal and self.file.isatty()
 
 
-def standard_output() -> Console:
-    """Standard output, wide where it is no terminal."""
-    return Console(width=None if sys.stdout.isatty() else WIDE)
+class Unfailing(io.TextIOBase):
+    """A stream to a terminal, pipe or file that may go while hours of training go on: from then on nothing is written.
+
+    So a closed window, `| head` and a full disk below a log do not end what they only show.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream, self.lost = stream, False
+
+    def write(self, text: str) -> int:
+        if not self.lost:
+            try:
+                return self.stream.write(text)
+            except OSError:
+                self._lose()
+        return len(text)
+
+    def flush(self) -> None:
+        if not self.lost:
+            try:
+                self.stream.flush()
+            except OSError:
+                self._lose()
+
+    def isatty(self) -> bool:
+        return not self.lost and self.stream.isatty()
+
+    def fileno(self) -> int:
+        return self.stream.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self.stream.encoding
+
+    def _lose(self) -> None:
+        self.lost = True
+        nowhere(self.stream)
+
+
+def nowhere(stream: TextIO) -> None:
+    """Sends what a stream still holds, and all that is written later, to nowhere; else the interpreter's end fails."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def standard_output(unfailing: bool = False) -> Console:
+    """Standard output, wide where it is no terminal. unfailing: as of `Unfailing`."""
+    file: Any = Unfailing(sys.stdout) if unfailing else None
+    return Console(file=file, width=None if sys.stdout.isatty() else WIDE)
 
 
 def encodable(*streams: TextIO) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +11,7 @@ from rich.table import Table
 
 from ..errors import UsageError
 from .experiments import Dir, device_named, number_or_auto
-from .facts import Json, show_json
+from .facts import show_json
 from .terminal import Console, echo, standard_output
 
 if TYPE_CHECKING:
@@ -60,11 +59,11 @@ def tune(
     from ..experiments import naming
     from ..rows.store import Workplace
     from ..running import planning, sweep
-    from ..tuning.study import trials_of
+    from ..tuning.study import check, trials_of
 
     experiment, chosen = config.load(folder, winners=False), device_named(device)
     study = trials_of(experiment)
-    workplace = Workplace(folder, study.record)
+    workplace = Workplace(folder, record=study.record)
     if workplace.installed:
         raise UsageError(f"{folder} belongs to the installed package: copy the folder to tune it")
     named = [(run.id, str(run)) for run in study.runs]
@@ -78,6 +77,7 @@ def tune(
     if dry_run:
         show(plan(), json)
         return
+    check(experiment)
     from .live import Live
 
     out = standard_output()
@@ -85,7 +85,7 @@ def tune(
     with Live(out, "valid") as live:
         result = sweep.run(study, plan, live, chosen, None if jobs == "auto" else int(jobs), minutes, threads=threads)
     conclude(experiment, workplace, [*workplace.rows()], chosen, out)
-    if result.exit_code in (sweep.OUT_OF_TIME, sweep.INTERRUPTED, sweep.TERMINATED):
+    if result.exit_code in sweep.CUT_SHORT:
         out.print(f"not done yet; go on with: seqbench tune {shlex.quote(directory)}", style="yellow")
     raise typer.Exit(result.exit_code)
 

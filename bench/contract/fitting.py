@@ -9,7 +9,7 @@ from typing import Any
 
 from ...tasks.base import Task
 from ..errors import UsageError
-from ..experiments import registry, sizing
+from ..experiments import networks, registry, sizing
 from ..experiments.notation import Spec, parse
 from ..experiments.runs import Run, make_task
 from . import plain_recurrence
@@ -100,7 +100,7 @@ def _small(spec: Spec, folder: Path | None) -> tuple[Spec, Task]:
 
 
 def _run(task_spec: Spec, task: Task, model: Spec, folder: Path | None) -> Run:
-    head, embedding = sizing.head_for(task, None), sizing.embedding_for(task, None)
+    head, embedding = networks.head_for(task, None), networks.embedding_for(task, None)
     cls = registry.find("model", model.name, folder)
     given = {**cls.test_parameters, **model.options} if model.name in registry.listing("model") else model.options
     complete = sizing.sized(task, Spec(model.name, given), None, 0.01, head, embedding, folder)

@@ -14,7 +14,7 @@ from ...tasks.base import Task
 from .. import seeding
 from ..engine import trial
 from ..engine.steps import tensors_of
-from ..experiments import sizing
+from ..experiments import hidden_imports, sizing
 from ..experiments.options import options_of
 from ..experiments.runs import Run
 from . import small_runs
@@ -33,6 +33,7 @@ def of_model(run: Run, task: Task, alone: bool = True, speed: bool = True) -> It
     it = _Trial(run, task)
     if alone:
         yield from items_of(
+            ("imports", it.imports),
             ("sizes", it.sizes),
             ("shapes", it.shapes),
             ("examples", it.examples),
@@ -62,6 +63,12 @@ class _Trial:
         """Normal numbers (B, T, C) in the place of what the body is shown."""
         channels = trial.trial_inputs(network, self.task, 1, CPU).shape[2]
         return torch.randn(batch, steps, channels, generator=torch.Generator().manual_seed(seed))
+
+    def imports(self) -> Answer:
+        """Whether a row's hash covers all code that the model loads."""
+        if not (calls := hidden_imports.calls(self.run)):
+            return "all that its files load is named in their imports"
+        return "remark", f"{', '.join(calls)} loads what no hash covers", "name the module in an import"
 
     def sizes(self) -> Answer:
         """Whether budgets of parameters are met, by widths that the model accepts."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...tasks.base import Batch, Continuous, Split, Splits, Task
+from ...tasks.base import Batch, Continuous, Pair, Split, Splits, Task
 from .. import seeding
 from ..experiments.runs import Run
 from .items import Answer, Broken, Item, items_of
@@ -116,9 +116,10 @@ class _Trial:
             else:
                 if len(inputs) != 2 or inputs[0] != examples or batch.inputs.dtype != torch.int64:
                     raise Broken(f"{self.place}: {wanted}", "(B, T) of int64 is needed")
+                symbols = kind.target if isinstance(kind, Pair) else kind.vocabulary
                 low, high = int(batch.inputs.min()), int(batch.inputs.max())
-                if low < 0 or high >= kind.vocabulary:
-                    raise Broken(f"{self.place}: symbols {low} … {high}", f"0 … {kind.vocabulary - 1} are declared")
+                if low < 0 or high >= symbols:
+                    raise Broken(f"{self.place}: symbols {low} … {high}", f"0 … {symbols - 1} are declared")
             if inputs[1] > self.task.steps:
                 raise Broken(
                     f"{self.place}: examples of {inputs[1]} steps where steps={self.task.steps}",

@@ -95,7 +95,7 @@ class _Training:
         with seeding.forked("check", 0):
             for _ in range(LEARNING_STEPS):
                 optimizer.zero_grad()
-                self.task.loss(network.read(batch.inputs, batch.reads), batch).backward()
+                self.task.loss(network.read(batch.inputs, batch.reads, batch.lengths, batch.source), batch).backward()
                 for name, parameter in network.body.named_parameters():
                     if parameter.grad is not None and not parameter.grad.isfinite().all():
                         raise Broken(f"{self.place}: the gradient of {name} is not finite", "see how it is computed")
@@ -120,7 +120,7 @@ class _Training:
             with seeding.forked("check", 0):
                 while len(losses) < REPEATS and not (losses and min(losses) <= FALLEN * losses[0]):
                     optimizer.zero_grad()
-                    loss = self.task.loss(network.read(batch.inputs, batch.reads), batch)
+                    loss = self.task.loss(network.read(batch.inputs, batch.reads, batch.lengths, batch.source), batch)
                     loss.backward()
                     optimizer.step()
                     losses.append(loss.item())
@@ -164,7 +164,7 @@ def _milliseconds(run: Run, task: Task) -> float:
         for _ in range(TIMED + 2):
             started = time.perf_counter()
             optimizer.zero_grad()
-            task.loss(network.read(batch.inputs, batch.reads), batch).backward()
+            task.loss(network.read(batch.inputs, batch.reads, batch.lengths, batch.source), batch).backward()
             optimizer.step()
             times.append(time.perf_counter() - started)
     return 1e3 * median(times[2:])

@@ -12,15 +12,16 @@ import platform
 import time
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
-from .. import atomic
+from .. import atomic, locks
 
 OWNER_PATIENCE = 10.0
 """Seconds to wait for the owner of a checkpoint to die (it does so within two, once its parent is gone)."""
@@ -87,22 +88,23 @@ class Checkpoint:
         self.stamp = stamp
         self.every = every
         self.refused = ""
-        self._lock = FileLock(f"{path}.lock")
+        self._held = ExitStack()
         self._saved_at = time.monotonic()
         self._took = 0.0
 
     def __enter__(self) -> Checkpoint:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._lock.acquire(timeout=OWNER_PATIENCE)
+            self._held.enter_context(locks.held(self.path.with_name(f"{self.path.name}.lock"), OWNER_PATIENCE))
         except Timeout as error:
             raise Owned(f"{self.path}: another process trains this run") from error
+        atomic.remove_abandoned(self.path.parent, self.path.name)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._lock.release()
+        self._held.close()
 
     @property
     def due(self) -> bool:

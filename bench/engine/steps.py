@@ -32,7 +32,7 @@ def answer(network: Network, split: Split, batch: Batch, state: State = None) ->
     they have not shown. Everywhere else each example starts anew: the state is None.
     """
     if split.streams is None or not network.body.carries:
-        return network.read(batch.inputs, batch.reads), None
+        return network.read(batch.inputs, batch.reads, batch.lengths, batch.source), None
     inputs = batch.inputs if state is None else batch.inputs[:, split.context :]
     outputs, state = network(inputs, state, batch.reads)
     return outputs, detached(state)

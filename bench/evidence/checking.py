@@ -82,7 +82,7 @@ def check(folder: Path) -> Report:
     for row in rows:
         report.findings += _of_row(row, folder, grid)
     report.findings += _of_renewals(folder, rows)
-    trials = Workplace(folder, publishing_trials.FILE).published.read(whole=False)
+    trials = Workplace(folder, record=publishing_trials.FILE).published.read(whole=False)
     report.findings += [Finding(plans.FILE, what, "remark") for what in plans.changed_since(folder, [*rows, *trials])]
     if experiment.tuning is not None:
         report.findings += _of_study(experiment, bool(rows))

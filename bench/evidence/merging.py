@@ -31,12 +31,13 @@ class Merger:
     """What came of it.
 
     added: rows that the working area has now. known: rows whose result was here already, word by word or made again
-    with the same bits. refused: rows that may not come in, as lines that say why. conflicts: all, also those that were
+    with the same bits. repaired: what was mended in the working area's file. refused: rows that may not come in, as lines that say why. conflicts: all, also those that were
     decided. written: False where conflicts are undecided; then the working area is as it was.
     """
 
     added: list[Row] = field(default_factory=list)
     known: list[Row] = field(default_factory=list)
+    repaired: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
     written: bool = False
@@ -50,13 +51,13 @@ def merge(experiment: Experiment, files: Sequence[Path], prefer: Prefer | None =
     Raises UsageError for a file that is not there, is the experiment's own or holds what is no row, and while another
     process runs the experiment.
     """
-    place = Workplace(experiment.folder, experiment.record)
+    place = Workplace(experiment.folder, record=experiment.record)
     for file in files:
         _check(file, place)
     merger = Merger()
     with place.held():
         for text in filter(None, [place.working.repair()]):
-            merger.refused.append(text)
+            merger.repaired.append(text)
         counted = {where: row for where, row in by_place(place.rows()).items() if row["status"] in FINISHED}
         taken: dict[Place, Row] = {}
         for file in files:
@@ -88,8 +89,8 @@ def _fit(file: Path, experiment: Experiment, merger: Merger) -> Iterable[Row]:
     Of one run the newest; where rows of the same sources disagree, all of them, so that the conflict shows.
     """
     rows = RowFile(file).read(whole=False)
-    if not file.read_bytes().endswith(b"\n") and file.stat().st_size:
-        merger.refused.append(f"{file}: the end of the last line is missing; if it is torn, its row is not taken")
+    if RowFile(file).torn:
+        merger.refused.append(f"{file}: the last line is half-written; its row is not taken")
     grid = {run.id for run in experiment.runs}
     sound: dict[Place, list[Row]] = {}
     for row in rows:

@@ -43,7 +43,7 @@ def move(experiment: Experiment) -> Moved:
     if experiment.tuning is None:
         return Moved()
     study = trials_of(experiment)
-    workplace = Workplace(experiment.folder, FILE)
+    workplace = Workplace(experiment.folder, record=FILE)
     repaired = [text for file in (workplace.published, workplace.working) if (text := file.repair())]
     order = {run.id: place for place, run in enumerate(study.runs)}
     working, moved, left = workplace.working.read(), [], []
@@ -76,7 +76,7 @@ def _why_not(row: Row, order: dict[str, int], folder: Path) -> str | None:
 def write(experiment: Experiment, device: str | None = None) -> list[Path]:
     """Writes `tuning.md` and the figures of the published trials into the folder; what they do not give any more goes."""
     folder = experiment.folder
-    rows = Workplace(folder, FILE).published.read() if experiment.tuning is not None else []
+    rows = Workplace(folder, record=FILE).published.read() if experiment.tuning is not None else []
     written = []
     if rows and (text := text_of(experiment, rows, device)):
         atomic.write(folder / TABLE, text)
@@ -104,7 +104,7 @@ def faults(experiment: Experiment, reported: bool, place: Path) -> Iterator[tupl
 
     reported: whether the experiment has published rows. place: an empty folder to draw in.
     """
-    rows = Workplace(experiment.folder, FILE).published.read()
+    rows = Workplace(experiment.folder, record=FILE).published.read()
     for where, what in winners.faults(experiment, rows, searched(experiment, rows), reported):
         yield where, what, not rows and not reported
     runs = {run.id: run for run in trials_of(experiment).runs}

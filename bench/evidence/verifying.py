@@ -11,7 +11,7 @@ import torch
 
 from .. import seeding
 from ..errors import UsageError
-from ..experiments import naming
+from ..experiments import config, naming
 from ..experiments.config import Cell, Experiment
 from ..experiments.runs import Run
 from ..rows import instructions, renewals
@@ -20,7 +20,9 @@ from ..rows.store import FINISHED, Row, Workplace, by_place, latest, place_of, s
 from ..running import sweep
 from ..running.backend import Backend
 from ..running.planning import Planned
-from .set_tolerances import Tolerances, key_of, tolerances
+from . import cell_means
+from .cell_means import CellMean, Pair
+from .set_tolerances import Tolerances, between_sets, key_of, tolerances
 
 Outcome = Literal["the same", "within tolerance", "differs", "not verified"]
 OUTCOMES: tuple[Outcome, ...] = ("the same", "within tolerance", "differs", "not verified")
@@ -48,10 +50,19 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Verification:
-    """The verdicts, in the order of the rows; `exit_code` is that of a sweep that was cut short, else None."""
+    """The verdicts, in the order of the rows, and those on the means of cells that did not have the same bits.
+
+    exit_code: of a sweep that was cut short, else None.
+    """
 
     verdicts: Sequence[Verdict]
     exit_code: int | None = None
+    cells: Sequence[CellMean] = ()
+
+    @property
+    def good(self) -> bool:
+        """Whether every row holds, and every mean of a cell."""
+        return all(one.good for one in (*self.verdicts, *self.cells))
 
 
 def chosen(rows: Iterable[Row], wanted: Sequence[str] = (), sample: int | None = None, seed: int = 0) -> list[Row]:
@@ -84,6 +95,7 @@ def verify(
     folder: the experiment's, where a relative path of a user's file is looked for. jobs, backend: as of `sweep.run`.
     """
     verdicts: dict[int, Verdict] = {}
+    pairs: list[Pair] = []
     known = tolerances(Workplace(folder).rows())
     again: dict[tuple[str, int, str], dict[int, Run]] = {}
     for place, row in enumerate(rows):
@@ -117,17 +129,19 @@ def verify(
             row = rows[place]
             if run.id in made:
                 verdicts[place] = judged(made[run.id], row, run, known)
+                pairs.append(Pair(made[run.id], row, run))
             elif run.task.name in result.unavailable:
                 verdicts[place] = Verdict(row, "not verified", reason=result.unavailable[run.task.name])
         if result.exit_code not in (0, 1):
             exit_code = result.exit_code
-    return Verification([verdicts[place] for place in range(len(rows))], exit_code)
+    return Verification([verdicts[place] for place in range(len(rows))], exit_code, _cells(folder, pairs, rows))
 
 
 def verify_against(folder: Path, rows: Sequence[Row], made: Iterable[Row]) -> Verification:
     """Compares with rows that were made again already, elsewhere; trains nothing."""
     others, of_device = by_place(made), latest(made)
     verdicts, known = [], tolerances(Workplace(folder).rows())
+    pairs: list[Pair] = []
     for row in rows:
         try:
             run = run_of(row, folder)
@@ -135,9 +149,22 @@ def verify_against(folder: Path, rows: Sequence[Row], made: Iterable[Row]) -> Ve
             if here is None:
                 raise Cannot("it has not been made again there")
             verdicts.append(judged(here, row, run, known))
+            pairs.append(Pair(here, row, run))
         except Cannot as reason:
             verdicts.append(Verdict(row, "not verified", reason=str(reason)))
-    return Verification(verdicts)
+    return Verification(verdicts, cells=_cells(folder, pairs, rows))
+
+
+def _cells(folder: Path, pairs: Sequence[Pair], rows: Sequence[Row]) -> list[CellMean]:
+    """The means of the cells. rows: those that are verified; the others of their cells give the spread, too."""
+    sources = {place_of(row) for row in rows}
+    there = [*by_place(row for row in Workplace(folder).rows() if untouched(row)).values()]
+    there = [*rows, *(row for row in there if place_of(row) not in sources)]
+    try:
+        preset = config.load(folder).preset
+    except UsageError:  # a row is verified by itself alone, whatever became of its experiment
+        preset = "suite"
+    return cell_means.judged([pair for pair in pairs if untouched(pair.row)], there, preset, between_sets(there))
 
 
 def judged(here: Row, row: Row, run: Run, known: Tolerances | None = None) -> Verdict:

@@ -38,9 +38,10 @@ from typing import Any, Literal
 
 from ...tasks.base import Task
 from ..errors import UsageError, nearest
-from . import axes, registry, sizing, tuned, tuning_block
+from . import axes, networks, registry, tuned, tuning_block
 from .grid_cells import Cell as Cell
 from .grid_cells import referring, told_apart
+from .kept_sizes import KEPT
 from .marked_yaml import CUT, Marked, Path_
 from .notation import Spec, parse
 from .options import Option, coerce, options_of
@@ -182,6 +183,7 @@ def load(folder: Path, seeds: list[int] | None = None, winners: bool = True) -> 
         named = path if row["reference"] is not None else ()
         wanted = row["reference"] if named else top["reference"]
         contrasts.append(((*named, "reference"), wanted, range(first, len(cells))))
+    KEPT.save()
     plans = [cell.plan for cell in cells if cell.plan is not None]
     if tuning is not None and (family := tuning_block.unmet(tuning, plans)) is not None:
         there = {registry.short(plan.base.model.name) for plan in plans}
@@ -252,8 +254,8 @@ def _cells(
     space: Mapping[str, Dimension],
 ) -> Iterator[Cell]:
     task = make_task(task_spec, folder)
-    head = sizing.head_for(task, row["head"] if model["head"] is None else model["head"])
-    embedding = sizing.embedding_for(task, row["embedding"] if model["embedding"] is None else model["embedding"])
+    head = networks.head_for(task, row["head"] if model["head"] is None else model["head"])
+    embedding = networks.embedding_for(task, row["embedding"] if model["embedding"] is None else model["embedding"])
     budget = row["parameters"] if model["parameters"] is None else model["parameters"]
     tolerance = row["tolerance"] if model["tolerance"] is None else model["tolerance"]
     spec = _parse(model["model"], folder)
@@ -263,7 +265,7 @@ def _cells(
         if name not in can_be_assumed:
             raise UsageError(f"assumed: there is no setting {name!r}: {nearest(name, can_be_assumed)}")
     for one in axes.specs(model_class, spec):
-        complete_model = sizing.sized(task, one, budget, tolerance, head, embedding, folder)
+        complete_model = KEPT.sized(task, task_spec, one, budget, tolerance, head, embedding, folder)
         for training, suffix in axes.trainings(settings):
             _check_lengths(task, training)
             check_until_solved(training, task.metrics)

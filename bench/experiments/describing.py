@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ...models.base import UNKNOWN, Unknown
 from ...models.network import Network
 from ...tasks.base import Continuous, Task
-from . import runs, sizing
+from . import networks, runs, sizing
 from .notation import Spec, parse
 
 
@@ -25,7 +25,7 @@ class Cost(NamedTuple):
 
 def cost_of(run: runs.Run, task: Task) -> Cost:
     """The cost of a run's network on its task. It is built without its numbers, so this takes milliseconds."""
-    network = sizing.on_paper(task, run.model_class, run.model.options, run.head, run.embedding)
+    network = networks.on_paper(task, run.model_class, run.model.options, run.head, run.embedding)
     macs = _macs_per_sequence(network, task)
     return Cost(network.body.state_size_after(task.steps), UNKNOWN if macs == UNKNOWN else round(macs / task.steps))
 
@@ -48,10 +48,10 @@ def facts_of(
     """The facts by name, in plain types. Raises UsageError for whatever is not known or does not fit the budget."""
     task_spec = parse(task_text)
     task = runs.make_task(task_spec)
-    head, embedding = sizing.head_for(task, head_text), sizing.embedding_for(task, embedding_text)
+    head, embedding = networks.head_for(task, head_text), networks.embedding_for(task, embedding_text)
     model_spec = sizing.sized(task, parse(model_text), parameters, tolerance, head, embedding)
     run = runs.Run(Spec(task_spec.name, task.options()), model_spec, head=head, embedding=embedding)
-    network = sizing.on_paper(task, run.model_class, model_spec.options, head, embedding)
+    network = networks.on_paper(task, run.model_class, model_spec.options, head, embedding)
     body, reads = network.body, task.steps if task.reads is None else task.reads
     shown = ["B", task.steps, task.input.channels] if isinstance(task.input, Continuous) else ["B", task.steps]
     return {

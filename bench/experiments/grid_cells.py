@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ..errors import nearest
-from . import registry, sizing
+from . import networks, registry
 from .marked_yaml import Marked, Path_
 from .runs import Run
 from .trials import Plan
@@ -68,5 +68,5 @@ def referring(marked: Marked, path: Path_, wanted: str, cells: list[Cell]) -> It
 def _distinguished(cell: Cell) -> list[str]:
     """What a cell's label has only where it is needed."""
     run = cell.runs[0]
-    size = [f"{name}={run.model.options.get(name)}" for name in sizing.size_options(run.model_class)]
+    size = [f"{name}={run.model.options.get(name)}" for name in networks.size_options(run.model_class)]
     return [*size, f"head={run.head}", str(run.embedding)]

@@ -2,7 +2,7 @@
 
 What lies in site-packages or belongs to Python is known by its version. Everything else counts, whether it is named
 with dots before it or without, at the top or within a function, and whatever it imports in turn. A module that is named
-at run time only (`import_module(name)` of a variable) cannot be found so.
+at run time only (`import_module(name)` of a variable) cannot be found so; `named_at_run_time` says where that is done.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ KNOWN_BY_VERSION = ("torch", "numpy", "numba", "scipy")
 """Packages whose versions a row keeps: where one is installed from its sources these do not count."""
 INSTALLED = ("site-packages", "dist-packages")
 BY_CALL = ("import_module", "__import__")
+BY_PATH = ("spec_from_file_location", "SourceFileLoader", "run_path", "run_module", "exec")
+"""Calls that run code which no import names."""
 SUFFIXES = (".py", *EXTENSION_SUFFIXES)
 
 Read = Callable[[PurePath], bytes | None]
@@ -66,15 +68,48 @@ def imports_of(source: bytes) -> tuple[Import, ...]:
     return tuple(one for node in ast.walk(tree) for one in _imports_in(node))
 
 
+class Hidden(NamedTuple):
+    """A call that runs code which reading the file does not find: its line, and its text."""
+
+    line: int
+    text: str
+
+
+@lru_cache(maxsize=512)
+def named_at_run_time(source: bytes) -> tuple[Hidden, ...]:
+    """The calls in a source that import by a name made at run time, or run code by its path; in the order of lines.
+
+    >>> named_at_run_time(b"import_module('lab.cells')"), named_at_run_time(b"import_module(name)")
+    ((), (Hidden(line=1, text='import_module(name)'),))
+    """
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return ()
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _hides(node)]
+    return tuple(sorted(Hidden(call.lineno, ast.unparse(call)) for call in calls))
+
+
+def _hides(call: ast.Call) -> bool:
+    name = _name_of(call)
+    if name == "exec":
+        return isinstance(call.func, ast.Name)
+    return name in BY_PATH or (name in BY_CALL and not any(_imports_in(call)))
+
+
+def _name_of(call: ast.Call) -> str:
+    """What a call calls, without what stands before its last dot."""
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
 def _imports_in(node: ast.AST) -> Iterator[Import]:
     if isinstance(node, ast.Import):
         yield from (Import(0, alias.name, ()) for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
         yield Import(node.level, node.module or "", tuple(alias.name for alias in node.names))
-    elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        if name in BY_CALL and isinstance(node.args[0].value, str):
-            module = node.args[0].value
+    elif isinstance(node, ast.Call) and _name_of(node) in BY_CALL and node.args:
+        module = getattr(node.args[0], "value", None)
+        if isinstance(node.args[0], ast.Constant) and isinstance(module, str):
             yield Import(len(module) - len(module.lstrip(".")), module.lstrip("."), ())
 
 

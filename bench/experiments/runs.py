@@ -16,11 +16,11 @@ from ...models.network import Network
 from ...tasks.base import Task
 from .. import seeding
 from ..errors import UsageError
-from . import registry, sizing
+from . import networks, registry
+from .networks import EMBEDDING, LINEAR
 from .notation import Spec
 from .options import checked, options_of
 from .settings import Training, canonical_schedule
-from .sizing import EMBEDDING, LINEAR
 
 LOOP_VERSION = 1
 """Counts changes of the training loop that alter results."""
@@ -68,7 +68,7 @@ class Run:
     def make_network(self, task: Task) -> Network:
         """The network with its first numbers, on the CPU: a pure function of the run."""
         with seeding.forked("initialization", self.seed):
-            return sizing.build(task, self.model_class, self.model.options, self.head, self.embedding)
+            return networks.build(task, self.model_class, self.model.options, self.head, self.embedding)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class Run:
         """
         training = {field.name: field.default for field in dataclasses.fields(Training)}
         settings = {**vars(self.training), "schedule": canonical_schedule(self.training.schedule)}
-        ends = {"head": sizing.canonical_head(self.head), "embedding": sizing.canonical_embedding(self.embedding)}
+        ends = {"head": networks.canonical_head(self.head), "embedding": networks.canonical_embedding(self.embedding)}
         identity = {
             "task": _identity(self.task, self.task_class),
             "model": _identity(self.model, self.model_class),
@@ -113,12 +113,12 @@ class Run:
     @property
     def model_label(self) -> str:
         """As tables name it: its variant and the options that are not at their defaults, but not its size."""
-        size = sizing.size_options(self.model_class)
+        size = networks.size_options(self.model_class)
         options = {key: value for key, value in self.model.options.items() if key not in size}
         return label(Spec(self.model.name, options), self.model_class, self.model_class.variant)
 
     def __str__(self) -> str:
-        head, embedding = sizing.head_for(self.task_class, None), sizing.embedding_for(self.task_class, None)
+        head, embedding = networks.head_for(self.task_class, None), networks.embedding_for(self.task_class, None)
         ends = f", head={self.head}" if self.head != head else ""
         ends += f", {self.embedding}" if self.embedding != embedding else ""
         return f"{self.task_label} {self.model_label}{ends} seed {self.seed}"
@@ -135,9 +135,9 @@ def from_config(config: Mapping[str, Any], folder: Path | None = None) -> Run:
     for kind in kinds:
         _, options = registry.resolve(kind, specs[kind], folder)
         specs[kind] = Spec(specs[kind].name, options)
-    specs["head"] = sizing.canonical_head(specs["head"])  # JSON has lists for tuples
+    specs["head"] = networks.canonical_head(specs["head"])  # JSON has lists for tuples
     if "embedding" in specs:
-        specs["embedding"] = sizing.canonical_embedding(specs["embedding"])
+        specs["embedding"] = networks.canonical_embedding(specs["embedding"])
     training = Training(**checked("training", options_of(Training), config["training"]))
     return Run(**specs, training=training, seed=config["seed"], precision=config["precision"], folder=folder)
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ..errors import UsageError
+from ..errors import Refused, UsageError
 
 LARGEST = 1 << 20
 """No value above it is tried."""
@@ -14,10 +14,6 @@ FIRST_TRIES = 512
 """So many values are tried before it is said that the model accepts none."""
 TRIES = 256
 """So many values are tried between two that the model accepts."""
-
-
-class Refused(UsageError):
-    """A model's constructor does not accept its options."""
 
 
 @dataclass(frozen=True)

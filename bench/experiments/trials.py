@@ -18,7 +18,8 @@ from typing import Any
 from scipy.stats import qmc
 
 from ..errors import UsageError, nearest
-from . import registry, sizing
+from . import networks, registry
+from .kept_sizes import KEPT
 from .notation import Spec
 from .options import coerce, options_of
 from .runs import Run
@@ -125,7 +126,7 @@ class Plan:
         named = registry.short(self.spec.name)
         if one.name in BUDGET:
             raise UsageError("it is a part of the budget, which is the same for all trials")
-        if one.name in sizing.size_options(self.base.model_class):
+        if one.name in networks.size_options(self.base.model_class):
             raise UsageError("it is set by the budget of parameters, not tuned")
         if one.name not in training and one.name not in known:
             hint = nearest(one.name, {*training, *known})
@@ -136,32 +137,35 @@ class Plan:
             if one.name in training:
                 replace(self.base.training, **{one.name: coerce("training", training[one.name], value)})
             else:
-                self._count(**{one.name: coerce(named, known[one.name], value)})
+                coerce(named, known[one.name], value)
+
+    def try_models(self) -> None:
+        """Makes the model with the values at the ends of the space. Raises Unfit where it does not take one."""
+        known = options_of(self.base.model_class)
+        for one in self._of_model:
+            for value in one.ends:
+                options = {**self.base.model.options, one.name: coerce("", known[one.name], value)}
+                run = self.base
+                try:
+                    networks.on_paper(run.make_task(), run.model_class, options, run.head, run.embedding)
+                except UsageError as error:
+                    raise Unfit(f"space: {one.name}: {error}", one.name) from error
+
+    @property
+    def _of_model(self) -> list[Dimension]:
+        """The dimensions that are options of the model."""
+        return [one for one in self.dimensions if one.name not in options_of(Training)]
 
     def _model(self, settings: Mapping[str, Any]) -> Spec:
-        """The model with a trial's options, and of the budget's size."""
-        if not settings or self._keep_size:
+        """The model with a trial's options, and of the budget's size.
+
+        A probability, a bias or another number with a point changes no size; other options may.
+        """
+        if self.budget is None or all(isinstance(value, float | None) for value in settings.values()):
             return Spec(self.base.model.name, {**self.base.model.options, **settings})
-        spec = Spec(self.spec.name, {**self.spec.options, **settings})
-        run = self.base
-        task = run.make_task()
-        return sizing.sized(task, spec, self.budget, self.tolerance, run.head, run.embedding, run.folder)
-
-    @cached_property
-    def _keep_size(self) -> bool:
-        """Whether no tuned option changes the number of parameters: then the size is not sought for each trial."""
-        known = options_of(self.base.model_class)
-        tuned = [one for one in self.dimensions if one.name in known and one.name not in options_of(Training)]
-        if self.budget is None or not tuned:
-            return True
-        counts = {self._count(**{one.name: coerce("", known[one.name], value)}) for one in tuned for value in one.ends}
-        return counts == {self._count()}
-
-    def _count(self, **options: Any) -> int:
-        """The parameters of the base's network with other options. Raises UsageError where they do not go together."""
-        run = self.base
-        model = {**run.model.options, **options}
-        return sizing.on_paper(run.make_task(), run.model_class, model, run.head, run.embedding).parameter_count
+        spec, run = Spec(self.spec.name, {**self.spec.options, **settings}), self.base
+        where = (self.budget, self.tolerance, run.head, run.embedding, run.folder)
+        return KEPT.sized(run.make_task(), run.task, spec, *where)
 
 
 @lru_cache

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from ...models.base import Model, State, detached
 from ...models.network import Network
-from ...tasks.base import Batch, Continuous, Task
+from ...tasks.base import Batch, Continuous, Pair, Task
 from ..errors import UsageError
 from ..experiments.notation import Spec
 from ..experiments.runs import Run
@@ -132,6 +132,8 @@ class Reference(nn.Module):
         if run.model_class.__module__.rpartition(".")[0] != Network.__module__.rpartition(".")[0]:
             raise UsageError(f"{run.model.name} is not a model of the suite; there is no reference for it")
         self.front: nn.Module | None = None
+        if isinstance(task.input, Pair):
+            raise UsageError(f"{run.task_label}: there is no reference for models of pairs, a source and a target")
         if isinstance(task.input, Continuous):
             channels = task.input.channels
         else:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UsageError, nearest
-from ..experiments import config, registry, runs, sizing
+from ..experiments import config, networks, registry, runs, sizing
 from ..experiments.naming import means
 from ..experiments.notation import Spec, parse
 from ..experiments.places import own_folders
@@ -91,7 +91,7 @@ def suite(models: Sequence[str] = ()) -> tuple[list[Case], list[dict[str, str]]]
     found, left_out = [], []
     for text, batch in SUITE:
         task = runs.make_task(parse(text))
-        ends = sizing.head_for(task, None), sizing.embedding_for(task, None)
+        ends = networks.head_for(task, None), networks.embedding_for(task, None)
         for name in names:
             if models and not any(text in name for text in models):
                 continue

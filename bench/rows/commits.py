@@ -59,6 +59,11 @@ def why_unclean(origin: Mapping[str, Any]) -> str | None:
     """
     if of_no_commit(origin):
         return "of no commit: neither the suite nor the experiment was in a git repository when it was made"
+    if origin.get("unhashed"):
+        return (
+            f"dirty: its hash does not cover {', '.join(origin['unhashed'][:NAMED])}, loaded by a name made at run "
+            "time; name the module in an import, and train again"
+        )
     if origin["dirty"]:
         names = f" ({', '.join(origin['differing'])})" if origin.get("differing") else ""
         return f"dirty: the sources differed from the commit when it was made{names}"

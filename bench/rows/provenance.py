@@ -2,11 +2,12 @@
 
 Keys of a row's `provenance`: `commit` (of the suite; None where it is an installed package, whose version stands among
 `versions`), `dirty`, `diff` (SHA-256 of what differed from the commits, None where nothing did), `differing` (some of
-the files that did), `repositories` (the user's own, that hold the experiment or files which define the result: name ->
-`commit`, `dirty`, `diff`), `experiment` (which of them holds the experiment), `source` (hash of the code that defines
-the result), `source_files` (the hash of each of its files), `command`, `versions`, `platform`, `processor` (its name),
-`cpu` (maker, family and model), `instructions` (the vector instructions that torch uses: they decide the order of
-sums), `device`, `driver` (of a GPU), `threads`, `data` (file -> SHA-256 of its payload), `started`, `finished` (UTC).
+the files that did), `unhashed` (modules that were loaded and that no hash covers), `repositories` (the user's own, that
+hold the experiment or files which define the result: name -> `commit`, `dirty`, `diff`), `experiment` (which of them
+holds the experiment), `source` (hash of the code that defines the result), `source_files` (the hash of each of its
+files), `command`, `versions`, `platform`, `processor` (its name), `cpu` (maker, family and model), `instructions` (the
+vector instructions that torch uses: they decide the order of sums), `device`, `driver` (of a GPU), `threads`, `data`
+(file -> SHA-256 of its payload), `started`, `finished` (UTC).
 """
 
 from __future__ import annotations

@@ -75,6 +75,7 @@ ORIGIN = Known(
         "dirty": bool,
         "diff?": (str, None),
         "differing?": Several(str),
+        "unhashed?": Several(str),
         "repositories?": Each(Known({"commit": str, "dirty": bool, "diff": (str, None)})),
         "experiment?": str,
         "source": str,
@@ -110,6 +111,7 @@ ANY = Known(
 RESULT = Known(
     {
         "parameters": int,
+        "error?": None,
         "lengths?": Each(SCORES),
         "curve": Several(POINT),
         "trace?": Several(Pair(float, SCORE)),

@@ -14,13 +14,13 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
-from .. import atomic
+from .. import atomic, locks
 from ..errors import UsageError
 from . import row_shape
 from .instructions import PINNED
@@ -91,17 +91,23 @@ class RowFile:
             atomic.flush_folder(self.path.parent)
         return row
 
+    @property
+    def torn(self) -> bool:
+        """Whether the last line was cut short as it was written."""
+        rest = self.path.read_bytes().rpartition(b"\n")[2] if self.path.is_file() else b""
+        try:
+            return bool(rest) and json.loads(rest) is None
+        except (ValueError, RecursionError):
+            return True
+
     def repair(self) -> str | None:
         """Sets a half-written last line aside, in `runs.jsonl.damaged`, and says so; None where all is whole."""
         if not self.path.is_file():
             return None
-        content = self.path.read_bytes()
-        whole, newline, rest = content.rpartition(b"\n")
+        whole, newline, rest = self.path.read_bytes().rpartition(b"\n")
         if not rest:
             return None
-        try:
-            json.loads(rest)
-        except ValueError:
+        if self.torn:
             aside = self.path.with_name(f"{self.path.name}.damaged")
             with aside.open("ab") as file:
                 file.write(rest + b"\n")
@@ -198,14 +204,17 @@ class Workplace:
 
     The working area of `results/NAME` is `runs/NAME` beside `results`; of another folder `runs/NAME` beside it; of
     an experiment inside an installed package, in the current folder. `SEQBENCH_RUNS` names another place.
-    record: the name of the file that has the rows, as `Experiment.record`.
+
+    part: a folder within the working area, for a process that trains a share of the runs beside others. Its new rows
+    and its lock are there, so that each file has one writer; `merge` brings the rows together. Checkpoints and what
+    networks have learned are in the area itself. record: the name of the file that has the rows, as `Experiment.record`.
     """
 
-    def __init__(self, folder: Path, record: str = "runs.jsonl") -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, part: str | None = None, record: str = "runs.jsonl") -> None:
+        self.folder, self.part = folder, part
         self.area = self._area()
         self.published = RowFile(folder / record)
-        self.working = RowFile(self.area / record)
+        self.working = RowFile(self._own / record)
 
     @property
     def installed(self) -> bool:
@@ -213,35 +222,48 @@ class Workplace:
         folder, package = self.folder.resolve(), Path(__file__).resolve().parents[2]
         return folder.is_relative_to(package) and "site-packages" in folder.parts
 
+    @property
+    def _own(self) -> Path:
+        """Where new rows and the lock are."""
+        return self.area / self.part if self.part else self.area
+
     def rows(self, source: str = "all") -> Iterator[Row]:
-        """Rows of `published`, `working`, or `all` (the published first, so that newer ones win)."""
+        """Rows of `published`, `working`, or `all` (the published first, so that newer ones win).
+
+        A part sees the rows of the area too, and before its own.
+        """
         if source in ("published", "all"):
             yield from self.published.read()
         if source in ("working", "all"):
+            if self.part:
+                yield from RowFile(self.area / "runs.jsonl").read()
             yield from self.working.read()
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Within it this process alone changes the working area.
+        """Within it this process alone changes the working area. What killed processes have left there is removed.
 
         Raises UsageError where another process does, or where the area cannot be written.
         """
+        stack = ExitStack()
         try:
-            self.area.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.area / "lock")
-            lock.acquire(timeout=0)
+            self._own.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locks.held(self._own / "lock"))
         except Timeout as error:
             raise UsageError(
-                f"{self.folder}: another process runs or publishes it (it holds {self.area / 'lock'})"
+                f"{self.folder}: another process runs or publishes it (it holds {self._own / 'lock'})"
             ) from error
         except OSError as error:
             raise UsageError(
-                f"cannot write to {self.area}: {error.strerror}; SEQBENCH_RUNS names another place"
+                f"cannot write to {self._own}: {error.strerror}; SEQBENCH_RUNS names another place"
             ) from error
-        try:
+        with stack:
+            shared = (self.area / "checkpoints", self.area / "trained")  # with other parts, which have their own locks
+            for folder in (self.folder, self._own, *shared):
+                atomic.remove_abandoned(folder)
+            for folder in shared:
+                locks.remove_unheld(folder)
             yield
-        finally:
-            lock.release()
 
     @property
     def unfinished(self) -> Path:

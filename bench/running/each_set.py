@@ -81,7 +81,7 @@ def run(
         left = None if minutes is None else max(0.0, minutes - (time.monotonic() - start) / 60)
         with display() as live:
             result = sweep.run(experiment, planned, live, device, jobs, left, instructions=name, **options)
-        if result.exit_code in (sweep.OUT_OF_TIME, sweep.INTERRUPTED, sweep.TERMINATED):
+        if result.exit_code in sweep.CUT_SHORT:
             return result.exit_code
         code = max(code, result.exit_code)
     return code

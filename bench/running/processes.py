@@ -35,6 +35,8 @@ GRACE = 60.0
 """Seconds that a process has to end when it is asked to."""
 STARTS = 3
 """How often in a row the start of a process may fail before it is given up."""
+STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name))
+"""What asks a sweep to stop: Ctrl-C, `kill`, a terminal that is gone, a scheduler's warning that the time is over."""
 SERVER_IS_GONE = 255
 """The exit code that `multiprocessing` gives to all processes of a fork server that has died."""
 
@@ -45,7 +47,7 @@ _served: dict[str, str] | None = None  # the same, when the fork server was star
 class Child:
     """A process of ours, and the pipe to it: `target(pipe, *arguments)`.
 
-    It never gets Ctrl-C or SIGTERM, which only this process acts on. With a context of `worker_context` a fork server
+    It never gets Ctrl-C nor any other of `STOPPING`, which only this process acts on. With a context of `worker_context` a fork server
     that dies meanwhile is replaced. Raises UsageError where the process cannot be started, three times in a row.
     """
 
@@ -206,7 +208,7 @@ def environment(wanted: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def signals_held_back() -> Iterator[None]:
-    """Within it Ctrl-C and SIGTERM wait, and processes that are started never get them.
+    """Within it the signals of `STOPPING` wait, and processes that are started never get them.
 
     A terminal, or a scheduler, sends them to all processes; only the parent acts on them. Without this a Ctrl-C would
     kill the fork server while it imports.
@@ -215,7 +217,7 @@ def signals_held_back() -> Iterator[None]:
         yield
         return
     resource_tracker.ensure_running()  # before Python 3.12 its start would let the signals through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
         yield
     finally:

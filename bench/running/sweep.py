@@ -19,6 +19,7 @@ from ...tasks.datasets import DataError, fetch
 from ..engine.repeatable import check_precision
 from ..errors import UsageError
 from ..experiments.config import Experiment
+from ..experiments.hidden_imports import remarks
 from ..experiments.runs import Run
 from ..rows import commits, provenance, sources
 from ..rows.instructions import chosen as named
@@ -27,11 +28,14 @@ from ..rows.store import FINISHED, Row, Workplace, finite, signed
 from .backend import Assignment, Backend, Begun, Event, Job, Lost, Progressed, RowMade, Said, Stopped
 from .local import Local
 from .planning import Planned
-from .processes import default_jobs
+from .processes import STOPPING, default_jobs
 
 LOOK_EVERY = 0.2
 """Seconds between two looks at the clock, while nothing happens."""
-INTERRUPTED, TERMINATED, OUT_OF_TIME = 130, 143, 75
+OUT_OF_TIME = 75
+INTERRUPTED = 128 + signal.SIGINT
+CUT_SHORT = frozenset({OUT_OF_TIME, *(128 + number for number in STOPPING)})
+"""The exit codes of a sweep that has not done all: of a signal, as shells have it, 128 and its number."""
 
 
 class Display(Protocol):
@@ -54,7 +58,7 @@ class Display(Protocol):
 class Result:
     """How a sweep ended.
 
-    exit_code: 0; 1 where a run failed or nothing could run; 75, 130, 143 where it was cut short.
+    exit_code: 0; 1 where a run failed or nothing could run; one of `CUT_SHORT` where it was cut short.
     """
 
     exit_code: int = 0
@@ -76,6 +80,7 @@ def run(
     backend: Backend | None = None,
     instructions: str | None = None,
     keep_weights: bool = False,
+    part: str | None = None,
 ) -> Result:
     """Trains what is planned, `jobs` at a time, into the working area; returns when all is done or it is cut short.
 
@@ -86,15 +91,17 @@ def run(
     keep: False writes nothing anywhere, no row and no checkpoint; the result alone has the rows.
     keep_weights: whether the parameters of each run are kept in the working area; those of a text always are.
     instructions: `avx2`, `avx512` or `native`, as `instructions.chosen` has it; None: the pinned set.
+    part: of the working area, which this sweep writes; others may write theirs meanwhile. None: the whole area.
     backend: who trains the runs; it says how many jobs it takes at a time, and is left open for the next sweep. None:
     processes on this machine.
     Raises UsageError where another process runs this experiment, the working area cannot be written, the device
     cannot do the experiment's precision, or no process can be started.
     """
-    workplace = Workplace(experiment.folder, experiment.record)
+    workplace = Workplace(experiment.folder, part, experiment.record)
     with workplace.held() if keep else nullcontext():
         if keep:
-            for text in (workplace.working.repair(), *commits.troubles(experiment.folder)):
+            troubles = (*commits.troubles(experiment.folder), *remarks(experiment.runs))
+            for text in (workplace.working.repair(), *troubles):
                 if text is not None:
                     display.say(text)
         items = planned() if callable(planned) else planned
@@ -150,6 +157,7 @@ class _Sweep:
         self.waiting: deque[Planned] = deque()
         self.under_way: dict[str, _Submitted] = {}  # by the id of a run that has not come to its end
         self.stop_code: int | None = None
+        self.announced = False
 
     def run_through(self, planned: Sequence[Planned]) -> Result:
         unique = {item.run.id: item for item in planned}  # two rows may ask for the same run
@@ -165,12 +173,14 @@ class _Sweep:
                     if self.stop_code is None:
                         self._submit()
                     else:
+                        self._announce()
                         self.backend.stop()
                         if not self.under_way:
                             break
                     for event in self.backend.events(LOOK_EVERY):
                         self._take(event)
             except KeyboardInterrupt:
+                self._announce()
                 goes_on = ": the next run goes on from the last checkpoints" if self.workplace else ""
                 self.display.say(f"stopped at once{goes_on}")
             finally:
@@ -292,18 +302,27 @@ class _Sweep:
         error = {"message": f"the worker {how}", "traceback": ""}
         return make_row(run, self.device, origin, error=error, status="died")
 
+    def _announce(self) -> None:
+        """Says once that the runs are asked to stop; not where the time is over, which is no surprise."""
+        if self.stop_code != OUT_OF_TIME and not self.announced:
+            self.announced = True
+            what = "the runs save their checkpoints" if self.workplace else "nothing is kept"
+            self.display.say(f"stopping: {what} (Ctrl-C once more: stop at once)")
+
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """Within it Ctrl-C and SIGTERM ask the runs to save checkpoints and stop; a second Ctrl-C kills them."""
+        """Within it the signals of `STOPPING` ask the runs to save checkpoints and stop; a second Ctrl-C kills them.
+
+        What is ignored, as SIGHUP below nohup, goes on being ignored.
+        """
 
         def handle(number: int, frame: Any) -> None:
             if self.stop_code == INTERRUPTED and number == signal.SIGINT:
                 raise KeyboardInterrupt
-            self.stop_code = INTERRUPTED if number == signal.SIGINT else TERMINATED
-            what = "the runs save their checkpoints" if self.workplace else "nothing is kept"
-            self.display.say(f"stopping: {what} (Ctrl-C once more: stop at once)")
+            self.stop_code = 128 + number
 
-        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        heeded = [number for number in STOPPING if signal.getsignal(number) != signal.SIG_IGN]
+        before = {number: signal.signal(number, handle) for number in heeded}
         try:
             yield
         finally:

@@ -25,7 +25,7 @@ from ..engine.training import Loop, loaded
 from ..experiments import runs
 from ..experiments.runs import Run
 from ..experiments.user_code import described
-from ..rows import provenance, sources
+from ..rows import provenance, sources, unhashed
 from ..rows.making import make_row, now, origin_of
 from .backend import Assignment, Begun, Event, Job, Progressed, RowMade, Said, Stopped
 from .packing import Packing, Shelf
@@ -133,6 +133,8 @@ class _Member:
             origin["beside"], memory = self.lane.beside - 1, self.lane.memory / 2**20
         if outcome is not None and outcome.uncaptured:
             origin["uncaptured"] = outcome.uncaptured
+        if names := unhashed.loaded(self.run):
+            origin["dirty"], origin["unhashed"] = True, names
         failure = None
         if error is not None:
             trace = "".join(traceback.format_exception(error))

@@ -20,8 +20,8 @@ from ..analysis.grid import edited_of, of_device
 from ..analysis.statistics import centre
 from ..engine.evaluation import trained
 from ..experiments import registry
-from ..experiments.grid_cells import Cell
 from ..experiments.config import Experiment
+from ..experiments.grid_cells import Cell
 from ..rows.store import FINISHED, Row
 from .study import trials_of
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..errors import UsageError
-from ..experiments.grid_cells import Cell
 from ..experiments.config import Experiment
+from ..experiments.grid_cells import Cell
 
 FILE = "trials.jsonl"
 """The file of the trials' rows, in the experiment's folder and in its working area."""
@@ -36,6 +36,16 @@ def trials_of(experiment: Experiment) -> Experiment:
         if cell.plan is not None
     ]
     return replace(experiment, cells=tuple(cells), record=FILE, instructions=())
+
+
+def check(experiment: Experiment) -> None:
+    """Makes each model with the values at the ends of its space. Raises UsageError where one does not take them."""
+    for cell in experiment.cells:
+        if cell.plan is not None:
+            try:
+                cell.plan.try_models()
+            except UsageError as error:
+                raise UsageError(f"{experiment.folder}/experiment.yaml: {cell.task}, {cell.model}: {error}") from error
 
 
 def _by_task(experiment: Experiment) -> list[list[Cell]]:

@@ -76,6 +76,14 @@ def faults(
         if len({*counts.values()}) > 1 and (rows or reported):
             listed = ", ".join(f"{model} {count}" for model, count in counts.items())
             yield task, f"unequal budgets: trials of each model: {listed}"
+        for one in of_task:
+            sizes = {row["parameters"] for trial in one.trials for row in trial.rows}
+            budget, most = one.cell.budget, one.cell.plan.tolerance if one.cell.plan is not None else 0.0
+            if budget is not None and any(abs(size - budget) > most * budget for size in sizes):
+                yield (
+                    f"{task} {one.label}",
+                    f"trials of {min(sizes):,} to {max(sizes):,} parameters; {budget:,} are asked for",
+                )
     if text_of(experiment, found) != shown:
         what = "not what the trials give" if shown else "not there, though trials and rows are"
         yield FILE, f"{what}; seqbench tune {experiment.folder} makes it anew"

@@ -45,7 +45,7 @@ def study_of(experiment: Experiment, source: str, device: str | None, heading: s
     """The study of an experiment by the trials of `source` (published, working or all)."""
     if experiment.tuning is None:
         return NONE
-    rows = [*Workplace(experiment.folder, FILE).rows(source)]
+    rows = [*Workplace(experiment.folder, record=FILE).rows(source)]
     found = searched(experiment, rows, device)
     pictures = []
     for name, draw in tuning_figures.FIGURES.items():
