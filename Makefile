@@ -1,5 +1,6 @@
 # make run: the comparison in a few minutes. make test: the tests. make check: style and types. make help: this.
 # make oracles: tests of the modern models against other people's packages, in an environment beside .venv.
+# make cluster: tests on a Ray cluster of this machine, two nodes of one processor each.
 # make answers: every table and figure of results/, the ledger, and the README's copies of them, from the rows.
 # On Windows use WSL, or the commands below by hand. TORCH_BACKEND=cpu, cu128, … or TORCH_INDEX=<URL>: another torch.
 
@@ -10,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Where Linux has no NVIDIA driver, torch's CPU build is taken: 0.2 GB instead of 3. uv knows where each build lies.
 TORCH_BACKEND ?= $(shell test "$$(uname -s)" = Linux && ! test -e /dev/nvidiactl && echo cpu)
 
-.PHONY: run test check oracles answers speed speed-report speed-compare speed-history clean help
+.PHONY: run test check cluster oracles answers speed speed-report speed-compare speed-history clean help
 
 # make speed: the benchmarks of bench/speed on the present sources. speed-compare BASE=COMMIT: what changed since.
 # speed-history: over the commits of the history, resumable. speed-report: all of it as a site, in .cache/asv-html.
@@ -30,7 +31,7 @@ run: $(INSTALLED)
 		$(BIN)/seqbench report results/quick && exit $$code   # the page, even where a run failed
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n $(SIDE_BY_SIDE) --maxprocesses 5 --dist loadfile
+	$(BIN)/python -m pytest -n $(SIDE_BY_SIDE) --maxprocesses 5 --dist loadfile --no-loadscope-reorder
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -41,6 +42,10 @@ check: $(INSTALLED)
 
 oracles: .cache/oracles/installed
 	.cache/oracles/bin/python -m pytest tests/oracles
+
+cluster: $(INSTALLED)
+	@$(BIN)/python -c "import ray" 2> /dev/null || $(BIN)/python -m pip install -q --no-build-isolation -e ".[ray]"
+	$(BIN)/python -m pytest tests/cluster --durations 10
 
 answers: $(INSTALLED)
 	$(BIN)/python -m seqbench.bench.evidence.answers
@@ -96,4 +101,4 @@ clean:
 	rm -rf .venv .cache build *.egg-info
 
 help:
-	@sed -n '1,4s/^# //p' Makefile
+	@sed -n '1,5s/^# //p' Makefile

@@ -26,6 +26,7 @@ TYPES = {"f": "sc:Float", "i": "sc:Integer", "u": "sc:Integer", "b": "sc:Boolean
 MEANINGS = {
     "x": "what a network sees: {shape}",
     "y": "what is asked for: {shape}",
+    "source": "the source, padded with zeros: {shape}",
     "read": "the steps at which an answer is read: {shape}",
     "mask": "true where the answer is scored: {shape}",
     "group": "to which set of scored positions an answer belongs: {shape}",

@@ -10,7 +10,7 @@ import psutil
 import torch
 from numpy.typing import NDArray
 
-from ..tasks.base import Continuous, Split, Splits, Task
+from ..tasks.base import Continuous, Pair, Split, Splits, Task
 from . import atomic
 from .errors import UsageError
 from .experiments import runs
@@ -23,6 +23,8 @@ def export_task(spec: Spec, seed: int, out: Path) -> dict[str, tuple[int, ...]]:
     `train_x` (N, T, C) as a network sees it, `train_y` the targets; `train_mask` (N, T), true where the answer is
     scored, for tasks that are not read at the last step alone; so `valid_…` and `test_…`. Sequences of differing
     length are padded with zeros to the longest of the split.
+    Of pairs: `train_source` (N, S) and `train_y` (N, T), the target with its end symbol, both padded with zeros;
+    `train_x` (N, T) the target as a decoder is shown it, and `train_mask` (N, T), false where it is padded.
     Of a text: `train_ids` (N + 1,), the symbol that stands before it and its N tokens, so that inputs are all but the
     last and targets all but the first; and `symbols` (V,), what the ids stand for. Of passages: `test_x` (N, T) ids,
     `test_y` (N, R), `test_read` (N, R) the steps that are read, mask and `test_group` (N, R) as in `tasks.base.Batch`.
@@ -47,7 +49,8 @@ def _bytes_of(task: Task) -> int:
     counts = [task.options().get(name) for name in Splits._fields]
     examples = sum(count for count in counts if isinstance(count, int))
     channels = task.input.channels if isinstance(task.input, Continuous) else 1
-    return examples * task.steps * channels * torch.float32.itemsize if task.length_option else 0
+    steps = 3 * task.steps if isinstance(task.input, Pair) else task.steps  # the target twice
+    return examples * steps * channels * torch.float32.itemsize if task.length_option else 0
 
 
 def _arrays(task: Task, split: Split) -> dict[str, NDArray[Any]]:
@@ -55,6 +58,8 @@ def _arrays(task: Task, split: Split) -> dict[str, NDArray[Any]]:
         return {"ids": split.text.numpy()}
     batch = split.batch(torch.arange(len(split)))
     arrays = {"x": batch.inputs.numpy(), "y": batch.targets.numpy()}
+    if batch.source is not None:
+        arrays["source"] = batch.source.numpy()
     if isinstance(batch.reads, torch.Tensor):
         more = {"read": batch.reads, "mask": batch.mask, "group": batch.group}
         arrays |= {name: part.numpy() for name, part in more.items() if part is not None}

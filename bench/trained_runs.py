@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,9 +15,12 @@ from torch import Tensor
 
 from ..models.network import Network
 from ..tasks.base import Split, Task
+from ..tasks.datasets import DataError
 from .engine.checkpoint import Checkpoint
 from .engine.evaluation import EVALUATION_STEPS
+from .engine.outcome import Progress
 from .engine.steps import answer
+from .engine.training import train
 from .errors import UsageError
 from .experiments import config, naming
 from .experiments.config import Experiment
@@ -50,6 +54,29 @@ def trained(experiment: Experiment, run: Run) -> Network:
         f"{run.id} {run}: what it has learned is not here (rows keep scores, not parameters): "
         f"seqbench run {experiment.folder} --only {run.id} --afresh --keep-weights trains it"
     )
+
+
+def trained_or_again(experiment: Experiment, run: Run, report: Callable[[Progress, int], None]) -> Network:
+    """As `trained`; where no parameters are here the run is trained again from its row, and they are kept.
+
+    report: called now and then with the progress and the number of steps in all. Raises UsageError where a file of the
+    task cannot be had, and where the training diverges.
+    """
+    try:
+        return trained(experiment, run)
+    except UsageError:
+        if any(Workplace(experiment.folder).trained(run.id, device).is_file() for device in DEVICES):
+            raise  # they are here, and do not fit
+    workplace = Workplace(experiment.folder)
+    try:
+        outcome = train(run, report=report)
+    except DataError as error:
+        raise UsageError(str(error)) from error
+    if outcome.status != "done":
+        raise UsageError(f"{run.id} {run}: its training {outcome.status}, so there is nothing that it has learned")
+    with Checkpoint(workplace.trained(run.id, DEVICES[0])) as kept:
+        kept.save({"network": outcome.network.state_dict()})
+    return outcome.network.cpu().eval()
 
 
 class Trained(Protocol):

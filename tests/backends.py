@@ -61,11 +61,12 @@ class Scripted:
     """Has at most `slots` jobs at a time, and gives one event of each at every call of `events`.
 
     scripts: one for each job, in the order in which they are submitted; the last one is for all further jobs.
-    submitted: all jobs so far. It insists on what a backend may expect of a sweep.
+    submitted: all jobs so far. job_seconds: how long one should last. It insists on what a backend may expect of a
+    sweep.
     """
 
-    def __init__(self, *scripts: Script, slots: int = 1) -> None:
-        self.scripts, self.slots = [*(scripts or (all_done,))], slots
+    def __init__(self, *scripts: Script, slots: int = 1, job_seconds: float = 0.0) -> None:
+        self.scripts, self.slots, self.job_seconds = [*(scripts or (all_done,))], slots, job_seconds
         self.submitted: list[Job] = []
         self.killed = self.closed = False
         self.most_at_once = 0
@@ -112,6 +113,9 @@ class Scripted:
     def kill(self) -> None:
         self.killed = self.killed or bool(self._jobs)
         self._jobs.clear()
+
+    def forget(self, checkpoint: Path) -> None:
+        checkpoint.unlink(missing_ok=True)
 
     def close(self) -> None:
         self.kill()

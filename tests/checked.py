@@ -5,6 +5,7 @@ from __future__ import annotations
 from seqbench.bench.contract import fitting
 from seqbench.bench.contract.items import Item
 
+SMALL_PAIRS = "reverse(alphabet=4, longest=4, length=4, train=32, valid=8, test=8)"
 SMALL = "copy-memory(delay=3, train=32, valid=8, test=8)"
 
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))  # so that a test can import its helpers, which are not installed
+import compiled_once
 import fingerprints
 import miniature
 from file_server import Server, running
@@ -39,6 +40,15 @@ def pytest_configure(config: pytest.Config) -> None:
         torch.set_num_threads(1)
 
 
+LONG = ("test_wheel", "test_interruption", "test_renewing", "test_local", "test_house", "test_experiments_train")
+"""Files of few tests that take long. The processes that test take them first: taken last, one would wait for one."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take long come first, all others in their order."""
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_traces_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str | None]:
     """Tests see neither the user's variables, nor the data in the user's cache, nor what the checkout's `runs/` holds.
@@ -51,9 +61,11 @@ def no_traces_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             if name.startswith("SEQBENCH_") or name in (*GIT, *SHOWN):
                 patch.delenv(name)
         patch.setenv("SEQBENCH_DATA", str(tmp_path_factory.mktemp("no-data")))
-        of_all = tmp_path_factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else None
-        sizes = (of_all or tmp_path_factory.getbasetemp()) / "sizes"  # of all test processes of this session
-        patch.setattr(kept_sizes, "place", lambda: sizes)
+        shared = tmp_path_factory.getbasetemp()
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            shared = shared.parent  # of all test processes of this session
+            compiled_once.compile_in_turn(patch, shared / "compiling")
+        patch.setattr(kept_sizes, "place", lambda: shared / "sizes")
         keep_out_of_the_checkout(patch, tmp_path_factory)
         yield mirror
 

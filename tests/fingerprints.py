@@ -21,7 +21,7 @@ from seqbench.bench.experiments import networks, registry
 from seqbench.bench.experiments.notation import Spec
 from seqbench.bench.experiments.runs import Run, make_task
 from seqbench.models.network import Network
-from seqbench.tasks.base import Batch, Split, Splits, Task
+from seqbench.tasks.base import Batch, Pair, Split, Splits, Task
 from torch import Tensor
 
 TASKS, MODELS = (sorted(registry.listing(kind)) for kind in ("task", "model"))
@@ -52,20 +52,35 @@ def kind_of(task: str) -> tuple[str, bool, bool]:
     return type(made.input).__name__, made.distribution, made.reads is None
 
 
+def fits(task: str, model: str) -> bool:
+    """Whether a model is offered to a task.
+
+    A task that shows pairs asks for a model that reads them, and one that asks for its own input for a causal one.
+    """
+    made, found = small(task), registry.find("model", model)
+    return isinstance(made.input, Pair) == found.pairs and (found.causal is True or not made.predicts_input)
+
+
 def covering() -> list[tuple[str, str]]:
-    """Pairs of a task and a model: each model with a task of each kind, each task with two models or more.
+    """Pairs of a task and a model: each model with a task of each kind that it fits, each task with two models or more.
 
     So their number grows with models plus tasks. ALL_PAIRS=1 in the environment asks for every task with every model.
     """
     if os.environ.get("ALL_PAIRS"):
-        return [(task, model) for task in TASKS for model in MODELS]
+        return [(task, model) for task in TASKS for model in MODELS if fits(task, model)]
     kinds: dict[tuple[str, bool, bool], list[str]] = {}
     for task in TASKS:
         kinds.setdefault(kind_of(task), []).append(task)
-    pairs = {(alike[i % len(alike)], model) for i, model in enumerate(MODELS) for alike in kinds.values()}
+    fitting = [
+        (i, model, [task for task in alike if fits(task, model)])
+        for i, model in enumerate(MODELS)
+        for alike in kinds.values()
+    ]
+    pairs = {(alike[i % len(alike)], model) for i, model, alike in fitting if alike}
     for i, task in enumerate(TASKS):
         lacking = 2 - sum(task == met for met, _ in pairs)
-        free = [model for model in MODELS[i % len(MODELS) :] + MODELS if (task, model) not in pairs]
+        others = [model for model in MODELS[i % len(MODELS) :] + MODELS if fits(task, model)]
+        free = [model for model in others if (task, model) not in pairs]
         pairs |= {(task, model) for model in [*dict.fromkeys(free)][: max(lacking, 0)]}
     return sorted(pairs)
 
@@ -84,6 +99,11 @@ def some(split: Split, count: int = 4) -> Batch:
 def built(task: str, model: str, seed: int = 0) -> Network:
     """The network with its first weights."""
     return run_of(task, model, seed).make_network(small(task))
+
+
+def read(network: Network, batch: Batch) -> Any:
+    """The network's answer for a batch, as the engine asks for it."""
+    return network.read(batch.inputs, batch.reads, batch.lengths, batch.source)
 
 
 def numbers(outputs: Any) -> Tensor:
@@ -123,7 +143,7 @@ def of_pair(task: str, model: str) -> dict[str, str]:
     """Hashes of first weights, outputs and gradients on the first examples, in training mode."""
     network, batch = built(task, model), some(splits(task).train)
     weights = of_tensors(network.state_dict().values())
-    outputs, _ = network(batch.inputs, None, batch.reads)
+    outputs = read(network, batch)
     small(task).loss(outputs, batch).backward()
     gradients = of_tensors(parameter.grad for parameter in network.parameters())
     return {"weights": weights, "outputs": of_tensors([numbers(outputs)]), "gradients": gradients}

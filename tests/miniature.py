@@ -24,6 +24,8 @@ from seqbench.tasks import (
     base,
     jsb,
     lambada,
+    masked_word,
+    mr,
     muse,
     nottingham,
     permuted_mnist,
@@ -31,13 +33,15 @@ from seqbench.tasks import (
     ptb_char,
     ptb_word,
     sequential_mnist,
+    sst2,
     text8,
     wikitext_103,
 )
 
 MUSIC: tuple[type[base.Task], ...] = (jsb.Task, nottingham.Task, muse.Task, piano.Task)
 TEXTS: tuple[type[base.Task], ...] = (ptb_word.Task, ptb_char.Task, wikitext_103.Task, text8.Task, lambada.Task)
-TASKS = (*MUSIC, sequential_mnist.Task, permuted_mnist.Task, *TEXTS)
+SENTENCES: tuple[type[base.Task], ...] = (sst2.Task, mr.Task)
+TASKS = (*MUSIC, sequential_mnist.Task, permuted_mnist.Task, *TEXTS, masked_word.Task, *SENTENCES)
 MNIST_COUNTS = {"train": 600, "t10k": 100}
 MUSIC_COUNTS = {"traindata": 12, "validdata": 4, "testdata": 4}
 
@@ -120,7 +124,7 @@ def files() -> Mapping[str, bytes]:
         contents[f"mnist/{part}-labels-idx1-ubyte.gz"] = gzip.compress(idx(labels), mtime=0)
     for number, name in enumerate(("JSB_Chorales", "Nottingham", "MuseData", "Piano_midi")):
         contents[f"music/{name}.mat"] = mat(number)
-    return contents | miniature_texts.files()
+    return contents | miniature_texts.files() | miniature_texts.reviews()
 
 
 def digits(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -76,6 +76,31 @@ def lambada() -> bytes:
     return gzip.compress(tarred(parts), mtime=0)
 
 
+def reviews() -> dict[str, bytes]:
+    """Labelled sentences, most of which have a word that gives their class away; and the same in a file a class.
+
+    As in the true files one sentence has a non-breaking space, and the other files have an ellipsis of Windows-1252,
+    which Unicode takes for the end of a line.
+    """
+    random = np.random.RandomState(50)
+    parts: dict[str, bytes] = {}
+    both: dict[int, list[str]] = {0: [], 1: []}
+    for number, (name, count) in enumerate((("train", 60), ("dev", 24), ("test", 30))):
+        rows = []
+        for place, words in enumerate(lines(count, 60 + number, NOVEL)):
+            label = int(random.randint(2))
+            telling = "fox" if label else "zebra"
+            sentence = " ".join([*words, telling] if random.rand() < 0.9 else words)
+            both[label].append(sentence)
+            rows.append(f"{label} {sentence}\u00a0." if place == 3 else f"{label} {sentence}")
+        parts[f"sst2/stsa.binary.{name}"] = "".join(f"{row}\n" for row in rows).encode()
+    for label, name in enumerate(("neg", "pos")):
+        found = [f"{sentence} " for sentence in both[label]]
+        found[2] = f"{found[2]}caf\u00e9 and so on\u2026 "
+        parts[f"mr/rt-polarity.{name}"] = "".join(f"{row}\n" for row in found).encode("cp1252")
+    return parts
+
+
 def zipped(parts: Mapping[str, bytes]) -> bytes:
     """A zip, the same bytes whenever it is made."""
     content = io.BytesIO()

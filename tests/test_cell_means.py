@@ -1,4 +1,4 @@
-"""The mean of a cell made again is held against the interval that its rows give: it polices what a single run cannot."""
+"""The mean of a cell made again is held against the interval that its rows give: single runs may differ by more."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Any
 import own_models
 import pytest
 import torch
-from checked import SMALL, broken, items
+from checked import SMALL, SMALL_PAIRS, broken, items
 from command import seqbench
 from seqbench.bench.contract import fitting
 from seqbench.bench.errors import UsageError
@@ -22,9 +22,10 @@ from torch import Tensor, nn
 
 @pytest.mark.parametrize("name", registry.listing("model"))
 def test_the_suites_models_keep_the_contract(name: str) -> None:
-    found = items(name, SMALL)
+    pairs = registry.find("model", name).pairs
+    found = items(name, SMALL_PAIRS if pairs else SMALL)
     assert {item.verdict for item in found.values()} <= {"kept", "not asked"}, [str(item) for item in found.values()]
-    assert len(found) == 12
+    assert len(found) == (13 if pairs else 12)
 
 
 def test_peoples_own_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,3 +221,4 @@ def test_by_default_there_is_a_task_for_each_kind_of_input() -> None:
     chosen = [task for _, task in fitting._usual()]
     assert {type(task.input) for task in chosen} == {base.Continuous, base.Tokens}
     assert all(task.asks_causality for task in chosen)
+    assert [type(task.input) for _, task in fitting._usual(pairs=True)] == [base.Pair]

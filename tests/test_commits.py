@@ -243,4 +243,5 @@ def test_what_a_renewal_cannot_see(checkout: Path) -> None:
     sources.forget()
     found: list[renewing.Renewal] = []
     assert renewing._stale(row, folder, found) is None
-    assert found[0].reason == "files of the experiment's own have changed (results/mine/lab/cells.py): train it again"
+    assert "own have changed (results/mine/lab/cells.py), and only of the suite's code" in found[0].reason
+    assert found[0].reason.endswith(" --stale trains it again")

@@ -210,3 +210,20 @@ def test_a_server_that_misleads_is_passed_over(
         assert everything_in(cache) == []
     assert fetch(remote(first, server.url("b", "whole"), size=size)).read_bytes() == CONTENT
     assert everything_in(cache) == ["large.zip"]
+
+
+@pytest.mark.parametrize("from_mirror", [True, False])
+def test_what_a_killed_copy_left_is_removed(
+    server: Server, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, from_mirror: bool
+) -> None:
+    """By the next that fetches the file, from wherever."""
+    left = _downloads.Part(cache / "set" / "large.zip", SHA256).copy
+    left.parent.mkdir(parents=True)
+    left.write_bytes(CONTENT[:10])
+    if from_mirror:
+        (tmp_path / "mirror" / "set").mkdir(parents=True)
+        (tmp_path / "mirror" / "set" / "large.zip").write_bytes(CONTENT)
+        monkeypatch.setenv("SEQBENCH_MIRROR", str(tmp_path / "mirror"))
+    assert fetch(remote(server.url("a", "whole"))).read_bytes() == CONTENT
+    assert everything_in(cache) == ["large.zip"]
+    assert len(server.asked) == (0 if from_mirror else 1)

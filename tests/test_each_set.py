@@ -28,8 +28,11 @@ def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Experiment:
     return write(tmp_path / "results" / "x", BOTH)
 
 
-def reasons(plans: each_set.Plans) -> dict[str | None, list[str]]:
-    return {name: [item.reason for item in planned] for name, planned in plans.items()}
+def reasons(experiment: Experiment) -> dict[str | None, list[str]]:
+    """Why each run is or is not to do, with each set that there is here."""
+    place = Workplace(experiment.folder)
+    names, _ = each_set.available(experiment, None, "cpu")
+    return {name: [item.reason for item in each_set.plan(experiment, place, "cpu", name)] for name in names}
 
 
 def test_each_set_is_planned_for_itself(experiment: Experiment) -> None:
@@ -37,20 +40,18 @@ def test_each_set_is_planned_for_itself(experiment: Experiment) -> None:
     place.area.mkdir(parents=True)
     first, second = experiment.runs
     place.working.replace([made(first), dirtied(made(second), instructions="AVX512")])
-    plans, left_out = each_set.plan(experiment, place, "cpu")
-    assert reasons(plans) == {"avx2": ["finished", "new"], "avx512": ["new", "finished"]}
-    assert left_out == []
+    assert reasons(experiment) == {"avx2": ["finished", "new"], "avx512": ["new", "finished"]}
 
 
 def test_a_set_that_the_processor_lacks_is_left_out_and_named(
     experiment: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(instructions, "widest", lambda: "AVX2")
-    plans, left_out = each_set.plan(experiment, Workplace(experiment.folder), "cpu")
-    assert [*plans] == ["avx2"]
+    names, left_out = each_set.available(experiment, None, "cpu")
+    assert names == ["avx2"]
     assert left_out == ["avx512 is left out: it needs AVX512, and this processor has AVX2"]
     with pytest.raises(UsageError, match="avx512"):  # whoever asks for it gets no other one
-        each_set.plan(experiment, Workplace(experiment.folder), "cpu", asked="avx512")
+        each_set.plan(experiment, Workplace(experiment.folder), "cpu", "avx512")
 
 
 def test_what_the_command_says_goes_before_and_a_gpu_has_none_to_choose(experiment: Experiment) -> None:
@@ -79,7 +80,7 @@ def test_one_sweep_a_set_until_one_is_cut_short(
         return sweep.Result(next(ends))
 
     monkeypatch.setattr(sweep, "run", run)
-    plans: each_set.Plans = {"avx2": [], "avx512": []}
+    plans: each_set.Plans = {"avx2": list, "avx512": list}
     assert each_set.run(experiment, plans, silent, "cpu", 1, None, threads=1) == code
     assert seen == trained
 
@@ -91,8 +92,7 @@ def test_a_checkpoint_of_another_set_is_not_gone_on_with(experiment: Experiment)
     assert usual == pinned != wide
     wide.parent.mkdir(parents=True)
     wide.touch()
-    plans, _ = each_set.plan(experiment, place, "cpu")
-    assert reasons(plans) == {"avx2": ["new", "new"], "avx512": ["resumes", "new"]}
+    assert reasons(experiment) == {"avx2": ["new", "new"], "avx512": ["resumes", "new"]}
 
 
 def test_a_dry_run_says_with_which_set(experiment: Experiment) -> None:

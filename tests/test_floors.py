@@ -15,7 +15,7 @@ from seqbench.bench.running import processes
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCH = ROOT / "bench"
-GROUND = {"atomic", "errors", "seeding"}
+GROUND = {"atomic", "errors", "locks", "seeding"}
 """Files of bench/ itself that every room may use. The others of bench/ itself are `front`: what Python users call."""
 FLOORS: dict[str, str] = {
     "ground": "",

@@ -1,4 +1,7 @@
-"""What every model promises, checked for each file in models/ that has a `class Model`: a new file is picked up."""
+"""What every model promises, checked for each file in models/ that has a `class Model`: a new file is picked up.
+
+Models of pairs, which read a source and write a target, promise other things: see `test_pair_models`.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,7 @@ NAMES = sorted(
     for file in FOLDER.glob("*.py")
     if not file.stem.startswith("_") and file.stem != "base" and has_model(file)
 )
+NAMES = [name for name in NAMES if not importlib.import_module(f"seqbench.models.{name}").Model.pairs]
 BATCH, CHANNELS = 4, 3
 every_model = pytest.mark.parametrize("name", NAMES)
 
@@ -35,6 +39,10 @@ every_model = pytest.mark.parametrize("name", NAMES)
 def model_class(name: str) -> type[base.Model]:
     found: type[base.Model] = importlib.import_module(f"seqbench.models.{name}").Model
     return found
+
+
+every_causal_model = pytest.mark.parametrize("name", [name for name in NAMES if model_class(name).causal])
+every_streamed_model = pytest.mark.parametrize("name", [name for name in NAMES if model_class(name).streamed])
 
 
 def build(name: str, dtype: torch.dtype = torch.float64, **options: Any) -> base.Model:
@@ -51,7 +59,9 @@ def noise(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
 
 
 def tensors_of(state: Any) -> Iterator[Tensor]:
-    """Every tensor in a nest of lists and tuples."""
+    """Every tensor in a nest of lists and tuples; none of a model without a state."""
+    if state is None:
+        return
     if isinstance(state, Tensor):
         yield state
     else:
@@ -93,7 +103,7 @@ def test_shapes_and_dtype(name: str, dtype: torch.dtype, steps: int) -> None:
     assert all(part.dtype == dtype and len(part) == BATCH for part in tensors_of(state))
 
 
-@every_model
+@every_causal_model
 def test_no_output_depends_on_a_later_input(name: str) -> None:
     model = build(name)
     inputs = noise(BATCH, 23, CHANNELS).requires_grad_()
@@ -116,7 +126,7 @@ def test_sequences_of_a_batch_do_not_mix(name: str) -> None:
     torch.testing.assert_close(alone, together, rtol=0.0, atol=1e-12)
 
 
-@every_model
+@every_streamed_model
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
 def test_pieces_give_what_the_whole_gives(name: str, dtype: torch.dtype, tolerance: float) -> None:
     model = build(name, dtype)
@@ -137,6 +147,17 @@ def test_pieces_give_what_the_whole_gives(name: str, dtype: torch.dtype, toleran
 
 
 @every_model
+def test_a_model_without_a_state_goes_on_from_none(name: str) -> None:
+    model = build(name)
+    _, state = model(noise(BATCH, 9, CHANNELS))
+    assert (state is not None) == model.streamed
+    assert model.causal or not model.streamed
+    if not model.streamed:
+        with pytest.raises(ValueError, match="state"):
+            model(noise(BATCH, 9, CHANNELS), [noise(BATCH, 4)])
+
+
+@every_streamed_model
 def test_state_does_not_share_memory_with_the_inputs(name: str) -> None:
     model = build(name)
     inputs = noise(BATCH, 9, CHANNELS)
@@ -146,7 +167,7 @@ def test_state_does_not_share_memory_with_the_inputs(name: str) -> None:
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(tensors_of(state), before, strict=True))
 
 
-@every_model
+@every_streamed_model
 def test_state_is_not_changed_by_using_it(name: str) -> None:
     model = build(name)
     inputs = noise(BATCH, 9, CHANNELS)
@@ -156,7 +177,7 @@ def test_state_is_not_changed_by_using_it(name: str) -> None:
     assert torch.equal(first, second)
 
 
-@every_model
+@every_streamed_model
 @pytest.mark.parametrize("steps", [1, 30])
 def test_state_size_counts_the_state(name: str, steps: int) -> None:
     model = build(name)
@@ -189,7 +210,7 @@ def test_every_parameter_is_used(name: str) -> None:
         assert parameter.grad.isfinite().all(), parameter_name
 
 
-@every_model
+@every_streamed_model
 def test_gradient_flows_through_the_state(name: str) -> None:
     model = build(name)
     inputs = noise(BATCH, 20, CHANNELS).requires_grad_()

@@ -207,7 +207,7 @@ def test_mistakes(tmp_path: Path) -> None:
             f"3 rows in {folder} fit 'adding': {folder} {rows[0]['id']} {rows[0]['label']} (cpu); ",
         ),
         ([folder, "gru"], f"2 rows in {folder} fit 'gru': "),
-        ([folder, "tcn"], f"{name} is of no commit (it was made outside a git checkout): its sources are not known"),
+        ([folder, "tcn"], f"{name} is of no commit (neither the suite nor the experiment "),
         ([folder, "gru", "seed", "0"], "reproduce takes one run, and its folder before it; quote a label: "),
         (["no-such-run"], "no row in the experiments of the suite has 'no-such-run' in its label"),
         (["results/nothing-of-this-name", "gru"], "no such experiment"),
@@ -266,3 +266,41 @@ def test_the_folder_must_be_named_where_a_run_stands_in_two(tmp_path: Path, monk
     with pytest.raises(UsageError, match=r"2 rows in the experiments of the suite fit .+; name one, with its folder"):
         reproducing.find(made_up(folders[0])["id"])
     assert reproducing.find(made_up(folders[0])["id"], folders[1]).folder == folders[1]
+
+
+def test_a_row_of_the_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its sources are those of the package's version and of the commit in which its user has the experiment."""
+    root = tmp_path / "lab"
+    folder = write(root / "trials" / "small", SMALL)
+    git(root, "init", "-q")
+    git(root, "add", ".")
+    git(root, "commit", "-q", "-m", "one")
+    commit = git(root, "rev-parse", "HEAD")
+    held = {"commit": commit, "dirty": False, "diff": None}
+    other = {"commit": "ab" * 20, "dirty": False, "diff": None}
+    origin = {"commit": None, "experiment": "lab", "repositories": {"lab": held, "cells": other}}
+    row = made_up(folder, provenance=origin)
+    row["provenance"]["versions"] |= {"seqbench": "0.1.0"}
+    published_in(folder, [clean(row, provenance={"commit": None})])
+    answer = seqbench("reproduce", folder, "gru")
+    commands = words_of(answer)
+    assert f"# beside it is needed {'ab' * 20} in the repository cells" in answer.out
+    assert of_program(commands, "git") == [["checkout", "--quiet", "--detach", commit], ["checkout", "--quiet", "-"]]
+    assert not of_program(commands, "cp")
+    installed = [words[3:] for words in of_program(commands, ".venv/bin/python")]
+    assert installed[-1] == ["seqbench==0.1.0"]
+    assert ["--editable", "."] not in installed
+    run, verify = of_program(commands, ".venv/bin/seqbench")
+    assert run[:2] == ["run", "trials/small"]
+    assert verify == ["verify", "trials/small", row["id"], "--rows", "runs/small/runs.jsonl"]
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("SEQBENCH_RUNS", "runs")
+    assert seqbench(*run, "--dry-run").out.splitlines() == [f"{row['id']}  {row['label']}  afresh"]
+
+
+def test_a_row_of_no_commit_says_what_to_do(tmp_path: Path) -> None:
+    folder = write(tmp_path / "small", SMALL)
+    published_in(folder, [clean(made_up(folder), provenance={"commit": None})])
+    answer = seqbench("reproduce", folder, "gru")
+    assert answer.code == 2
+    assert "commit the experiment, and run it again" in answer.err

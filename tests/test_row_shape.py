@@ -139,3 +139,57 @@ def test_the_static_check_names_all_that_is_wrong(experiment: Experiment) -> Non
     assert result.code == 1
     assert "not as rows are: curve: 'x' is no list; scores.best.valid.mse: 'x' is not a number or null; " in result.out
     assert "; and 1 more" in result.out
+
+
+BAD_LINES = {
+    "50 MB in one word": b'{"id": "' + b"x" * 50_000_000 + b'"}',
+    "50 MB of brackets": b"[" * 50_000_000,
+    "nesting of ten thousand": b'{"id": "a", "status": "done", "config": ' + b"[" * 10_000 + b"]" * 10_000 + b"}",
+    "a number of 400 digits": b'{"id": "a", "status": "done", "parameters": ' + b"9" * 400 + b"}",
+    "a number of 5,000 digits": b'{"id": "a", "status": "done", "parameters": ' + b"9" * 5000 + b"}",
+    "a number beyond all numbers": b'{"id": "a", "status": "done", "peak_memory_mb": 1e400}',
+    "NUL bytes": b'{"id": "a\0", "status": "done"}',
+    "nothing but NUL": b"\0" * 1000,
+    "another encoding": '{"id": "a", "status": "done"}'.encode("utf-16"),
+    "no UTF-8": b'{"id": "\xff\xfe"}',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line", BAD_LINES.values(), ids=BAD_LINES)
+def test_a_line_that_is_none_is_one_line_with_file_and_number(line: bytes, experiment: Experiment) -> None:
+    file = experiment.folder / "runs.jsonl"
+    RowFile(file).replace([made_rows.made(experiment.runs[0])])
+    file.write_bytes(file.read_bytes() + line + b"\n")
+    for words in (["status", experiment.folder], ["verify", experiment.folder, "--static"]):
+        answer = seqbench(*words)
+        (said,) = (answer.err or answer.out).splitlines()[:1]
+        assert f"{file}:2: " in said, said[:200]
+        assert len(said) < 400
+        assert answer.code in (1, 2)
+
+
+@pytest.mark.parametrize("more", [{}, {"provenance": None}, {"provenance": [1], "device": "cpu", "config": 3}])
+def test_rows_that_lack_nearly_all_are_findings_of_verify(more: Row, experiment: Experiment) -> None:
+    line = json.dumps({"id": "a", "status": "done", **more})
+    (experiment.folder / "runs.jsonl").write_text(f"{line}\n", encoding="utf-8")
+    answer = seqbench("verify", experiment.folder, "--static")
+    assert answer.code == 1
+    assert ": a: " in answer.out
+    assert "not as rows are" in answer.out or "does not say where it comes from" in answer.out
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_no_fault(experiment: Experiment) -> None:
+    file = RowFile(experiment.folder / "runs.jsonl")
+    rows = [made_rows.made(experiment.runs[0]), made_rows.made(experiment.runs[0], 0.25)]
+    file.replace(rows)
+    file.path.write_bytes(b"\xef\xbb\xbf" + file.path.read_bytes().replace(b"\n", b"\r\n"))
+    assert file.read() == rows
+
+
+def test_to_append_does_not_read_what_is_there(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = RowFile(experiment.folder / "runs.jsonl")
+    file.replace([made_rows.made(experiment.runs[0])])
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", lambda self: pytest.fail(f"{self} was read"))
+        file.append(made_rows.made(experiment.runs[0], 0.25))
+    assert len(file.read()) == 2

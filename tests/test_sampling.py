@@ -108,6 +108,23 @@ def test_the_command_prints_the_text(folder: Path) -> None:
     assert by_id.out == plain.out
 
 
+def test_the_next_symbols_are_those_of_the_distribution(folder: Path, a_run: Run, network: Network) -> None:
+    task = a_run.make_task()
+    with torch.no_grad():
+        answer, _ = network(torch.tensor([task.encode("cab")]), None, 1)
+    expected = answer.log_probabilities()[0, 0].exp()
+    found = sampling.next_symbols(network, task, "cab", 3)
+    assert [symbol for symbol, _ in found] == [task.decode([int(n)]) for n in expected.argsort(descending=True)[:3]]
+    assert [share for _, share in found] == pytest.approx(expected.sort(descending=True).values[:3].tolist())
+    assert sum(share for _, share in sampling.next_symbols(network, task, "cab", 99)) == pytest.approx(1)
+    as_json = seqbench("sample", folder, "TinyText gru", "cab", "--next", 3, "--json").json
+    assert [(one["symbol"], one["probability"]) for one in as_json["next"]] == found
+    table = seqbench("sample", folder, "TinyText gru", "cab", "--next", 3)
+    assert table.code == 0
+    assert "after 'cab'" in table.out
+    assert f"{found[0][1]:.3f}" in table.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

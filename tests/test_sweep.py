@@ -152,10 +152,12 @@ def test_a_source_that_changes_during_the_sweep_gets_no_row_of_the_old_one(tmp_p
     for run in config.load(folder).runs:
         sources.source_hash(run)
     write(folder, OWN, my_model=OWN_MODEL.replace("BODY", "inputs = inputs * 2.0"))
-    assert sweep_in(folder).exit_code == 1
-    by_status = {row["status"]: row for row in rows_of(folder)}
-    assert "the source has changed since the sweep started" in by_status["failed"]["error"]["message"]
-    assert "tcn" in by_status["done"]["label"]
+    display = Recorder()
+    result = sweep_in(folder, display)
+    assert (result.exit_code, [*result.refused]) == (1, [config.load(folder).runs[0].id])
+    assert any("is not the one that the sweep started with" in text for text in display.said)
+    (row,) = rows_of(folder)
+    assert "tcn" in row["label"]
     sources.forget()
     assert sweep_in(folder).exit_code == 0
 

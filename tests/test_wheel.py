@@ -85,7 +85,7 @@ class Installed:
         environment = {
             **os.environ,
             "PYTHONPATH": str(self.there),
-            "PYTHONPYCACHEPREFIX": str(self.folder / "compiled"),
+            "PYTHONDONTWRITEBYTECODE": "1",  # else the package's folder gets what no user has put there
         }
         environment.pop("SEQBENCH_RUNS", None)
         ended = subprocess.run(

@@ -160,10 +160,10 @@ def test_a_loop_imported_before_it_changed_makes_no_row(tmp_path: Path, monkeypa
     folder = write(tmp_path / "one", ONE)
     with monkeypatch.context() as patch:
         patch.setattr(worker, "main", odd_workers.of_an_older_loop)
-        assert sweep_in(folder).exit_code == 1
-    (row,) = rows_of(folder)
-    assert row["status"] == "failed"
-    assert "the source has changed since the sweep started" in row["error"]["message"]
+        result = sweep_in(folder)
+    (text,) = result.refused.values()
+    assert "is not the one that the sweep started with" in text
+    assert (result.exit_code, rows_of(folder)) == (1, [])
 
 
 def test_how_a_process_ended() -> None:

@@ -18,7 +18,9 @@ import typer
 
 from ..errors import UsageError
 from . import (
+    attention,
     contracts,
+    embedding,
     evidence,
     experiments,
     facts,
@@ -54,9 +56,12 @@ VERBS: dict[str, Callable[..., None]] = {
     "publish": experiments.publish,
     "table": tables.table,
     "plot": plotting.plot,
+    "unrolled": plotting.unrolled,
     "gradients": plotting.gradients,
     "report": report.report,
     "sample": sample.sample,
+    "attention": attention.attention,
+    "embedding": embedding.embedding,
     "verify": evidence.verify,
     "renew": renewal.renew,
     "rehash": renewal.rehash,

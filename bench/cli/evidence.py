@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
-from .experiments import DeviceClass, Dir
+from . import backends
+from .experiments import DeviceClass, Dir, load
 from .facts import Json, show_json
 from .terminal import Console, echo
 
@@ -47,6 +48,8 @@ def verify(
     working: Annotated[bool, typer.Option("--working", help="The rows that are not published yet.")] = False,
     device: DeviceClass = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time (default: one a core; one on a GPU).")] = None,
+    on: backends.On = None,
+    storage: backends.Kept = None,
     json: Json = False,
 ) -> None:
     """Trains published rows again, each from itself alone, and compares: to the bit on the same machine and versions.
@@ -60,13 +63,14 @@ def verify(
     words = words or []
     if static:
         given = {"--sample": sample, "--rows": rows, "--jobs": jobs, "--device": device, "--working": working or None}
+        given |= {"--on": on, "--storage": storage}
         for name, value in given.items():
             if value is not None:
                 raise UsageError(f"verify --static looks at all published rows and trains none: {name} means nothing")
         raise typer.Exit(_check(words, json))
     if not words:
         raise UsageError("verify needs the folder of an experiment, such as results/quick (or --static, for all)")
-    verification = _verify(words[0], words[1:], sample, seed, rows, working, device, jobs)
+    verification = _verify(words[0], words[1:], sample, seed, rows, working, device, jobs, on, storage)
     if json:
         from ..evidence import cell_means, verifying
 
@@ -87,12 +91,15 @@ def _verify(
     working: bool,
     device: str | None,
     jobs: int | None,
+    on: str | None,
+    storage: str | None,
 ) -> Verification:
     from ..experiments import places
     from ..running import processes
 
     folder = places.experiment_folder(directory)
-    if file is None:
+    backends.check(on, storage)
+    if file is None and on is None:
         processes.start_ahead(device or "auto")
     from ..evidence import verifying
     from ..rows.store import RowFile, Workplace
@@ -108,8 +115,10 @@ def _verify(
         if not file.is_file():
             raise UsageError(f"--rows {file}: no such file")
         return verifying.verify_against(folder, chosen, RowFile(file).read())
-    with Live(Console(stderr=True)) as live:
-        return verifying.verify(folder, chosen, live, jobs)
+    threads = max((row["provenance"].get("threads", 1) for row in chosen), default=1)
+    kind = "cuda" if any(row["device"] == "cuda" for row in chosen) else "cpu"
+    with backends.backend_on(on, storage, kind, jobs, threads) as backend, Live(Console(stderr=True)) as live:
+        return verifying.verify(folder, chosen, live, jobs, backend)
 
 
 def _verdict_lines(verification: Verification) -> list[str]:

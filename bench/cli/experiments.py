@@ -11,11 +11,13 @@ import typer
 from rich.table import Table
 
 from ..errors import UsageError
+from . import backends
 from .facts import Json, show_json
-from .terminal import Console, echo, standard_output
+from .terminal import Console, echo, print_columns, standard_output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from ..experiments.config import Experiment
     from ..running.planning import Planned
@@ -60,15 +62,18 @@ def _numbers(seeds: str) -> list[int]:
     return list(dict.fromkeys(numbers))
 
 
-def device_named(name: str) -> str:
-    """cpu or cuda, as `--device` has it. Raises UsageError for another name, or where there is no such device."""
+def device_named(name: str, on: str | None = None) -> str:
+    """cpu or cuda, as `--device` has it. Raises UsageError for another name, or where there is no such device.
+
+    on: the cluster, if any: which devices that has is not asked here.
+    """
     import torch
 
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return "cuda" if on is None and torch.cuda.is_available() else "cpu"
     if name not in ("cpu", "cuda"):
         raise UsageError(f"--device {name}: cpu, cuda or auto is needed")
-    if name == "cuda" and not torch.cuda.is_available():
+    if on is None and name == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: torch sees no CUDA device here")
     return name
 
@@ -82,7 +87,9 @@ def number_or_auto(text: str) -> str:
 
 def run(
     directory: Dir,
-    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda where there is one.")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda, or auto: cuda where this machine has one; with --on cpu.")
+    ] = "auto",
     jobs: Annotated[
         str,
         typer.Option(callback=number_or_auto, help="Runs at a time; auto: one a core, or on a GPU as many as pay."),
@@ -102,6 +109,8 @@ def run(
     shard: Annotated[
         str | None, typer.Option(metavar="I/N", help="Only share I of N, for job arrays; merge brings rows together.")
     ] = None,
+    on: backends.On = None,
+    storage: backends.Kept = None,
     minutes: Annotated[
         float | None, typer.Option("--for", min=0, help="Stop after so many minutes (exit code 75).")
     ] = None,
@@ -125,21 +134,23 @@ def run(
     from ..running import processes
 
     places.experiment_folder(directory)  # a mistake in the name starts nothing
-    if not dry_run:
+    backends.check(on, storage)
+    if not dry_run and on is None:
         processes.start_ahead(device, threads, instructions)
     from ..experiments import naming
     from ..running import each_set, shards, sweep
 
     share = shards.parse(shard) if shard is not None else None
-    experiment, chosen, at_a_time = load(directory, seeds), device_named(device), None if jobs == "auto" else int(jobs)
+    experiment, chosen = load(directory, seeds), device_named(device, on)
+    at_a_time = None if jobs == "auto" else int(jobs)
     from ..rows.store import Workplace
 
     workplace = Workplace(experiment.folder, share.name if share else None)
     out = standard_output(unfailing=True)
-    plans, left_out = each_set.plan(experiment, workplace, chosen, afresh, stale, instructions)
+    sets, left_out = each_set.available(experiment, instructions, chosen)
     for sentence in left_out:
         out.print(sentence, style="yellow")
-    named = [(item.run.id, str(item.run)) for planned in plans.values() for item in planned]
+    named = [(one.id, str(one)) for one in experiment.runs]
     if only and (text := naming.unmet(only, named)) is not None:
         there = naming.listed(named)
         raise UsageError(f"--only {text!r}: no run of {directory} has that in its label or begins with it: {there}")
@@ -147,26 +158,27 @@ def run(
     meant = {run_id for run_id, label in named if not only or naming.any_means(only, run_id, label)}
     mine = share.ids(meant) if share else meant
 
-    def fitting(planned: Sequence[Planned]) -> list[Planned]:
+    def plan(name: str | None) -> list[Planned]:
+        planned = each_set.plan(experiment, workplace, chosen, name, afresh, stale)
         return [item for item in planned if item.run.id in mine]
 
-    def plan_again(name: str | None) -> list[Planned]:
-        return fitting(each_set.plan_of(experiment, workplace, chosen, afresh, stale, name))
+    def plan_and_say(name: str | None) -> list[Planned]:
+        planned = plan(name)
+        if old := sum(item.reason == "finished, stale" for item in planned):
+            out.print(f"{old} rows are stale: seqbench status says why, --stale trains them again", style="yellow")
+        return planned
 
-    plans = {name: fitting(planned) for name, planned in plans.items()}
-    _say_untuned(directory, plans, out)
+    _say_untuned(directory, experiment, mine, out)
     if dry_run:
-        _show_plans(plans, json)
+        _show_plans({name: plan(name) for name in sets}, json)
         return
-    old = sum(item.reason == "finished, stale" for planned in plans.values() for item in planned)
-    if old:
-        out.print(f"{old} rows are stale: seqbench status says why, --stale trains them again", style="yellow")
     from ..report.tables import experiment_table  # noqa: F401  # now, while the fork server imports, rather than after the last run
     from .live import Live
 
-    locked = {name: partial(plan_again, name) for name in plans}
-    options = {"threads": threads, "keep_weights": keep_weights, "part": workplace.part}
-    code = each_set.run(experiment, locked, lambda: Live(out), chosen, at_a_time, minutes, **options)
+    plans = {name: partial(plan_and_say, name) for name in sets}
+    with backends.backend_on(on, storage, chosen, at_a_time, threads) as backend:
+        options = {"threads": threads, "keep_weights": keep_weights, "part": workplace.part, "backend": backend}
+        code = each_set.run(experiment, plans, lambda: Live(out), chosen, at_a_time, minutes, **options)
     _answer(experiment, workplace, chosen, out, figure)
     if code in sweep.CUT_SHORT:
         again = f" --shard {share}" if share else ""
@@ -174,19 +186,16 @@ def run(
     raise typer.Exit(code)
 
 
-def _say_untuned(directory: str, plans: Mapping[str | None, Sequence[Planned]], out: Console) -> None:
-    """Which runs wait for their settings. Raises UsageError where all do, as there is nothing to run then."""
-    from ..running.planning import UNTUNED
-
-    runs = [item for planned in plans.values() for item in planned]
-    waiting = [item for item in runs if item.reason == UNTUNED]
+def _say_untuned(directory: str, experiment: Experiment, mine: AbstractSet[str], out: Console) -> None:
+    """Which of these runs wait for their settings. Raises UsageError where all do, as there is nothing to run then."""
+    waiting = {run.id: run for run in experiment.runs if run.id in experiment.untuned and run.id in mine}
     if not waiting:
         return
     remedy = f"seqbench tune {shlex.quote(directory)} searches for their settings"
-    if len(waiting) == len(runs):
-        raise UsageError(f"{directory}: its {len(runs)} runs are not tuned yet: {remedy}")
-    tasks = ", ".join(dict.fromkeys(item.run.task_label for item in waiting))
-    out.print(f"{len(waiting)} of {len(runs)} runs are not tuned yet ({tasks}): {remedy}", style="yellow")
+    if len(waiting) == len(mine):
+        raise UsageError(f"{directory}: its {len(mine)} runs are not tuned yet: {remedy}")
+    tasks = ", ".join(dict.fromkeys(run.task_label for run in waiting.values()))
+    out.print(f"{len(waiting)} of {len(mine)} runs are not tuned yet ({tasks}): {remedy}", style="yellow")
 
 
 def _show_plans(plans: Mapping[str | None, Sequence[Any]], json: bool) -> None:
@@ -239,11 +248,12 @@ def status(directory: Dir, json: Json = False) -> None:
 
     experiment = load(directory)
     workplace = Workplace(experiment.folder)
-    published = set(latest(workplace.published.read()))
-    rows = latest(workplace.rows())
+    of_folder = workplace.published.read()
+    there, every = set(latest(of_folder)), [*of_folder, *workplace.rows("working")]
+    rows = latest(every)
     lines: list[dict[str, Any]] = []
     for device in sorted({device for _, device in rows}) or ["cpu"]:
-        for item in planning.plan(experiment, workplace, device):
+        for item in planning.plan(experiment, workplace, device, known=every):
             row = rows.get((item.run.id, device))
             lines.append(
                 {
@@ -253,7 +263,7 @@ def status(directory: Dir, json: Json = False) -> None:
                     "state": row["status"] if row else "not run",
                     "next": item.reason,
                     "stale": str(item.staleness) if item.staleness else None,
-                    "published": (item.run.id, device) in published,
+                    "published": (item.run.id, device) in there,
                     "dirty": row["provenance"]["dirty"] if row else None,
                     "error": row["error"]["message"] if row and row["error"] else None,
                 }
@@ -261,13 +271,12 @@ def status(directory: Dir, json: Json = False) -> None:
     if json:
         show_json({"experiment": str(experiment.folder), "runs": lines})
         return
-    table = Table(box=None, header_style="bold")
-    for header in ("id", "run", "device", "state", "next run", "published"):
-        table.add_column(header, overflow="fold")
+    printed = []
     for line in lines:
         state = line["state"] + (" (dirty)" if line["dirty"] else "") + (f": {line['error']}" if line["error"] else "")
-        table.add_row(line["id"], line["run"], line["device"], state, line["next"], "yes" if line["published"] else "")
-    standard_output().print(table)
+        published = "yes" if line["published"] else ""
+        printed.append((line["id"], line["run"], line["device"], state, line["next"], published))
+    print_columns(("id", "run", "device", "state", "next run", "published"), printed)
     for why in dict.fromkeys(line["stale"] for line in lines if line["stale"]):
         echo(f"{sum(line['stale'] == why for line in lines)} rows are {why}")
     done = sum(line["state"] in ("done", "diverged") for line in lines)

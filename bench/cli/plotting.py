@@ -1,4 +1,4 @@
-"""The verbs of figures: plot and gradients."""
+"""The verbs of figures: plot, unrolled and gradients."""
 
 from __future__ import annotations
 
@@ -64,6 +64,32 @@ def plot(
         echo(f"wrote {path}")
     for name, reason in drawn.left_out.items():
         echo(f"no {name}: {reason}")
+
+
+def unrolled(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL…", help="Models in the notation, such as rnn gru tcn.")],
+    steps: Annotated[int, typer.Option(min=2, max=32, help="Steps of the sequence.")] = 6,
+    seed: Annotated[int, typer.Option(min=0, help="Other first weights.")] = 0,
+    out: Annotated[Path, typer.Option(help="A folder for the files.")] = Path(),
+) -> None:
+    """Draws the unrolled graph of models: which inputs reach which features, found by the gradient.
+
+    The models are small and not trained: what is seen is what their graphs let through. Writes unrolled.png and .svg.
+
+    Example: seqbench unrolled rnn jordan bidirectional tcn --steps 6 --out figures
+    """
+    import hashlib
+
+    from ..measuring.reach import reach
+    from ..report.figures import saving
+    from ..report.figures import unrolled as figure
+
+    found = [reach(model, steps, seed) for model in models]
+    digest = hashlib.sha256(b"".join(one.norms.tobytes() for one in found)).hexdigest()[:16]
+    title = f"unrolled: {', '.join(models)}"
+    with writing(out, folder=True):
+        for path in saving.save(figure.draw(found), out / "unrolled", digest, title, ("png", "svg")):
+            echo(f"wrote {path}")
 
 
 def gradients(

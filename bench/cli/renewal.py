@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
+from . import backends
 from .evidence import named
 from .experiments import DeviceClass, load
 from .facts import Json, show_json
@@ -20,6 +21,7 @@ def renew(
     ],
     device: DeviceClass = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes at a time (default: one a core).")] = None,
+    on: backends.On = None,
     json: Json = False,
 ) -> None:
     """Looks whether the present code reproduces stale rows bit for bit; those that it does count as current.
@@ -40,8 +42,8 @@ def renew(
     if not rows:
         raise UsageError(f"{words[0]}: there are no rows to renew")
     chosen = verifying.chosen(rows, words[1:])
-    with Live(Console(stderr=True)) as live:
-        found = renewing.renew(experiment.folder, chosen, live, jobs).found
+    with backends.pool_on(on) as pool, Live(Console(stderr=True)) as live:
+        found = renewing.renew(experiment.folder, chosen, live, jobs, pool).found
     good = sum(not one.reason for one in found)
     publishing.finish(experiment, device)
     if json:

@@ -37,6 +37,9 @@ def speed(
     suite: Annotated[
         bool, typer.Option("--suite", help="Instead: every model of the suite at two shapes, trained and streamed.")
     ] = False,
+    history: Annotated[
+        Path | None, typer.Option(help="Measure nothing: draw what asv has of a machine, such as results/asv/NAME.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Keep it in this .json file, row by row.")] = None,
     read: Annotated[Path | None, typer.Option(help="Measure nothing: print this file, as Markdown.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -52,6 +55,9 @@ def speed(
 
     Example: seqbench speed --task adding --model lstm --repeat 5
     """
+    if history is not None:
+        _draw_history(history)
+        return
     if read is not None:
         _print(_content(read), json, markdown=True)
         return
@@ -92,6 +98,15 @@ def speed(
             echo(f"wrote {os.fspath(path)}", err=True)
     if any("error" in row for row in session.new["rows"]):
         raise typer.Exit(1)
+
+
+def _draw_history(place: Path) -> None:
+    from ..report.figures import speed_history
+
+    if not place.is_dir():
+        raise UsageError(f"--history {place}: there is no such folder; make speed-history makes results/asv/MACHINE")
+    for path in speed_history.write(speed_history.read(place), place.with_name(f"{place.name}-steps")):
+        echo(f"wrote {os.fspath(path)}")
 
 
 def _content(path: Path) -> dict[str, Any]:

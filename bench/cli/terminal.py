@@ -6,11 +6,13 @@ import io
 import os
 import re
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, TextIO
 
 import rich.console
 import typer
+from rich.table import Table
 from rich.text import Text
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -105,3 +107,23 @@ def encodable(*streams: TextIO) -> None:
     for stream in streams:
         if hasattr(stream, "reconfigure"):  # not where a test, or a notebook, has put something else in its place
             stream.reconfigure(errors="replace")
+
+
+MANY = 200
+"""Lines of a table above which it is printed in plain columns: to fold its cells would take longer than all else."""
+
+
+def print_columns(header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    """Prints a table; one of many lines is as wide as its widest cells."""
+    if len(lines) <= MANY:
+        table = Table(box=None, header_style="bold")
+        for name in header:
+            table.add_column(name, overflow="fold")
+        for line in lines:
+            table.add_row(*line)
+        standard_output().print(table)
+        return
+    cells = [[clean(cell).replace("\n", " ") for cell in line] for line in (header, *lines)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for line in cells:
+        echo("  ".join(map(str.ljust, line, widths)).rstrip())

@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from ..errors import UsageError
+from . import backends
 from .experiments import Dir, device_named, number_or_auto
 from .facts import show_json
 from .terminal import Console, echo, standard_output
@@ -34,6 +35,11 @@ def tune(
     only: Annotated[
         list[str] | None, typer.Option(help="Only trials with these words in their label, or an id.")
     ] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Only share I of N, for job arrays; merge --trials joins them.")
+    ] = None,
+    on: backends.On = None,
+    storage: backends.Kept = None,
     minutes: Annotated[
         float | None, typer.Option("--for", min=0, help="Stop after so many minutes (exit code 75).")
     ] = None,
@@ -54,25 +60,28 @@ def tune(
     from ..running import processes
 
     folder = places.experiment_folder(directory)
-    if not dry_run:
+    backends.check(on, storage)
+    if not dry_run and on is None:
         processes.start_ahead(device, threads)
     from ..experiments import naming
     from ..rows.store import Workplace
-    from ..running import planning, sweep
+    from ..running import planning, shards, sweep
     from ..tuning.study import check, trials_of
 
-    experiment, chosen = config.load(folder, winners=False), device_named(device)
-    study = trials_of(experiment)
-    workplace = Workplace(folder, record=study.record)
+    experiment, chosen = config.load(folder, winners=False), device_named(device, on)
+    study, share = trials_of(experiment), shards.parse(shard) if shard is not None else None
+    workplace = Workplace(folder, share.name if share else None, study.record)
     if workplace.installed:
         raise UsageError(f"{folder} belongs to the installed package: copy the folder to tune it")
     named = [(run.id, str(run)) for run in study.runs]
     if only and (text := naming.unmet(only, named)) is not None:
         raise UsageError(f"--only {text!r}: no trial of {directory} is called that: {naming.listed(named)}")
 
+    meant = {run_id for run_id, label in named if not only or naming.any_means(only, run_id, label)}
+    mine = share.ids(meant) if share else meant
+
     def plan() -> list[Planned]:
-        items = planning.plan(study, workplace, chosen)
-        return [item for item in items if not only or naming.any_means(only, item.run.id, str(item.run))]
+        return [item for item in planning.plan(study, workplace, chosen) if item.run.id in mine]
 
     if dry_run:
         show(plan(), json)
@@ -80,11 +89,13 @@ def tune(
     check(experiment)
     from .live import Live
 
-    out = standard_output()
+    out, at_a_time = standard_output(unfailing=True), None if jobs == "auto" else int(jobs)
     say_others(study, workplace, out)
-    with Live(out, "valid") as live:
-        result = sweep.run(study, plan, live, chosen, None if jobs == "auto" else int(jobs), minutes, threads=threads)
-    conclude(experiment, workplace, [*workplace.rows()], chosen, out)
+    with backends.backend_on(on, storage, chosen, at_a_time, threads) as backend, Live(out, "valid") as live:
+        options = {"threads": threads, "part": workplace.part, "backend": backend}
+        result = sweep.run(study, plan, live, chosen, at_a_time, minutes, **options)
+    if share is None:
+        conclude(experiment, workplace, [*workplace.rows()], chosen, out)
     if result.exit_code in sweep.CUT_SHORT:
         out.print(f"not done yet; go on with: seqbench tune {shlex.quote(directory)}", style="yellow")
     raise typer.Exit(result.exit_code)
@@ -106,7 +117,8 @@ def say_others(study: Experiment, workplace: Workplace, out: Console) -> None:
         others = [number for number, row in enumerate(file.read(), 1) if row["id"] not in ids]
         if others:
             out.print(
-                f"{file.path}:{others[0]}: {len(others)} trials are of another space, seed or version; they do not count",
+                f"{file.path}:{others[0]}: {len(others)} trials are of another space, seed or version; "
+                "they do not count",
                 style="yellow",
                 soft_wrap=True,
             )

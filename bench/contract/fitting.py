@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...tasks.base import Task
+from ...tasks.base import Pair, Task
 from ..errors import UsageError
 from ..experiments import networks, registry, sizing
 from ..experiments.notation import Spec, parse
@@ -19,6 +19,8 @@ from .of_tasks import of_task
 
 PLAIN = f"{plain_recurrence.__name__}:Net"
 """The model by which a task is tried."""
+PLAIN_PAIRS = f"{plain_recurrence.__name__}:Pairs"
+"""That by which a task is tried that shows a source and asks for a target."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +45,16 @@ class Subject:
 def check(text: str, tasks: Sequence[str] = (), speed: bool = True, folder: Path | None = None) -> Iterator[Subject]:
     """What `text` means, a model on each of the tasks or a task, and its items, one subject after the other.
 
-    tasks: in the notation; none: one generated task for each kind of input, at a small size. Raises UsageError for what
-    is not known, and for a model that cannot be built there.
+    tasks: in the notation; none: one generated task for each kind of input that the model reads, at a small size.
+    Raises UsageError for what is not known, and for a model that cannot be built there.
     """
     spec = parse(text)
     kinds = kinds_of(spec.name, folder)
     if "task" in kinds:
         yield _of_task(Spec(spec.name, spec.options if kinds == ["task"] else {}), folder)
     if "model" in kinds:
-        chosen = [_small(parse(task), folder) for task in tasks] or list(_usual())
+        pairs = registry.find("model", spec.name, folder).pairs
+        chosen = [_small(parse(task), folder) for task in tasks] or list(_usual(pairs))
         for place, (task_spec, task) in enumerate(chosen):
             run = _run(task_spec, task, Spec(spec.name, spec.options if kinds == ["model"] else {}), folder)
             items = list(of_model(run, task, alone=place == 0, speed=speed and place == 0))
@@ -80,13 +83,18 @@ def kinds_of(name: str, folder: Path | None = None) -> list[registry.Kind]:
     return found
 
 
-def _usual() -> Iterator[tuple[Spec, Task]]:
-    """For each kind of input the first generated task that asks causality, else the first."""
+def _usual(pairs: bool = False) -> Iterator[tuple[Spec, Task]]:
+    """For each kind of input the first generated task that asks causality, else the first.
+
+    pairs: for a model that reads a source and writes a target; else for one of one sequence.
+    """
     found: dict[type[Any], tuple[Spec, Task]] = {}
     for name in registry.listing("task"):
         cls = registry.find("task", name)
         if not cls.remotes:
             spec, task = _small(Spec(name, {}), None)
+            if isinstance(task.input, Pair) != pairs:
+                continue
             if (known := found.get(type(task.input))) is None or (task.asks_causality and not known[1].asks_causality):
                 found[type(task.input)] = spec, task
     yield from found.values()
@@ -109,5 +117,6 @@ def _run(task_spec: Spec, task: Task, model: Spec, folder: Path | None) -> Run:
 
 def _of_task(spec: Spec, folder: Path | None) -> Subject:
     task_spec, task = _small(spec, folder)
-    run = _run(task_spec, task, Spec(PLAIN, {}), folder)
+    plain = PLAIN_PAIRS if isinstance(task.input, Pair) else PLAIN
+    run = _run(task_spec, task, Spec(plain, {}), folder)
     return Subject("task", run.task_label, run.task_label, list(of_task(run, task)))

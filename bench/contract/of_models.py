@@ -19,6 +19,7 @@ from ..experiments.options import options_of
 from ..experiments.runs import Run
 from . import small_runs
 from .items import Answer, Broken, Item, items_of
+from .of_pairs import of_pairs
 from .of_training import of_training, speed_beside
 from .small_runs import CPU
 
@@ -32,9 +33,11 @@ def of_model(run: Run, task: Task, alone: bool = True, speed: bool = True) -> It
     """The items of a run's model on its task; those that no task is needed for where `alone`."""
     it = _Trial(run, task)
     if alone:
+        yield from items_of(("imports", it.imports), ("sizes", it.sizes))
+    if alone and run.model_class.pairs:
+        yield from of_pairs(run, task)
+    elif alone:
         yield from items_of(
-            ("imports", it.imports),
-            ("sizes", it.sizes),
             ("shapes", it.shapes),
             ("examples", it.examples),
             ("causality", it.causality),

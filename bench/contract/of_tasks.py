@@ -59,7 +59,7 @@ class _Trial:
 
     def answers(self, batch: Batch) -> Any:
         network = self.run.make_network(self.task).eval()
-        return network(batch.inputs, None, batch.reads)[0]
+        return network.read(batch.inputs, batch.reads, batch.lengths, batch.source)
 
     def declarations(self) -> Answer:
         metrics = self.task.metrics
@@ -116,6 +116,8 @@ class _Trial:
             else:
                 if len(inputs) != 2 or inputs[0] != examples or batch.inputs.dtype != torch.int64:
                     raise Broken(f"{self.place}: {wanted}", "(B, T) of int64 is needed")
+                if isinstance(kind, Pair):
+                    self._check_source(name, batch, kind)
                 symbols = kind.target if isinstance(kind, Pair) else kind.vocabulary
                 low, high = int(batch.inputs.min()), int(batch.inputs.max())
                 if low < 0 or high >= symbols:
@@ -128,10 +130,24 @@ class _Trial:
             texts.append(f"{name} {inputs} -> {tuple(batch.targets.shape)}")
         return ", ".join(texts)
 
+    def _check_source(self, name: str, batch: Batch, kind: Pair) -> None:
+        source, lengths = batch.source, batch.lengths
+        if source is None or source.ndim != 2 or len(source) != len(batch.inputs) or source.dtype != torch.int64:
+            found = "none" if source is None else f"{tuple(source.shape)} of {source.dtype}"
+            raise Broken(f"{self.place}: the source of {name} is {found}", "Batch.source (B, S) of int64 is needed")
+        low, high = int(source.min()), int(source.max())
+        if low < 0 or high >= kind.source:
+            raise Broken(f"{self.place}: source symbols {low} … {high}", f"0 … {kind.source - 1} are declared")
+        if lengths is not None and not bool(((lengths > 0) & (lengths <= source.shape[1])).all()):
+            raise Broken(
+                f"{self.place}: lengths {lengths.tolist()} of sources (B, {source.shape[1]})",
+                "Batch.lengths (B,) counts the symbols of each source before its padding, at least 1",
+            )
+
     def loss(self) -> Answer:
         batch = self.batch(self.splits().train)
         network = self.run.make_network(self.task)
-        loss = self.task.loss(network(batch.inputs, None, batch.reads)[0], batch)
+        loss = self.task.loss(network.read(batch.inputs, batch.reads, batch.lengths, batch.source), batch)
         if not isinstance(loss, Tensor) or loss.shape != ():
             raise Broken(f"{self.place}: loss gave {loss!r:.60}", "a scalar tensor is needed")
         if not loss.isfinite():
@@ -193,6 +209,8 @@ class _Trial:
         alike = 0.0
         if targets.shape[:2] == inputs.shape[:2] and targets.ndim == inputs.ndim and inputs.shape[1] > 2:
             alike = float((targets[:, :-1] == inputs[:, 1:]).double().mean())
+        if isinstance(self.task.input, Pair):
+            return "a decoder is shown the target, and a source before it"
         if alike > MOST_ALIKE and not self.task.predicts_input:
             raise Broken(
                 f"{self.place}: {alike:.0%} of its targets are the next input, and it does not say so",

@@ -64,8 +64,8 @@ class CellMean(NamedTuple):
         verdict = "holds" if self.good else "does not hold"
         unit = f" {self.metric.unit}" if self.metric.unit else ""
         return (
-            f"cell {self.label}: its mean {verdict}: {self.here:.4g}{unit} over {self.count} runs here, {self.there:.4g} in "
-            f"the rows, whose spread allows {low:.4g} to {high:.4g}"
+            f"cell {self.label}: its mean {verdict}: {self.here:.4g}{unit} over {self.count} runs here, "
+            f"{self.there:.4g} in the rows, whose spread allows {low:.4g} to {high:.4g}"
         )
 
 

@@ -83,7 +83,8 @@ def check(folder: Path) -> Report:
         report.findings += _of_row(row, folder, grid)
     report.findings += _of_renewals(folder, rows)
     trials = Workplace(folder, record=publishing_trials.FILE).published.read(whole=False)
-    report.findings += [Finding(plans.FILE, what, "remark") for what in plans.changed_since(folder, [*rows, *trials])]
+    placed = [row for row in (*rows, *trials) if isinstance(row.get("provenance"), dict)]
+    report.findings += [Finding(plans.FILE, what, "remark") for what in plans.changed_since(folder, placed)]
     if experiment.tuning is not None:
         report.findings += _of_study(experiment, bool(rows))
     places = Counter(place_of(row) for row in rows)

@@ -14,14 +14,18 @@ is such, else the quickest through its second epoch.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import platform
+import shlex
 import subprocess
 import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -108,11 +112,14 @@ class Renewals:
     witness: str = ""
 
 
-def renew(folder: Path, rows: Sequence[Row], display: Display, jobs: int | None = None) -> Renewals:
+def renew(
+    folder: Path, rows: Sequence[Row], display: Display, jobs: int | None = None, pool: Executor | None = None
+) -> Renewals:
     """Compares the code of each stale row with the present code; rows that both reproduce alike get a record.
 
     folder: the experiment's. rows: of its published ones and of its working area; current ones are passed over. jobs:
-    processes at a time. Raises UsageError where the sources differ from their commit, of which a record must speak;
+    processes at a time. pool: who compares the codes, on machines with this checkout; None: processes of this machine.
+    Raises UsageError where the sources differ from their commit, of which a record must speak;
     while another process runs the experiment; and where the folder belongs to the installed package.
     """
     workplace, result = _workplace(folder, "renew"), Renewals()
@@ -124,25 +131,25 @@ def renew(folder: Path, rows: Sequence[Row], display: Display, jobs: int | None 
     origin = provenance.of_sweep(folder, [one.run for one in stale])
     if origin["dirty"] or origin["commit"] is None:
         raise UsageError("renew: the sources differ from the commit that the rows would be renewed by; commit first")
-    with workplace.held():
+    with workplace.held(), nullcontext(pool) if pool else ThreadPoolExecutor(jobs or cores()) as comparing_pool:
         if any(not name.startswith("models/") for one in stale for name in one.changed):
             witness = _witness(stale)
             result.witness = witness.row["label"]
             display.say(f"trains {result.witness} by the code of {witness.commit[:10]} and by the present code")
-            if reason := _compared([witness], folder, _epochs_of_a_witness(witness))[0]:
+            sought = _expected([witness]), [witness], folder, _epochs_of_a_witness(witness)
+            if reason := comparing_pool.submit(_compared_here, *sought).result()[0]:
                 result.found += [
                     Renewal(one.row, one.changed, f"the witness {result.witness}: {reason}") for one in stale
                 ]
                 return result
-        with ThreadPoolExecutor(jobs or cores()) as pool:
-            waiting = {pool.submit(_compared, job, folder): job for job in _jobs(stale)}
-            for future in as_completed(waiting):
-                pairs = zip(waiting[future], future.result(), strict=True)
-                ended = [(one, Renewal(one.row, one.changed, reason)) for one, reason in pairs]
-                _keep(workplace, ended, origin["commit"], result.witness)
-                for _, renewal in ended:
-                    result.found.append(renewal)
-                    display.say(f"{renewal.row['label']}: {renewal.reason or 'the same to the bit'}")
+        waiting = {comparing_pool.submit(_compared_here, _expected(job), job, folder): job for job in _jobs(stale)}
+        for future in as_completed(waiting):
+            pairs = zip(waiting[future], future.result(), strict=True)
+            ended = [(one, Renewal(one.row, one.changed, reason)) for one, reason in pairs]
+            _keep(workplace, ended, origin["commit"], result.witness)
+            for _, renewal in ended:
+                result.found.append(renewal)
+                display.say(f"{renewal.row['label']}: {renewal.reason or 'the same to the bit'}")
     return result
 
 
@@ -169,7 +176,10 @@ def _stale(row: Row, folder: Path, found: list[Renewal]) -> _Stale | None:
         if commit is None or row["provenance"]["dirty"]:
             raise Cannot("it was made by no commit, or by changed sources; train it again")
         if own := [name for name in changed if name.partition("/")[0] not in sources.ROOMS]:
-            raise Cannot(f"files of the experiment's own have changed ({', '.join(own)}): train it again")
+            raise Cannot(
+                f"files of the experiment's own have changed ({', '.join(own)}), and only of the suite's code an older "
+                f"commit can be run: seqbench run {shlex.quote(str(folder))} --stale trains it again"
+            )
         sources.at_commit(commit, run)
         if reason := _other_decisions(row, run):
             raise Cannot(reason)
@@ -233,6 +243,18 @@ def _compared(job: Sequence[_Stale], folder: Path, epochs: int = 0) -> list[str]
     return [_difference(before, now) for before, now in zip(*answers, strict=True)]
 
 
+def _expected(job: list[_Stale]) -> list[str]:
+    """The present code of each row of a job, as a hash."""
+    return [sources.source_hash(one.run) for one in job]
+
+
+def _compared_here(expected: list[str], job: list[_Stale], folder: Path, epochs: int = 0) -> list[str]:
+    """`_compared`, on whatever machine; where another has other sources, that is the reason for each row."""
+    if _expected(job) != expected:
+        return [f"{platform.node()} has other sources"] * len(job)
+    return _compared(job, folder, epochs)
+
+
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """In words, where two codes give something else."""
     for whose, answer in (("the code of its commit", before), ("the present code", now)):
@@ -245,14 +267,24 @@ def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 def _answers(code: Path, task: Mapping[str, Any], named: str | None, threads: int) -> list[dict[str, Any]]:
     """What a code answers to a task of `beginning`, for each run."""
-    with tempfile.TemporaryDirectory() as place:
-        (Path(place) / registry.PACKAGE).symlink_to(code, target_is_directory=True)
-        variables = {**os.environ, **processes.variables(threads, named), "PYTHONPATH": place}
-        program = [sys.executable, "-P", str(Path(beginning.__file__))]
-        ended = subprocess.run(program, input=json.dumps(task), env=variables, capture_output=True, text=True)
+    variables = {**os.environ, **processes.variables(threads, named), "PYTHONPATH": str(_folder_to_import(code))}
+    program = [sys.executable, "-P", str(Path(beginning.__file__))]
+    ended = subprocess.run(program, input=json.dumps(task), env=variables, capture_output=True, text=True)
     answers = [json.loads(line) for line in ended.stdout.splitlines()]
     failed = {"error": (ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1]}
     return answers + [failed] * (len(task["runs"]) - len(answers))
+
+
+def _folder_to_import(code: Path) -> Path:
+    """A folder in which a code has the package's name.
+
+    It is the same one each time: compiled kernels are kept by the path of their source.
+    """
+    place = registry.ROOT / ".cache" / "packages" / hashlib.sha256(str(code.resolve()).encode()).hexdigest()[:12]
+    place.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        (place / registry.PACKAGE).symlink_to(code.resolve(), target_is_directory=True)
+    return place
 
 
 def _code_of(commit: str) -> Path:

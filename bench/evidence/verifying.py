@@ -130,6 +130,8 @@ def verify(
             if run.id in made:
                 verdicts[place] = judged(made[run.id], row, run, known)
                 pairs.append(Pair(made[run.id], row, run))
+            elif run.id in result.refused:
+                verdicts[place] = Verdict(row, "not verified", reason=result.refused[run.id])
             elif run.task.name in result.unavailable:
                 verdicts[place] = Verdict(row, "not verified", reason=result.unavailable[run.task.name])
         if result.exit_code not in (0, 1):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ...models.base import UNKNOWN, Unknown
 from ...models.network import Network
-from ...tasks.base import Continuous, Task
+from ...tasks.base import Continuous, Pair, Task, Tokens
 from . import networks, runs, sizing
 from .notation import Spec, parse
 
@@ -53,7 +53,6 @@ def facts_of(
     run = runs.Run(Spec(task_spec.name, task.options()), model_spec, head=head, embedding=embedding)
     network = networks.on_paper(task, run.model_class, model_spec.options, head, embedding)
     body, reads = network.body, task.steps if task.reads is None else task.reads
-    shown = ["B", task.steps, task.input.channels] if isinstance(task.input, Continuous) else ["B", task.steps]
     return {
         "task": run.task_label,
         "task_options": task.options(),
@@ -62,7 +61,8 @@ def facts_of(
         "model_options": dict(model_spec.options),
         "model_source": run.model_class.source,
         "head": str(head),
-        **({} if isinstance(task.input, Continuous) else {"embedding": str(embedding), **asdict(task.input)}),
+        **({"embedding": str(embedding)} if isinstance(task.input, Tokens) else {}),
+        **({} if isinstance(task.input, Continuous) else asdict(task.input)),
         "parameters": network.parameter_count,
         "width": body.features,
         "receptive_field": body.receptive_field,
@@ -71,7 +71,8 @@ def facts_of(
         "head_macs_per_read": network.head.macs_per_step,
         "macs_per_sequence": _macs_per_sequence(network, task),
         "shapes": {
-            "inputs": shown,
+            **({"source": ["B", "S"]} if isinstance(task.input, Pair) else {}),
+            "inputs": ["B", task.steps, *([task.input.channels] if isinstance(task.input, Continuous) else [])],
             "features": ["B", task.steps, body.features],
             "outputs": ["B", reads, task.outputs],
         },

@@ -19,7 +19,7 @@ SHOWN = 60
 
 
 def calls(run: Run) -> list[str]:
-    """The calls in the user's own files of a run that load what no hash covers, such as `net.py:4: import_module(n)`."""
+    """The calls in a run's own files that load what no hash covers, such as `net.py:4: import_module(name)`."""
     found = []
     for file in sorted(own_files(run)):
         for line, text in imports.named_at_run_time(file.read_bytes()):
@@ -30,8 +30,8 @@ def calls(run: Run) -> list[str]:
 def remarks(runs: Iterable[Run]) -> list[str]:
     """What should be known of these runs before they are trained: a sentence for each such call."""
     return [
-        f"{call}: what this loads is not part of a row's hash: an edit of it makes no row stale, and a row that has loaded "
-        "a module so is not published; name the module in an import"
+        f"{call}: what this loads is not part of a row's hash: an edit of it makes no row stale, and a row that has "
+        "loaded a module so is not published; name the module in an import"
         for call in dict.fromkeys(call for run in _one_of_each(runs) for call in calls(run))
     ]
 

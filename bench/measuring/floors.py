@@ -78,7 +78,7 @@ def states_of(optimizer: torch.optim.Optimizer) -> int:
 def floor_ms(counts: Counts, gflops: float, gbps: float) -> float:
     """Milliseconds that the slower of the two needs, the other hidden behind it.
 
-    gflops: billions of operations a second of a large matrix product. gbps: billions of bytes a second, read and
-    written, of a large copy.
+    gflops: billions of operations a second of the fastest matrix product seen. gbps: billions of bytes a second, read
+    and written, of a large copy.
     """
     return 1e-6 * max(counts.operations / gflops, counts.bytes / gbps)

@@ -168,7 +168,7 @@ def trained(run: Run, steps: int = STEPS) -> tuple[Network, int]:
 def cells_of(experiment: Experiment, task: str | None = None) -> list[Cell]:
     """The cells of the task whose label begins with `task`; of the experiment's first task where it is None.
 
-    Raises UsageError where none begins so, or several do, with what is there.
+    Raises UsageError where none begins so, or several do, with what is there, and for a task that shows pairs.
     """
     labels = list(dict.fromkeys(cell.task for cell in experiment.cells))
     found = labels[:1] if task is None else [label for label in labels if label.startswith(task)]
@@ -177,7 +177,10 @@ def cells_of(experiment: Experiment, task: str | None = None) -> list[Cell]:
     if len(found) != 1:
         word = "several tasks begin" if found else "no task begins"
         raise UsageError(f"{experiment.name}: {word} with {task!r}: {', '.join(found or labels)}")
-    return [cell for cell in experiment.cells if cell.task == found[0]]
+    cells = [cell for cell in experiment.cells if cell.task == found[0]]
+    if any(cell.runs[0].model_class.pairs for cell in cells):
+        raise UsageError(f"{found[0]}: gradients are measured in models of one sequence, and this task shows pairs")
+    return cells
 
 
 def measure(

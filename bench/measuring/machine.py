@@ -14,6 +14,7 @@ import torch
 from ..experiments import registry
 from ..rows import provenance
 from ..running.cores import cores
+from . import micro_kernel
 
 OTHERS = 0.1
 """Cores' share that others may use before a measurement counts as shared."""
@@ -41,14 +42,19 @@ def facts(device: torch.device, threads: int, name: str) -> dict[str, Any]:
 
 
 def rates(device: torch.device, threads: int) -> dict[str, float]:
-    """The fastest of ten: a matrix product in GFLOP/s (2n³ operations), a copy in GB/s (bytes read and written)."""
+    """The fastest of ten: a matrix product in GFLOP/s (2n³ operations), a copy in GB/s (bytes read and written).
+
+    On a CPU our own kernel's product of small matrices as well (`micro_kernel`).
+    """
     torch.set_num_threads(threads)
     one, other = (torch.rand(PRODUCT, PRODUCT, device=device) for _ in range(2))
     product = _fastest(lambda: torch.mm(one, other), device)
     source = torch.ones(COPY, device=device)
     target = torch.empty_like(source)
     copy = _fastest(lambda: target.copy_(source), device)
+    own = {"micro_kernel_gflops": round(micro_kernel.product_gflops(threads), 1)} if device.type == "cpu" else {}
     return {
+        **own,
         "matrix_product_gflops": round(2e-9 * PRODUCT**3 / product, 1),
         "memory_copy_gbps": round(2e-9 * COPY * source.element_size() / copy, 2),
     }

@@ -193,7 +193,7 @@ def row_of(case: Case, trial: Trial, speeds: dict[str, float]) -> dict[str, Any]
     stream, reference_stream = (_median(trial.streamed.get(name, [])) for name in VARIANTS[:2])
     facts = trial.facts.get("ours", {})
     counts, sequence_steps = facts.get("counts"), facts.get("batch", 0) * facts.get("steps", 0)
-    floor = floors.floor_ms(counts, speeds["matrix_product_gflops"], speeds["memory_copy_gbps"]) if counts else None
+    floor = floor_of(counts, speeds) if counts else None
     evaluation = _median(trial.evaluations)
     row = {
         "task": case.task,
@@ -225,6 +225,12 @@ def row_of(case: Case, trial: Trial, speeds: dict[str, float]) -> dict[str, Any]
     }
     rounded = {key: float(f"{value:.4g}") if isinstance(value, float) else value for key, value in row.items()}
     return rounded | ({"error": "; ".join(trial.errors)} if trial.errors else {})
+
+
+def floor_of(counts: floors.Counts, speeds: dict[str, float]) -> float:
+    """Milliseconds that a step must take at least: at the faster of torch's product and our kernel's."""
+    product = max(speeds["matrix_product_gflops"], speeds.get("micro_kernel_gflops", 0.0))
+    return floors.floor_ms(counts, product, speeds["memory_copy_gbps"])
 
 
 def run_hours(step: float, evaluation: float, facts: dict[str, Any]) -> float:

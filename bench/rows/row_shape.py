@@ -5,7 +5,7 @@ A sum proves that a row was not edited since it was signed, not that it was whol
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,6 +123,8 @@ RESULT = Known(
 """Of a row that is a result. A run that diverged in its first epoch has no scores, one that is done has."""
 FAILURE = Known({"error": Known({"message": str})})
 """Of a row that is none."""
+SCORED = Known({"scores": RULES})
+"""Of a row with scores."""
 
 
 def misshapen(row: Any) -> list[str]:
@@ -139,7 +141,9 @@ def misshapen(row: Any) -> list[str]:
             return [f"{key}: {found} {', '.join(known)}"]
     wanted = [ANY, RESULT if row["status"] in FINISHED else FAILURE]
     if row["status"] == "done" or row.get("scores"):
-        wanted.append(Known({"scores": RULES}))
+        wanted.append(SCORED)
+    if all(_test_of(shape)(row) for shape in wanted):
+        return []
     return [text for shape in wanted for text in _differences("", row, shape)]
 
 
@@ -173,6 +177,50 @@ def _at(row: Any, path: str, not_none: bool = True) -> Any:
             return _NOWHERE
         row = row[key]
     return _NOWHERE if row is None and not_none else row
+
+
+Test = Callable[[Any], bool]
+_tests = dict[int, Test]()
+"""Of the shapes above, by their ids."""
+
+
+def _test_of(shape: Any) -> Test:
+    """Whether a value is of a shape: what `_differences` finds in words, ten times as fast. Most rows have no fault."""
+    if id(shape) not in _tests:
+        _tests[id(shape)] = _made_test(shape)
+    return _tests[id(shape)]
+
+
+def _made_test(shape: Any) -> Test:
+    if isinstance(shape, Known):
+        tests = [(key.removesuffix("?"), _made_test(inner), key.endswith("?")) for key, inner in shape.keys.items()]
+        return lambda value: (
+            type(value) is dict and all(test(value[key]) if key in value else may for key, test, may in tests)
+        )
+    if isinstance(shape, Pair):
+        first, second = _made_test(shape.first), _made_test(shape.second)
+        return lambda value: type(value) is list and len(value) == 2 and first(value[0]) and second(value[1])
+    if isinstance(shape, Each | Several):
+        if (types := _types_of(shape.value)) is not None:  # without a call for each
+            of_values = dict.values if isinstance(shape, Each) else list.__iter__
+            kind = dict if isinstance(shape, Each) else list
+            return lambda value: type(value) is kind and types.issuperset(map(type, of_values(value)))
+        inner = _made_test(shape.value)
+        if isinstance(shape, Each):
+            return lambda value: type(value) is dict and all(map(inner, value.values()))
+        return lambda value: type(value) is list and all(map(inner, value))
+    types = _types_of(shape)
+    return (lambda value: True) if types is None else (lambda value: type(value) in types)
+
+
+def _types_of(shape: Any) -> frozenset[type] | None:
+    """The types of JSON's values that are of a plain shape; None for a shape that is not plain, or that all are of."""
+    kinds = shape if isinstance(shape, tuple) else (shape,)
+    if object in kinds or not all(kind is None or isinstance(kind, type) for kind in kinds):
+        return None
+    return frozenset(
+        one for kind in kinds for one in ((int, float) if kind is float else (type(None) if kind is None else kind,))
+    )
 
 
 def _differences(path: str, value: Any, shape: Any) -> Iterator[str]:

@@ -47,7 +47,7 @@ Hashes = dict[str, str]
 
 def source_hash(run: Run) -> str:
     """The hash of the code that defines a run's result, as the files are when this process first asks for it."""
-    return digest(file_hashes(run))
+    return _digest_of((*entrances(run), Entrance(_loop())))
 
 
 def file_hashes(run: Run) -> Hashes:
@@ -77,12 +77,20 @@ def at_commit(commit: str, run: Run) -> Hashes:
 
     Raises UsageError where the repository lacks the commit, or the commit lacks the run's task or model.
     """
-    tree = Commit.of(registry.ROOT, commit)
+    try:
+        return dict(_hashes_at(registry.ROOT, commit, tuple(entrances(run))))
+    except FileNotFoundError as error:
+        raise UsageError(f"commit {commit[:10]} has no file {error}, which defines {run}") from error
+
+
+@lru_cache
+def _hashes_at(root: Path, commit: str, entrances: tuple[Entrance, ...]) -> Hashes:
+    tree = Commit.of(root, commit)
     found = [Entrance(tree.named("bench", LOOP))]
-    for one in entrances(run):
+    for one in entrances:
         inside = _inside(one.file)
         if inside is None or tree.read(inside) is None:
-            raise UsageError(f"commit {commit[:10]} has no file {inside or one.file}, which defines {run}")
+            raise FileNotFoundError(str(inside or one.file))
         found.append(Entrance(inside, tuple(filter(None, map(_inside, one.places)))))
     return _hashed(_closure(found, tree), tree)
 
@@ -104,6 +112,8 @@ def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 def forget() -> None:
     """Lets the next question read the files anew: for programs in which sources change."""
     _hashes_of.cache_clear()
+    _digest_of.cache_clear()
+    _hashes_at.cache_clear()
     _files_of.cache_clear()
     _loop.cache_clear()
 
@@ -231,6 +241,11 @@ def _hashed(named: Mapping[PurePath, str], tree: Tree) -> Hashes:
 def _hashes_of(found: tuple[Entrance, ...]) -> Hashes:
     tree = Checkout(registry.ROOT)
     return _hashed(_closure(found, tree), tree)
+
+
+@lru_cache
+def _digest_of(found: tuple[Entrance, ...]) -> str:
+    return digest(_hashes_of(found))
 
 
 @lru_cache

@@ -13,6 +13,7 @@ import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -102,11 +103,9 @@ class RowFile:
 
     def repair(self) -> str | None:
         """Sets a half-written last line aside, in `runs.jsonl.damaged`, and says so; None where all is whole."""
-        if not self.path.is_file():
+        if not self.path.is_file() or self._ends_whole():
             return None
         whole, newline, rest = self.path.read_bytes().rpartition(b"\n")
-        if not rest:
-            return None
         if self.torn:
             aside = self.path.with_name(f"{self.path.name}.damaged")
             with aside.open("ab") as file:
@@ -117,6 +116,14 @@ class RowFile:
         with self.path.open("ab") as file:  # whole, only its line end is missing
             file.write(b"\n")
         return f"{self.path}: the end of the last line was missing; it is there now"
+
+    def _ends_whole(self) -> bool:
+        """Whether the last byte ends a line; the rest of the file, which may be long, is not read for it."""
+        with self.path.open("rb") as file:
+            if file.seek(0, os.SEEK_END) == 0:
+                return True
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) == b"\n"
 
     def read(self, whole: bool = True) -> list[Row]:
         """All rows; a torn last line is passed over. Raises UsageError naming file, line and key where one is no row.
@@ -131,7 +138,9 @@ class RowFile:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line, parse_constant=_no_number)
+                row = json.loads(line.decode("utf-8-sig"), parse_constant=_no_number)
+                if _MAY_BE_TOO_LARGE.search(line):
+                    _refuse_large_numbers(row)
                 if not isinstance(row, dict) or not isinstance(row.get("id"), str) or "status" not in row:
                     raise ValueError("no id or status")
             except (ValueError, RecursionError) as error:
@@ -154,8 +163,21 @@ class RowFile:
 _REMEDY = "; take the line out, and seqbench run makes the row again"
 
 
+_MAY_BE_TOO_LARGE = re.compile(rb"(?<![\d.])\d{19,}|[eE]\+?\d{3,}")
+"""Of a line that may hold a number beyond 64 bits: most have none, and are not looked through."""
+
+
 def _no_number(name: str) -> Any:
     raise ValueError(f"{name} is no number of JSON")
+
+
+def _refuse_large_numbers(value: Any) -> None:
+    """Raises ValueError for a number that float64 or 64 bits cannot hold, and with it nothing that computes."""
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            _refuse_large_numbers(inner)
+    elif (isinstance(value, int) and not -(2**63) <= value < 2**64) or (isinstance(value, float) and math.isinf(value)):
+        raise ValueError("a number in it is beyond 64 bits")
 
 
 class Place(NamedTuple):
@@ -168,8 +190,9 @@ class Place(NamedTuple):
 
 def place_of(row: Row) -> Place:
     """The place of a row; rows of before rows said their instructions have none."""
-    device, origin = row.get("device", ""), row.get("provenance") or {}
-    return Place(row["id"], device, (origin.get("instructions") or "") if device == "cpu" else "")
+    device, origin = row.get("device", ""), row.get("provenance")
+    known = isinstance(origin, dict) and device == "cpu"
+    return Place(row["id"], device, (origin.get("instructions") or "") if known else "")
 
 
 def by_place(rows: Iterable[Row]) -> dict[Place, Row]:

@@ -17,10 +17,9 @@ from ..rows.store import Workplace
 from . import planning, sweep
 from .planning import Planned
 
-Plans = Mapping[str | None, Sequence[Planned]]
-"""Set, in the words of a command -> what is planned with it; None: with the set that runs usually have."""
-Planning = Mapping[str | None, Sequence[Planned] | Callable[[], Sequence[Planned]]]
-"""The same, or what makes the plan once the working area is held, as `sweep.run` has it."""
+Plans = Mapping[str | None, Callable[[], Sequence[Planned]]]
+"""Set, in the words of a command -> what makes the plan of it once the working area is held, as `sweep.run` has it;
+None: the set that runs usually have."""
 
 
 def wanted(experiment: Experiment, asked: str | None, device: str) -> list[str | None]:
@@ -33,39 +32,36 @@ def wanted(experiment: Experiment, asked: str | None, device: str) -> list[str |
     return [*experiment.instructions]
 
 
+def available(experiment: Experiment, asked: str | None, device: str) -> tuple[list[str | None], list[str]]:
+    """The sets that runs are trained with here, and which are left out, in a sentence each. The words as of `wanted`.
+
+    What the command asks for is not left out, whatever this processor has: `plan` refuses it.
+    """
+    names, left_out = [], []
+    for name in wanted(experiment, asked, device):
+        if asked is None and name is not None and (reason := lacks(name.upper())):
+            left_out.append(f"{name} is left out: it {reason}")
+        else:
+            names.append(name)
+    return names, left_out
+
+
 def plan(
     experiment: Experiment,
     workplace: Workplace,
     device: str,
+    name: str | None,
     afresh: bool = False,
     stale: bool = False,
-    asked: str | None = None,
-) -> tuple[Plans, list[str]]:
-    """What is planned with each set, and which sets are left out, in a sentence each. The words as of `planning.plan`.
-
-    Raises UsageError for a set that the command asks for and this processor lacks.
-    """
-    plans: dict[str | None, Sequence[Planned]] = {}
-    left_out = []
-    for name in wanted(experiment, asked, device):
-        if asked is None and name is not None and (reason := lacks(name.upper())):
-            left_out.append(f"{name} is left out: it {reason}")
-            continue
-        plans[name] = plan_of(experiment, workplace, device, afresh, stale, name)
-    return plans, left_out
-
-
-def plan_of(
-    experiment: Experiment, workplace: Workplace, device: str, afresh: bool, stale: bool, name: str | None
 ) -> list[Planned]:
-    """What is planned with one set, in the words of a command."""
+    """What is planned with one set, in the words of a command. Raises UsageError for one that this processor lacks."""
     there = chosen(name) if name is not None else None
     return planning.plan(experiment, workplace, device, afresh, stale, there)
 
 
 def run(
     experiment: Experiment,
-    plans: Planning,
+    plans: Plans,
     display: Callable[[], AbstractContextManager[sweep.Display]],
     device: str,
     jobs: int | None,

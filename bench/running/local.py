@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing import connection
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from . import worker
-from .backend import Begun, Event, Job, Lost, RowMade, Said, Stopped
+from .backend import Begun, End, Event, Job, Lost, Said, Stopped
 from .cores import cores
 from .processes import (
     GRACE,
@@ -39,13 +39,16 @@ class _Worker:
 
 
 class Local:
-    """Processes of this machine, `jobs` at a time.
+    """Processes of this machine, `jobs` at a time, each with a job of its own.
 
     device, threads: what the jobs will need; jobs: None for as many as suit these. What a process gets in the end is
     what its job says. environment: variables of the processes, beside those of `threads_in_children`.
     start_up_limit: seconds in which a process must say that it has started. grace: seconds that it has to save its
-    checkpoints when it is asked to stop, and to end after its last run. Whoever takes longer is killed.
+    checkpoints when it is asked to stop, and to end after its last run. Whoever takes longer is killed. target: what a
+    process does, as `worker.main`, which is imported where none is given: it imports torch.
     """
+
+    job_seconds = 0.0
 
     def __init__(
         self,
@@ -56,10 +59,11 @@ class Local:
         environment: Mapping[str, str] | None = None,
         start_up_limit: float = START_UP_LIMIT,
         grace: float = GRACE,
+        target: Callable[..., None] | None = None,
     ) -> None:
         self.jobs = jobs or default_jobs(device, threads)
         self.environment = dict(environment or {})
-        self.start_up_limit, self.grace = start_up_limit, grace
+        self.start_up_limit, self.grace, self.target = start_up_limit, grace, target
         self._workers: list[_Worker] = []
         self._arrived: deque[Event] = deque()
         self._closed = False
@@ -84,8 +88,13 @@ class Local:
         """Starts a process for the job. Raises UsageError where none can be started."""
         if self._closed:
             raise RuntimeError("a closed backend takes no job")
+        target = self.target
+        if target is None:
+            from . import worker
+
+            target = worker.main
         with threads_in_children(job.threads, job.instructions), environment(self.environment):
-            child = Child(worker_context(job.device), worker.main, job)
+            child = Child(worker_context(job.device), target, job)
         self._workers.append(_Worker(job, child))
 
     def events(self, timeout: float) -> Iterator[Event]:
@@ -116,6 +125,10 @@ class Local:
             one.child.pipe.close()
         self._workers.clear()
         self._arrived.clear()
+
+    def forget(self, checkpoint: Path) -> None:
+        """Removes a checkpoint."""
+        checkpoint.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Ends all processes; no job is taken any more."""
@@ -155,7 +168,7 @@ class Local:
     def _take(self, one: _Worker, event: Event) -> None:
         if isinstance(event, Begun):
             one.begun.add(event.run)
-        elif isinstance(event, RowMade | Stopped) and event.run in one.open:
+        elif isinstance(event, End) and event.run in one.open:
             one.open.remove(event.run)
             if not one.open:
                 one.done_at = time.monotonic()

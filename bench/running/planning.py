@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from ...tasks.datasets import DataError, fetch
 from ..experiments.config import Experiment
 from ..experiments.runs import Run
 from ..rows.renewals import Staleness, staleness
-from ..rows.store import FINISHED, Workplace, latest, place_of
+from ..rows.store import FINISHED, Row, Workplace, latest, place_of
 
 Reason = Literal["new", "resumes", "tried again", "stale", "afresh", "finished", "finished, stale", "not tuned yet"]
 UNTUNED: Reason = "not tuned yet"
@@ -36,13 +38,15 @@ def plan(
     afresh: bool = False,
     stale: bool = False,
     instructions: str | None = None,
+    known: Iterable[Row] | None = None,
 ) -> list[Planned]:
     """All runs of the experiment with the reason for which each is to do, or not.
 
     instructions: only rows that were made with these count as there, by torch's name for them; None: all do.
+    known: all rows of the workplace, where they were read already.
     """
-    found = (row for row in workplace.rows() if instructions in (None, place_of(row).instructions))
-    rows = latest(found)
+    found = workplace.rows() if known is None else known
+    rows = latest(row for row in found if instructions in (None, place_of(row).instructions))
     planned = []
     untuned = experiment.untuned
     for run in experiment.runs:
@@ -66,3 +70,23 @@ def plan(
             reason = "finished"
         planned.append(Planned(run, reason, old))
     return planned
+
+
+def with_data(planned: Iterable[Planned], say: Callable[[str], None]) -> tuple[list[Planned], dict[str, str]]:
+    """The runs to do whose files can be had, which are fetched; and of the other tasks why not, which is said once."""
+    there: list[Planned] = []
+    reasons: dict[str, str | None] = {}
+    for item in planned:
+        name = item.run.task.name
+        if item.to_do and name not in reasons:
+            try:
+                remotes = item.run.task_class.remotes
+                for remote in remotes:
+                    fetch(remote, say=say, siblings=remotes)
+                reasons[name] = None
+            except DataError as error:
+                reasons[name] = str(error)
+                say(f"{name} is left out: {error}")
+        if item.to_do and reasons[name] is None:
+            there.append(item)
+    return there, {name: reason for name, reason in reasons.items() if reason is not None}

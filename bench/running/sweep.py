@@ -11,11 +11,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from itertools import islice
+from typing import Any
 
 import torch
 
-from ...tasks.datasets import DataError, fetch
 from ..engine.repeatable import check_precision
 from ..errors import UsageError
 from ..experiments.config import Experiment
@@ -25,9 +25,11 @@ from ..rows import commits, provenance, sources
 from ..rows.instructions import chosen as named
 from ..rows.making import make_row, now, origin_of
 from ..rows.store import FINISHED, Row, Workplace, finite, signed
-from .backend import Assignment, Backend, Begun, Event, Job, Lost, Progressed, RowMade, Said, Stopped
+from .backend import Assignment, Backend, Begun, Event, Gone, Job, Lost, Progressed, Refused, RowMade, Said, Stopped
+from .display import Display as Display
+from .estimates import Estimates
 from .local import Local
-from .planning import Planned
+from .planning import Planned, with_data
 from .processes import STOPPING, default_jobs
 
 LOOK_EVERY = 0.2
@@ -38,32 +40,18 @@ CUT_SHORT = frozenset({OUT_OF_TIME, *(128 + number for number in STOPPING)})
 """The exit codes of a sweep that has not done all: of a signal, as shells have it, 128 and its number."""
 
 
-class Display(Protocol):
-    """What a sweep shows of itself while it goes on."""
-
-    def begin(self, planned: int, done: int) -> None:
-        """`planned` runs will be trained, `done` are there already."""
-
-    def progress(self, run: Run, steps: int, all_steps: int, epoch: int, scores: dict[str, float]) -> None:
-        """A run is at `steps`."""
-
-    def end(self, run: Run, row: Row | None) -> None:
-        """A run has ended with a row, or stopped without one."""
-
-    def say(self, text: str) -> None:
-        """Something that a person should know."""
-
-
 @dataclass
 class Result:
     """How a sweep ended.
 
-    exit_code: 0; 1 where a run failed or nothing could run; one of `CUT_SHORT` where it was cut short.
+    exit_code: 0; 1 where a run failed or nothing could run; one of `CUT_SHORT` where it was cut short. unavailable:
+    task -> why its data cannot be had. refused: id of a run -> why it was not trained where it was to be.
     """
 
     exit_code: int = 0
     rows: list[Row] = field(default_factory=list)
     unavailable: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
 
 
 def run(
@@ -154,6 +142,7 @@ class _Sweep:
         self.deadline = time.monotonic() + 60 * minutes if minutes is not None else None
         self.origin = provenance.of_sweep(experiment.folder, experiment.runs)
         self.result = Result()
+        self.estimates = Estimates(device, workplace.rows() if workplace and backend.job_seconds else ())
         self.waiting: deque[Planned] = deque()
         self.under_way: dict[str, _Submitted] = {}  # by the id of a run that has not come to its end
         self.stop_code: int | None = None
@@ -161,7 +150,8 @@ class _Sweep:
 
     def run_through(self, planned: Sequence[Planned]) -> Result:
         unique = {item.run.id: item for item in planned}  # two rows may ask for the same run
-        self.waiting.extend(self._with_data(list(unique.values())))
+        there, self.result.unavailable = with_data(unique.values(), self.display.say)
+        self.waiting.extend(there)
         self.display.begin(len(self.waiting), sum(not item.to_do for item in unique.values()))
         if self.result.unavailable and not self.waiting and all(item.to_do for item in planned):
             self.result.exit_code = 1
@@ -179,6 +169,9 @@ class _Sweep:
                             break
                     for event in self.backend.events(LOOK_EVERY):
                         self._take(event)
+            except Gone as reason:
+                self.stop_code = self.stop_code or OUT_OF_TIME
+                self.display.say(f"{reason}: all rows so far are kept")
             except KeyboardInterrupt:
                 self._announce()
                 goes_on = ": the next run goes on from the last checkpoints" if self.workplace else ""
@@ -188,32 +181,21 @@ class _Sweep:
                     self.backend.kill()
         if self.stop_code is not None:
             self.result.exit_code = self.stop_code
-        elif any(row["status"] not in FINISHED for row in self.result.rows):
+        elif self.result.refused or any(row["status"] not in FINISHED for row in self.result.rows):
             self.result.exit_code = 1
         return self.result
 
-    def _with_data(self, planned: Sequence[Planned]) -> Iterator[Planned]:
-        """The runs to do whose files can be had; the others are named once a task."""
-        reasons: dict[str, str | None] = {}
-        for item in planned:
-            name = item.run.task.name
-            if item.to_do and name not in reasons:
-                try:
-                    remotes = item.run.task_class.remotes
-                    for remote in remotes:
-                        fetch(remote, say=self.display.say, siblings=remotes)
-                    reasons[name] = None
-                except DataError as error:
-                    reasons[name] = str(error)
-                    self.result.unavailable[name] = str(error)
-                    self.display.say(f"{name} is left out: {error}")
-            if item.to_do and reasons[name] is None:
-                yield item
-
     def _submit(self) -> None:
-        """Gives the backend as many jobs as it takes: a run each, or where runs are packed, an even share of all."""
+        """Gives the backend as many jobs as it takes.
+
+        A job has one run, or several that are short; where runs are packed, an even share of all.
+        """
         while self.waiting and self.stop_code is None and (free := self.backend.free) > 0:
-            share = 1 if self.most is None else -(-len(self.waiting) // free)
+            share = -(-len(self.waiting) // free)
+            if self.most is None:
+                share = self.estimates.filling(
+                    self.backend.job_seconds, (item.run.config for item in islice(self.waiting, share))
+                )
             items = [self.waiting.popleft() for _ in range(share)]
             job = Job(
                 tuple(self._assignment(item) for item in items),
@@ -224,6 +206,8 @@ class _Sweep:
                 self.threads,
                 self.most or 1,
                 self.instructions,
+                self.estimates.memory(item.run.config for item in items),
+                tuple(dict.fromkeys(remote for item in items for remote in item.run.task_class.remotes)),
             )
             submitted = _Submitted({item.run.id: item for item in items})
             self.under_way |= dict.fromkeys(submitted.items, submitted)
@@ -233,7 +217,7 @@ class _Sweep:
         run, place = item.run, (item.run.id, torch.device(self.device).type)
         checkpoint = self.workplace.checkpoint(*place, self.instructions) if self.workplace else None
         if checkpoint and item.reason in ("afresh", "stale"):
-            checkpoint.unlink(missing_ok=True)
+            self.backend.forget(checkpoint)
         wanted = self.keep_weights or run.task_class.distribution  # a person will want to see what it writes
         trained = self.workplace.trained(*place) if self.workplace and wanted else None
         return Assignment(run.id, run.config, sources.source_hash(run), checkpoint, trained)
@@ -255,6 +239,11 @@ class _Sweep:
             self.display.progress(run, event.steps, event.all_steps, event.epoch, event.scores)
         elif isinstance(event, RowMade):
             self._ended(event.run, event.row)
+        elif isinstance(event, Refused):
+            if event.text not in self.result.refused.values():  # on many machines there may be thousands alike
+                self.display.say(f"{job.items[event.run].run} is left out: {event.text}")
+            self.result.refused[event.run] = event.text
+            self._leaves(event.run)
         elif isinstance(event, Stopped) and event.run in job.begun:
             self._ended(event.run, None)
         else:  # stopped before it had begun
@@ -281,6 +270,7 @@ class _Sweep:
         ended = self._leaves(run).run
         if row is not None:
             row = self._kept(row, self.workplace) if self.workplace else signed(finite(row))
+            self.estimates.learn(row)
             self.result.rows.append(row)
         self.display.end(ended, row)
 
@@ -293,12 +283,13 @@ class _Sweep:
                 "the run's checkpoint is kept, the next run goes on from it"
             ) from error
         if row["status"] in FINISHED:
-            workplace.checkpoint(row["id"], row["device"], self.instructions).unlink(missing_ok=True)
+            self.backend.forget(workplace.checkpoint(row["id"], row["device"], self.instructions))
         return row
 
     def _died(self, run: Run, how: str) -> Row:
         """The row of a run whose worker has died."""
-        origin = origin_of(run, torch.device(self.device), self.origin, self.threads, now())
+        there = self.device == "cpu" or torch.cuda.is_available()  # a cluster has what this machine may lack
+        origin = origin_of(run, torch.device(self.device if there else "cpu"), self.origin, self.threads, now())
         error = {"message": f"the worker {how}", "traceback": ""}
         return make_row(run, self.device, origin, error=error, status="died")
 

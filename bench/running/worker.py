@@ -22,12 +22,13 @@ from ..engine.lanes import Lane, Turns
 from ..engine.outcome import Outcome, Progress, never
 from ..engine.repeatable import check_precision, repeatable
 from ..engine.training import Loop, loaded
+from ..errors import UsageError
 from ..experiments import runs
 from ..experiments.runs import Run
 from ..experiments.user_code import described
 from ..rows import provenance, sources, unhashed
 from ..rows.making import make_row, now, origin_of
-from .backend import Assignment, Begun, Event, Job, Progressed, RowMade, Said, Stopped
+from .backend import Assignment, Begun, Event, Job, Progressed, Refused, RowMade, Said, Stopped
 from .packing import Packing, Shelf
 
 LOADED = sources.loop_hash()
@@ -35,6 +36,10 @@ LOADED = sources.loop_hash()
 
 REPORT_EVERY = 0.2
 """Seconds between two reports of a worker to its parent."""
+
+
+class OtherSources(Exception):
+    """The code here is not the code that the sweep has read; what it makes would not be the run that was asked for."""
 
 
 def main(pipe: connection.Connection, job: Job) -> None:
@@ -56,10 +61,15 @@ def perform(job: Job, send: Callable[[Event], None], should_stop: Callable[[], b
     other is begun. A job of one run begins it in any case. Every run has come to its end when this returns.
     """
     device, shelf = torch.device(job.device), Shelf(loaded)
-    members = [_Member(assignment, job, send, should_stop, shelf) for assignment in job.runs]
+    members = []
+    for assignment in job.runs:
+        try:
+            members.append(_Member(assignment, job, send, should_stop, shelf))
+        except UsageError as error:  # on another machine a user's file may be missing
+            send(Refused(assignment.run, str(error)))
     with repeatable(device, job.threads):
         # one run alone is begun whatever was said, and stops by itself: the parent waits to hear of it
-        Packing(device_of(device), job.most).run(members, should_stop if len(members) > 1 else never)
+        Packing(device_of(device), job.most).run(members, should_stop if len(job.runs) > 1 else never)
     for member in members:
         if not member.ended:
             send(Stopped(member.run.id))
@@ -89,7 +99,7 @@ class _Member:
         self.send(Begun(self.run.id))
         check_precision(self.run, self.device)
         if sources.source_hash(self.run) != self.assignment.source or sources.loop_hash() != LOADED:
-            raise RuntimeError("the source has changed since the sweep started; the next run trains with the new one")
+            raise OtherSources("its source here is not the one that the sweep started with; the next run trains anew")
         found = torch.backends.cpu.get_cpu_capability()
         if self.job.instructions not in (None, found):
             raise RuntimeError(f"torch computes with {found} here, though {self.job.instructions} was asked for")
@@ -120,9 +130,10 @@ class _Member:
 
     def fail(self, error: Exception) -> None:
         self.held.close()
-        if isinstance(error, outcomes.Stopped):
+        if isinstance(error, outcomes.Stopped | OtherSources):
             self.ended = True
-            self.send(Stopped(self.run.id))
+            stopped = isinstance(error, outcomes.Stopped)
+            self.send(Stopped(self.run.id) if stopped else Refused(self.run.id, str(error)))
         else:  # whatever a task or a model does wrong becomes a row; the others go on
             self._send_row(None, error)
 

@@ -43,16 +43,13 @@ def text_of(experiment: Experiment, found: Sequence[Searched]) -> str:
 def write(experiment: Experiment, found: Sequence[Searched]) -> Path | None:
     """Writes `tuned.yaml` into the experiment's folder, if it says something else now; its path, or None.
 
-    Where no task has winners there is no file. Raises OSError where the folder cannot be written.
+    Where no task has winners a file of before stays. Raises OSError where the folder cannot be written.
     """
     file, text = experiment.folder / FILE, text_of(experiment, found)
     before = file.read_text(encoding="utf-8") if file.is_file() else ""
-    if text == before:
+    if not text or text == before:
         return None
-    if text:
-        atomic.write(file, text)
-    else:
-        file.unlink()
+    atomic.write(file, text)
     return file
 
 

@@ -30,6 +30,7 @@ from ...experiments.config import Cell, Experiment
 from ...experiments.places import own_folders
 from ...rows.store import Row, Workplace
 from ..figures.panels import Evidence, gather
+from ..figures.speed_history import histories
 from ..tables import ledger_table
 from ..tables.cells import NOTHING, Text, cell_text, metric_title
 from ..tables.experiment_table import blocks
@@ -38,7 +39,7 @@ from ..tables.writers import Block, Table
 from . import page_curves, page_study
 from .colours import HALVES, MARKS, Palette, dashes
 from .page_curves import Curves
-from .pictures import Picture, pictures
+from .pictures import Picture, of_history, pictures
 from .run_facts import CellFacts, facts, place_of
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -120,7 +121,7 @@ def write(
         tasks = {cell.task for experiment in experiments for cell in experiment.cells}
         judged = [number for number in numbers if canonical(number.task) in tasks]
         found = lines(chosen, source, device, judged) if judged else []
-    text = render(sections, found, speeds(chosen))
+    text = render(sections, found, speeds(chosen), [of_history(one) for one in histories(chosen)])
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic.write(path, text)
     return path
@@ -232,7 +233,12 @@ def _seeds(entry: Entry, cell: Cell, evidence: Evidence) -> list[tuple[int, str]
     return found
 
 
-def render(sections: Sequence[Section], ledger_lines: Sequence[Line] = (), measured: Sequence[Speed] = ()) -> str:
+def render(
+    sections: Sequence[Section],
+    ledger_lines: Sequence[Line] = (),
+    measured: Sequence[Speed] = (),
+    over_commits: Sequence[Picture] = (),
+) -> str:
     """The page as a text."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -264,6 +270,7 @@ def render(sections: Sequence[Section], ledger_lines: Sequence[Line] = (), measu
         "rules": ledger_table.RULES,
         "context": ledger_table.CONTEXT,
         "speeds": measured,
+        "histories": over_commits,
         "palette": Palette([look for section in sections for look in section.curves.looks.values()]),
         "values": values,
         "style": Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),

@@ -15,7 +15,7 @@ from ..figures.saving import digest
 from ..figures.style import COLUMN
 from ..tables.tuning_tables import blocks
 from ..tables.writers import Block
-from .pictures import Picture, source_of
+from .pictures import Picture, image
 
 ALT = {
     "tuning-budgets": "Expected best validation score of each model against the number of trials, a panel for each task",
@@ -53,7 +53,7 @@ def study_of(experiment: Experiment, source: str, device: str | None, heading: s
             figure = draw(found, explained=False)
         except NothingToDraw:
             continue
-        drawn = source_of(figure, digest(rows), f"{heading}: {name}")
+        drawn = image(figure, digest(rows), f"{heading}: {name}")
         pictures.append(Picture(drawn, ALT[name], CAPTIONS[name], wide=figure.get_figwidth() > COLUMN))
     return Study(blocks(experiment, found), pictures)
 

@@ -25,6 +25,7 @@ from .cells import (
 from .contrast_table import contrast_blocks
 from .instruction_table import instruction_blocks
 from .records import as_json, long_form, standings
+from .sample_table import sample_blocks
 from .writers import Block, Table, latex, markdown
 
 Format = Literal["md", "csv", "latex", "json"]
@@ -97,6 +98,7 @@ def blocks(entries: Sequence[Entry], question: str = "") -> list[Block]:
         _origin(entries),
         _scores(entries, lines),
         *below,
+        *sample_blocks(entries),
         *contrast_blocks(lines, entries),
         *instruction_blocks(entries),
         *at_lengths,

@@ -63,7 +63,7 @@ NOTES = (
     "One training step of the engine (ours) and of what a user would write (reference: torch.nn and the published TCN "
     "block, PyTorch's defaults; flushed: with denormals flushed to zero), all at initialisation, in ms: medians of "
     "turns that the processes took one after the other. Ratio: reference / ours, above 1 where ours is faster. Floor: "
-    "the arithmetic and the bytes of the plain step at the rates of this machine's large matrix product and memory "
+    "the arithmetic and the bytes of the plain step at the rates of this machine's {product} and memory "
     "copy, whichever takes longer; an implementation that leaves out what nobody reads may come below it. Evaluation: "
     "of as many sequence steps. Peak: memory of a step beyond what was held before{peaks}. Spread: interquartile range "
     "/ median of ours."
@@ -72,7 +72,12 @@ STREAMED = (
     "Streaming: a step of one sequence that is read step by step, in ms, and the reference by ours. By: what the "
     "reference is built of, a package where the model names one that is installed, else torch's operations alone."
 )
-RATES = {"matrix_product_gflops": ("matrix product", "GFLOP/s"), "memory_copy_gbps": ("memory copy", "GB/s")}
+OF_TORCH, OF_BOTH = "large matrix product", "matrix products (torch's large one or our kernel's, the faster of them)"
+RATES = {
+    "micro_kernel_gflops": ("our kernel's product", "GFLOP/s"),
+    "matrix_product_gflops": ("matrix product", "GFLOP/s"),
+    "memory_copy_gbps": ("memory copy", "GB/s"),
+}
 NEEDED = ("task", "model", "ours_ms")
 
 
@@ -126,7 +131,8 @@ def blocks(content: Mapping[str, Any]) -> list[Block]:
     """
     made: list[Block] = [_machine(content.get("machine", {}))]
     if rows := content.get("rows"):
-        made += [*_at_a_glance(rows), _short(rows), NOTES.format(peaks=_processes(rows))]
+        product = OF_BOTH if content.get("machine", {}).get("micro_kernel_gflops") else OF_TORCH
+        made += [*_at_a_glance(rows), _short(rows), NOTES.format(peaks=_processes(rows), product=product)]
         made += [STREAMED] if any("stream_ms" in row for row in rows) else []
         made += [f"{row['task']} {row['model']}: {row['error']}" for row in rows if "error" in row]
         made += _hours(rows, content.get("machine", {}).get("threads"))

@@ -1,0 +1,199 @@
+"""`--on ray` on two nodes: the same bits as on one machine, whatever is killed; each run has one row in the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import ray
+from backends import FOUR, Scripted, ids, jobs_of, statuses
+from experiments import (
+    Recorder,
+    finish,
+    in_session,
+    measured,
+    measured_here,
+    rows_of,
+    start,
+    sweep_in,
+    wait_for,
+    write,
+    write_held,
+)
+from seqbench.bench.errors import UsageError
+from seqbench.bench.experiments import config
+from seqbench.bench.rows.store import Workplace
+from seqbench.bench.running.backend import Event, Refused
+from seqbench.bench.running.cluster import Cluster
+from seqbench.bench.running.ray_engine import Pool, Ray
+from seqbench.bench.running.storage import Storage
+
+pytestmark = pytest.mark.usefixtures("forgotten")
+
+
+@pytest.fixture
+def on_ray(two_nodes: Any) -> Iterator[Callable[..., Cluster]]:
+    """Makes backends on the cluster, which are closed with the test."""
+    made: list[Cluster] = []
+
+    def make(storage: str | None = None, **options: Any) -> Cluster:
+        place = Storage(storage) if storage else None
+        made.append(Cluster(Ray(None, storage), storage=place, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def check_bits(folder: Path) -> None:
+    """Each run has one row, which is that of a training in this process."""
+    assert statuses(folder) == dict.fromkeys(ids(folder), "done")
+    rows = {row["id"]: row for row in rows_of(folder)}
+    for run in config.load(folder).runs:
+        assert measured(rows[run.id]) == measured_here(run)
+
+
+def test_rows_are_those_of_one_machine_and_say_where_they_come_from(
+    on_ray: Callable[..., Cluster], tmp_path: Path
+) -> None:
+    folder, seen = write(tmp_path / "four", FOUR), list[int]()
+    display = Recorder(on_progress=lambda run, steps: seen.append(steps))
+    backend = on_ray()
+    assert sweep_in(folder, display, backend=backend).exit_code == 0
+    check_bits(folder)
+    assert display.said == []
+    assert seen, "progress is seen while runs go on"
+    for row in rows_of(folder):
+        assert row["provenance"]["cluster"]["engine"] == f"ray {ray.__version__}"
+        assert row["provenance"]["cluster"]["node"]
+    assert sweep_in(folder, backend=backend, afresh=True).exit_code == 0, "one backend serves a sweep after the other"
+
+
+def task_processes() -> list[psutil.Process]:
+    """The workers of the cluster that have a task of ours."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or [""]
+        if words[0].startswith("ray::seqbench ") and process.status() != psutil.STATUS_ZOMBIE:
+            found.append(process)
+    return found
+
+
+def kill_once(folder: Path, kill: Callable[[], None], storage: Path | None = None) -> Recorder:
+    """A display for a held run: it kills as soon as there is a checkpoint, and lets the run go on."""
+    place = Workplace(folder).area if storage is None else storage
+    done = list[bool]()
+
+    def on_progress(run: object, steps: int) -> None:
+        if not done and [*place.glob("checkpoints/**/*.pt")]:
+            done.append(True)
+            (folder / "hold").unlink()
+            kill()
+
+    return Recorder(on_progress=on_progress)
+
+
+def test_a_killed_worker_goes_on_from_its_checkpoint(on_ray: Callable[..., Cluster], tmp_path: Path) -> None:
+    folder = write_held(tmp_path / "long")
+
+    def kill() -> None:
+        for process in task_processes():
+            process.kill()
+
+    display = kill_once(folder, kill)
+    assert sweep_in(folder, display, backend=on_ray(), checkpoint_every=0.0).exit_code == 0
+    assert any("begins again elsewhere" in text for text in display.said)
+    check_bits(folder)
+    assert rows_of(folder)[0]["resumed"] == 1
+
+
+def test_a_killed_node_is_survived_by_what_the_storage_has(
+    two_nodes: Any, node: dict[str, Any], on_ray: Callable[..., Cluster], tmp_path: Path
+) -> None:
+    """The run is on the second node, because the first has no place; after the kill a third takes its place."""
+    folder, shared = write_held(tmp_path / "long"), tmp_path / "shared"
+    (second,) = [one for one in two_nodes.list_all_nodes() if not one.head]
+
+    @ray.remote(num_cpus=1)
+    def occupy(until: str) -> None:
+        import time
+        from pathlib import Path
+
+        while not Path(until).exists():
+            time.sleep(0.1)
+
+    head = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(two_nodes.head_node.node_id, soft=False)
+    busy = occupy.options(scheduling_strategy=head).remote(str(tmp_path / "free"))
+    try:
+
+        def kill() -> None:
+            two_nodes.remove_node(second, allow_graceful=False)
+            (tmp_path / "free").touch()
+
+        display = kill_once(folder, kill, shared)
+        assert sweep_in(folder, display, backend=on_ray(str(shared)), checkpoint_every=0.0).exit_code == 0
+    finally:
+        (tmp_path / "free").touch()
+        ray.get(busy)
+        two_nodes.add_node(**node)
+    assert any("begins again elsewhere" in text for text in display.said)
+    check_bits(folder)
+    assert rows_of(folder)[0]["resumed"] == 1
+    assert [*shared.glob("checkpoints/**/*.pt")] == [], "of a finished run nothing is kept"
+    assert not Workplace(folder).checkpoint(ids(folder)[0], "cpu").exists(), "nodes write nothing here"
+
+
+def test_a_driver_that_is_killed_goes_on_when_it_is_started_again(two_nodes: Any, tmp_path: Path) -> None:
+    folder = write_held(tmp_path / "results" / "long")
+    first = start(folder, "--on", "ray", "--storage", str(tmp_path / "shared"), RAY_ADDRESS=two_nodes.address)
+    try:
+        wait_for(lambda: [*(tmp_path / "shared").glob("checkpoints/**/*.pt")], "a checkpoint in the storage")
+        workers = task_processes()
+        os.kill(first.pid, signal.SIGKILL)
+        first.communicate()
+        wait_for(lambda: not any(one.is_running() for one in workers), "the end of its workers")
+        (folder / "hold").unlink()
+        again = start(folder, "--on", "ray", "--storage", str(tmp_path / "shared"), RAY_ADDRESS=two_nodes.address)
+        code, output = finish(again)
+    finally:
+        for one in in_session(first.pid):
+            one.kill()
+    assert code == 0, output
+    check_bits(folder)
+    assert rows_of(folder)[0]["resumed"] == 1
+
+
+def test_what_no_node_has_is_refused_at_once(two_nodes: Any) -> None:
+    with pytest.raises(UsageError, match="no node of the cluster has 1 processors and 1 GPU"):
+        Cluster(Ray(), "cuda")
+    with pytest.raises(UsageError, match="no node of the cluster has 64 processors"):
+        Cluster(Ray(), threads=64)
+
+
+def test_a_node_with_other_sources_makes_no_row(on_ray: Callable[..., Cluster], tmp_path: Path) -> None:
+    scripted, backend = Scripted(), on_ray()
+    folder = write(tmp_path / "four", FOUR)
+    sweep_in(folder, backend=scripted)
+    (job, *_), found = scripted.submitted, list[Event]()
+    backend.submit(replace(job, runs=tuple(replace(one, source="2:another") for one in job.runs)))
+
+    def ended() -> bool:
+        found.extend(backend.events(0.2))
+        return any(isinstance(event, Refused) for event in found)
+
+    wait_for(ended, "the refusal")
+    assert jobs_of(scripted)[0] == [event.run for event in found if isinstance(event, Refused)]
+
+
+def test_functions_are_called_on_nodes(two_nodes: Any) -> None:
+    """As `renew` does it."""
+    assert [one.result() for one in [Pool().submit(divmod, number, 3) for number in (7, 8)]] == [(2, 1), (2, 2)]
+    with pytest.raises(ZeroDivisionError):
+        Pool().submit(divmod, 1, 0).result()
