@@ -11,7 +11,7 @@ import typer
 
 from ..errors import UsageError
 from . import backends
-from .experiments import DeviceClass, Dir, load
+from .experiments import DeviceClass, Dir
 from .facts import Json, show_json
 from .terminal import Console, echo
 

@@ -1,7 +1,7 @@
 """The trials of a study from the working area into the experiment's folder, and what is made of them.
 
-A trial says how settings were chosen, and no number of the table rests on its bits: those of stale trials are moved too,
-and `verify --static` says how many there are. What is dirty or edited stays, as of all rows.
+A trial says how settings were chosen, and no number of the table rests on its bits: stale trials are moved too, and
+`verify --static` says how many there are. What is dirty or edited stays, as of all rows.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _why_not(row: Row, order: dict[str, int], folder: Path) -> str | None:
 
 
 def write(experiment: Experiment, device: str | None = None) -> list[Path]:
-    """Writes `tuning.md` and the figures of the published trials into the folder; what they do not give any more goes."""
+    """Writes `tuning.md` and the figures of the published trials into the folder; what they give no more goes."""
     folder = experiment.folder
     rows = Workplace(folder, record=FILE).published.read() if experiment.tuning is not None else []
     written = []

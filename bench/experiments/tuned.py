@@ -50,10 +50,8 @@ def with_winners(folder: Path, cells: Sequence[Cell], study: str) -> list[Cell]:
     content = marked.checked((), marked.content, KEYS, FILE)
     again = f"seqbench tune {folder} makes it anew"
     if content["study"] != study:
-        raise marked.error(
-            ("study",), f"of the study {content['study']}, but the experiment's is {study}: its space, models or trials "
-            f"are others now; {again}"
-        )  # fmt: skip
+        what = f"of the study {content['study']}, but the experiment's is {study}"
+        raise marked.error(("study",), f"{what}: its space, models or trials are others now; {again}")
     plans: Mapping[tuple[str, str], Plan | None] = {(cell.task, cell.model): cell.plan for cell in cells}
     chosen: dict[tuple[str, str], int] = {}
     for number, given in enumerate(content["winners"]):

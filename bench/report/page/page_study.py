@@ -18,7 +18,7 @@ from ..tables.writers import Block
 from .pictures import Picture, image
 
 ALT = {
-    "tuning-budgets": "Expected best validation score of each model against the number of trials, a panel for each task",
+    "tuning-budgets": "Expected best validation score of each model against the number of trials, a panel a task",
     "tuning-ranks": "Mean rank of each model against the number of trials",
     "tuning-settings": "Validation score of each trial against its settings, a panel for each task and setting",
 }

@@ -110,6 +110,9 @@ def _source(figure: Figure, evidence: Evidence, title: str) -> str:
 
 
 def image(figure: Figure, digest: str, title: str) -> str:
-    """A figure as a data URI: as an image, because the style sheet and the ids of an SVG within the page would hold for all of the page."""
+    """A figure as a data URI.
+
+    As an image, because the style sheet and the ids of an SVG within the page would hold for all of the page.
+    """
     svg = as_svg(figure, digest, title)
     return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"

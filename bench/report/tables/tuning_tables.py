@@ -49,7 +49,7 @@ def how(experiment: Experiment) -> str:
     ]
     beside = [*sorted(rows), *([f"beside it {'; '.join(own)}"] if own else [])]
     return (
-        f"Study {experiment.study}: {tuning.trials} trials of each model on each task, drawn beforehand and the same for "
+        f"Study {experiment.study}: {tuning.trials} trials of each model on each task, drawn beforehand, the same for "
         f"all (a scrambled Sobol sequence, seed {tuning.draw}), with the tuning seed{'s' * (len(tuning.seeds) > 1)} "
         f"{seeds}. Space: {space}{'; ' * bool(beside)}{'; '.join(beside)}. The best on validation wins; its scores in "
         "the table of the experiment are of fresh seeds."
@@ -114,8 +114,8 @@ def _expected(found: Sequence[Searched]) -> Iterator[Block]:
     header = ["Task", "Model", "Metric", *(f"{count} trial{'s' * (count > 1)}" for count in counts)]
     yield Table(EXPECTED, header, "lll" + "r" * len(counts), lines, wide=True)
     yield (
-        "The expected best score on validation of so many trials (Dodge et al. 2019; of errors the geometric mean): what a "
-        "smaller budget of this space would have found. A trial that diverged has the floor's score, or the worst."
+        "The expected best score on validation of so many trials (Dodge et al. 2019; of errors the geometric mean): "
+        "what a smaller budget of this space would have found. A trial that diverged has the floor's score, or the worst."
     )
 
 
