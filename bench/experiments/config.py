@@ -5,7 +5,6 @@ An experiment is a folder with an `experiment.yaml`:
     question: Which architecture remembers?     # what the experiment asks, printed above its table
     preset: suite                               # suite | published: which test value is the number
     decides: If the TCN leads, X; else Y.       # what is concluded from which outcome, printed beneath the question
-    tune: {trials: 8, …}                        # settings are searched for first: `tuning_block` explains it
     reference: lstm                             # the model of each row that planned contrasts compare the others with
     seeds: 2                                    # a count, or a list of seeds
     instructions: [avx2, avx512]                # sets of vector instructions, each run with each; else avx2 alone
@@ -24,8 +23,8 @@ An experiment is a folder with an `experiment.yaml`:
       - {model: lstm, training: {clip: 1.0}, assumed: [clip]}   # settings of one model; which of them are assumed
 
 A row or model of a task that shows symbols may name the `embedding` too, as `embedding(width=100, dropout=0.1)`.
-Where there is a `tune:` block, `seqbench tune` writes its winners to `tuned.yaml` beside the file, and each run has the
-settings of its model's winner.
+A `tune:` block lets `seqbench tune` search for settings first (`tuning_block` explains it). Its winners stand in
+`tuned.yaml` beside the file, and each run has the settings of its model's winner.
 """
 
 from __future__ import annotations
