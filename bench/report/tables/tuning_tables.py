@@ -114,8 +114,8 @@ def _expected(found: Sequence[Searched]) -> Iterator[Block]:
     header = ["Task", "Model", "Metric", *(f"{count} trial{'s' * (count > 1)}" for count in counts)]
     yield Table(EXPECTED, header, "lll" + "r" * len(counts), lines, wide=True)
     yield (
-        "The expected best score on validation of so many trials (Dodge et al. 2019; of errors the geometric mean): what "
-        "a smaller budget would have found. A trial that diverged has the score of the floor, or the worst."
+        "The expected best score on validation of so many trials (Dodge et al. 2019; of errors the geometric mean): "
+        "what a smaller budget would have found. A trial that diverged has the score of the floor, or the worst."
     )
 
 
