@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from types import TracebackType
+from typing import Literal
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -22,10 +23,13 @@ def score_text(scores: Mapping[str, float | None]) -> str:
 
 
 class Live:
-    """The display of `sweep.run` on a terminal; elsewhere a line for each run that ends."""
+    """The display of `sweep.run` on a terminal; elsewhere a line for each run that ends.
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    part: whose scores are shown; of trials validation's, as nobody is to choose by those of the test.
+    """
+
+    def __init__(self, console: Console, part: Literal["test", "valid"] = "test") -> None:
+        self.console, self.part = console, part
         self.bars: dict[str, TaskID] = {}
         self.planned = self.ended = 0
         self.started_at = time.monotonic()
@@ -75,7 +79,7 @@ class Live:
             text = f"{row['status']}: {row['error']['message']}"
         else:
             seconds = sum(row["seconds"][part] for part in ("training", "evaluation"))
-            scores = row["scores"].get("best", {}).get("test", {})
+            scores = row["scores"].get("best", {}).get(self.part, {})
             text = f"{score_text(scores)} in {seconds:.1f} s" if row["status"] == "done" else row["status"]
         self.console.print(f"[{self.ended}/{self.planned}] {run}: {text}", soft_wrap=True)
 

@@ -52,7 +52,7 @@ def merge(experiment: Experiment, files: Sequence[Path], prefer: Prefer | None =
     Raises UsageError for a file that is not there, is the experiment's own or holds what is no row, and while another
     process runs the experiment.
     """
-    place = Workplace(experiment.folder)
+    place = Workplace(experiment.folder, record=experiment.record)
     for file in files:
         _check(file, place)
     merger = Merger()
