@@ -102,7 +102,9 @@ class Model(EncoderDecoder):
             raise ValueError(f"width: an even number is needed, half of it for each direction, got {width}")
         luong = attention is not None and attention.startswith("luong")
         if input_feeding and not luong:
-            raise ValueError(f"input_feeding: attention=luong-dot or luong-general is needed, got {attention or 'none'}")
+            raise ValueError(
+                f"input_feeding: attention=luong-dot or luong-general is needed, got {attention or 'none'}"
+            )
         self.width, self.luong, self.feeds = width, luong, input_feeding
         self.embed_source = Embedding(source, embedding, dropout=dropout, std=1.0)
         self.embed_target = Embedding(target, embedding, dropout=dropout, std=1.0)
