@@ -25,15 +25,16 @@ FLOORS: dict[str, str] = {
     "rows": "ground experiments engine",
     "front": "ground experiments engine rows",
     "analysis": "ground experiments engine rows",
+    "tuning": "ground experiments engine rows analysis",
     "running": "ground experiments engine rows front",
     "measuring": "ground experiments engine rows running",
-    "report/tables": "ground experiments rows analysis",
-    "report/figures": "ground experiments rows analysis report/tables",
-    "report/page": "ground experiments engine rows analysis report/tables report/figures",
+    "report/tables": "ground experiments rows analysis tuning",
+    "report/figures": "ground experiments rows analysis tuning report/tables",
+    "report/page": "ground experiments engine rows analysis tuning report/tables report/figures",
     "report": "",
-    "evidence": "ground experiments engine rows analysis running report/tables report/figures",
+    "evidence": "ground experiments engine rows analysis tuning running report/tables report/figures",
     "cli": (
-        "ground experiments engine contract rows front analysis running measuring evidence "
+        "ground experiments engine contract rows front analysis tuning running measuring evidence "
         "report/tables report/figures report/page"
     ),
     "speed": "",
@@ -155,8 +156,8 @@ def test_what_the_fork_server_imports_is_there() -> None:
         assert importlib.import_module(name), name
 
 
-def test_the_readme_names_every_file_of_bench() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_readme_of_bench_names_every_file() -> None:
+    readme = (BENCH / "README.md").read_text(encoding="utf-8")
     tree = re.search(r"```\n(?:pyproject\.toml.*?)?^(bench/ .*?)^tasks/ ", readme, re.DOTALL | re.MULTILINE)
     assert tree, "the annotated tree is missing"
     own, *parts = re.split(r"^  (?=[a-z/]+/ )", tree[1], flags=re.MULTILINE)
@@ -166,6 +167,6 @@ def test_the_readme_names_every_file_of_bench() -> None:
     for path in FILES:
         room = path.relative_to(BENCH).parent.as_posix()
         if not path.stem.startswith("__"):
-            assert path.stem in lines.get(room, ()), f"{path.relative_to(ROOT)} is not in the README's tree"
+            assert path.stem in lines.get(room, ()), f"{path.relative_to(ROOT)} is not in the tree of bench/README.md"
     there = {path.relative_to(BENCH).parent.as_posix() for path in FILES} - {"report"}
-    assert there == set(lines), "the README names the rooms that there are"
+    assert there == set(lines), "bench/README.md names the rooms that there are"
