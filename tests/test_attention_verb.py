@@ -118,9 +118,9 @@ def test_an_experiment_without_pairs(tmp_path: Path) -> None:
     (tmp_path / "experiment.yaml").write_text(
         "question: None?\nrows:\n- {task: adding(length=6), models: [gru(width=3)]}\n", encoding="utf-8"
     )
+    experiment = config.load(tmp_path)
+    kind = "of an encoder-decoder, and only such a one has a map"
     with pytest.raises(UsageError, match="has no run of an encoder-decoder, and only such a one has a map"):
-        experiment = config.load(tmp_path)
-        kind = "of an encoder-decoder, and only such a one has a map"
         sampling.chosen_among(experiment, attention.runs_of_pairs(experiment.runs), "gru", kind)
 
 

@@ -162,6 +162,7 @@ def shorter(line: str, folder: Path) -> list[str]:
         "gradients": ["--steps", "2", "--out", str(folder)],
         "plot": ["--only", "score-state"],
         "speed": ["--help"],
+        "attention": ["--help"],  # it would train the run
     }
     words += less.get(words[0], [])  # --help comes after the options: one that is not there is refused first
     words += ["--out", str(folder / "page.html")] * (words[0] == "report")
