@@ -156,8 +156,8 @@ def test_what_the_fork_server_imports_is_there() -> None:
         assert importlib.import_module(name), name
 
 
-def test_the_readme_names_every_file_of_bench() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_readme_of_bench_names_every_file() -> None:
+    readme = (BENCH / "README.md").read_text(encoding="utf-8")
     tree = re.search(r"```\n(?:pyproject\.toml.*?)?^(bench/ .*?)^tasks/ ", readme, re.DOTALL | re.MULTILINE)
     assert tree, "the annotated tree is missing"
     own, *parts = re.split(r"^  (?=[a-z/]+/ )", tree[1], flags=re.MULTILINE)
@@ -167,6 +167,6 @@ def test_the_readme_names_every_file_of_bench() -> None:
     for path in FILES:
         room = path.relative_to(BENCH).parent.as_posix()
         if not path.stem.startswith("__"):
-            assert path.stem in lines.get(room, ()), f"{path.relative_to(ROOT)} is not in the README's tree"
+            assert path.stem in lines.get(room, ()), f"{path.relative_to(ROOT)} is not in the tree of bench/README.md"
     there = {path.relative_to(BENCH).parent.as_posix() for path in FILES} - {"report"}
-    assert there == set(lines), "the README names the rooms that there are"
+    assert there == set(lines), "bench/README.md names the rooms that there are"

@@ -109,11 +109,13 @@ def test_a_file_keeps_what_is_not_measured_anew(tmp_path: Path) -> None:
     path = tmp_path / "made-up.json"
     first = {"machine": facts(), "rows": [made("jsb", "gru", 1.0), made("jsb", "tcn", 2.0)], "left_out": []}
     record.write(path, first)
-    second = {"machine": facts(), "rows": [made("jsb", "tcn", 3.0)], "sweep": {"ratio": 1.5}, "left_out": []}
+    way = {"jobs": 2, "threads": 1, "seconds": 9.0, "runs_per_hour": 400}
+    sweep = {"runs": 1, "side_by_side": way, "in_turn": way, "ratio": 1.5}
+    second = {"machine": facts(), "rows": [made("jsb", "tcn", 3.0)], "sweep": sweep, "left_out": []}
     record.write(path, record.merged(record.read(path), second))
     content = json.loads(path.read_text(encoding="utf-8"))
     assert [(row["model"], row["ours_ms"]) for row in content["rows"]] == [("gru", 1.0), ("tcn", 3.0)]
-    assert content["sweep"] == {"ratio": 1.5}
+    assert content["sweep"] == sweep
     assert not content["machine"]["shared"]
     third = record.merged({**content, "machine": facts(shared=True)}, {"machine": facts(), "rows": [], "left_out": []})
     assert third["machine"]["shared"], "once shared, always shared"
@@ -184,6 +186,30 @@ def test_lengths_and_their_exponents(tmp_path: Path) -> None:
     assert "| tcn   |         0.900 |          1.10 |" in writers.markdown(speed_table.blocks(content))
 
 
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        (
+            {"rows": [made("jsb", "gru", 1.0), made("jsb", "tcn", 1.0) | {"peaks_mb": 3.5}]},
+            "rows[1].peaks_mb: 3.5 is no",
+        ),
+        ({"machine": {"others": "half"}}, "machine.others: 'half' is not a number"),
+        ({"left_out": 7}, "left_out: 7 is no list"),
+        ({"sweep": {"runs": 10**400}}, "sweep.runs: 1000"),
+        (
+            {"lengths": {"task": "x", "exponents": [{"model": "tcn", "steps": {}}]}},
+            "lengths.exponents[0].steps: {} is not",
+        ),
+    ],
+)
+def test_a_damaged_file_is_said_with_the_place(change: dict[str, Any], where: str, tmp_path: Path) -> None:
+    path = tmp_path / "made-up.json"
+    path.write_text(json.dumps({"machine": facts(), **change}), encoding="utf-8")
+    with pytest.raises(UsageError) as caught:
+        record.read(path)
+    assert str(caught.value).startswith(f"{path}: {where}")
+
+
 def test_a_table_says_what_it_must(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -233,21 +259,12 @@ def test_hours_of_whole_runs_stand_in_a_table_of_their_own() -> None:
 
 
 SPEED = ROOT / "results" / "speed"
-IN_THE_README = [("epyc-avx2-2-cores", "A training step of ours"), ("epyc-1-thread", "Hours of a whole run")]
-
-
-@pytest.mark.parametrize(("name", "title"), IN_THE_README)
-def test_the_readme_has_what_was_measured(name: str, title: str) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    blocks = speed_table.blocks(record.read(SPEED / f"{name}.json"))
-    (table,) = [block for block in blocks if isinstance(block, writers.Table) and block.title.startswith(title)]
-    assert writers.markdown([table]).strip() in readme
 
 
 def test_the_page_of_the_folder_is_what_its_files_say() -> None:
     """A measurement of the user's own need not stand there."""
     page = (SPEED / "README.md").read_text(encoding="utf-8")
-    names = re.findall(r"^## (.+)$", page, re.MULTILINE)
-    assert {name for name, _ in IN_THE_README} <= {*names}
+    names = [name for name in re.findall(r"^## (.+)$", page, re.MULTILINE) if name != "How fast?"]
+    assert {"epyc-avx2-2-cores", "epyc-1-thread"} <= {*names}
     for name in names:
         assert writers.markdown(speed_table.blocks(record.read(SPEED / f"{name}.json"))) in page, name

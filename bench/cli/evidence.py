@@ -62,7 +62,13 @@ def verify(
     """
     words = words or []
     if static:
-        given = {"--sample": sample, "--rows": rows, "--jobs": jobs, "--device": device, "--working": working or None}
+        given: dict[str, object] = {
+            "--sample": sample,
+            "--rows": rows,
+            "--jobs": jobs,
+            "--device": device,
+            "--working": working or None,
+        }
         given |= {"--on": on, "--storage": storage}
         for name, value in given.items():
             if value is not None:

@@ -265,7 +265,7 @@ def status(directory: Dir, json: Json = False) -> None:
                     "stale": str(item.staleness) if item.staleness else None,
                     "published": (item.run.id, device) in there,
                     "dirty": row["provenance"]["dirty"] if row else None,
-                    "error": row["error"]["message"] if row and row["error"] else None,
+                    "error": row["error"]["message"] if row and row.get("error") else None,
                 }
             )
     if json:

@@ -13,6 +13,9 @@ from ..experiments.runs import Run
 from ..rows.store import Row
 from .terminal import Console, clean
 
+MOST_BARS = 24
+"""Runs that have a bar at the same time: a cluster may have hundreds, and a screen has few lines."""
+
 
 def score_text(scores: Mapping[str, float | None]) -> str:
     """Scores in a few characters: `mse 0.00381, …`."""
@@ -54,24 +57,24 @@ class Live:
         self.planned = planned
         self.overall = self.bar.add_task("all runs", total=float(planned) or 1.0, score=f"{done} there already")
         self.fractions: dict[str, float] = {}
+        self.completed = 0.0  # the sum of all fractions
 
     def progress(self, run: Run, steps: int, all_steps: int, epoch: int, scores: dict[str, float]) -> None:
-        if run.id not in self.bars:
+        if run.id not in self.bars and len(self.bars) < MOST_BARS:
             self.bars[run.id] = self.bar.add_task(clean(f"  {run}"), total=1.0, score="")
-        self.fractions[run.id] = steps / all_steps
-        self.bar.update(self.bars[run.id], completed=steps / all_steps, score=score_text(scores))
-        self._update_overall()
+        self._at(run, steps / all_steps)
+        if run.id in self.bars:
+            self.bar.update(self.bars[run.id], completed=steps / all_steps, score=score_text(scores))
 
     def end(self, run: Run, row: Row | None) -> None:
         if run.id in self.bars:
             self.bar.remove_task(self.bars.pop(run.id))
         if row is None:
-            self.fractions.pop(run.id, None)
+            self._at(run, 0.0)
             self.console.print(f"{run}: stopped; the next run goes on with it", soft_wrap=True)
             return
         self.ended += 1
-        self.fractions[run.id] = 1.0
-        self._update_overall()
+        self._at(run, 1.0)
         if row["error"]:
             text = f"{row['status']}: {row['error']['message']}"
         else:
@@ -83,5 +86,7 @@ class Live:
     def say(self, text: str) -> None:
         self.console.print(text, style="yellow", soft_wrap=True)
 
-    def _update_overall(self) -> None:
-        self.bar.update(self.overall, completed=sum(self.fractions.values()))
+    def _at(self, run: Run, fraction: float) -> None:
+        self.completed += fraction - self.fractions.get(run.id, 0.0)
+        self.fractions[run.id] = fraction
+        self.bar.update(self.overall, completed=self.completed)

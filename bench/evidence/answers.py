@@ -1,4 +1,4 @@
-"""All answers of a folder of experiments written anew: tables, figures, the ledger, and the copies in the README.
+"""All answers of a folder of experiments written anew: tables, figures, the ledger, and their copies in texts.
 
 `make answers` calls it after a change of the rules or of the rows; nothing is trained and no row is touched.
 """
@@ -16,25 +16,27 @@ from . import publishing
 COPY = re.compile(
     r"(?P<comment><!-- The table is that of (?P<path>\S+); a test compares them\. -->\n)(?P<table>(?:\|.*\n)+)"
 )
-"""A table of the README that is copied: the comment above it names the file whose first table it is."""
+"""A table of a text that is copied: the comment above it names the file whose first table it is."""
 SENTENCE = re.compile(
     r"(?P<comment><!-- The sentence is that of (?P<path>\S+); a test compares them\. -->\n)(?P<sentence>.*\n)"
 )
-"""A line of the README that is copied: the first line of the file that the comment names."""
+"""A line of a text that is copied: the first line of the file that the comment names."""
+
+TEXTS = ("README.md", "results/README.md")
+"""Texts with copies."""
 
 
-def write_all(results: Path, readme: Path | None = None) -> Iterator[Path]:
-    """Writes the answers of every experiment in `results` that has rows, then the ledger and the README's copies.
+def write_all(results: Path, *texts: Path) -> Iterator[Path]:
+    """Writes the answers of every experiment in `results` that has rows, then the ledger, and in the texts the copies.
 
     Gives the path of each file that was written. Raises UsageError for an experiment or a row that cannot be read.
     """
     for folder in sorted(path.parent for path in results.glob("*/experiment.yaml")):
         yield from publishing.write_answers(config.load(folder))
     yield from publishing.write_ledger_and_figure(results)
-    if readme is not None:
-        text = readme.read_text(encoding="utf-8")
-        atomic.write(readme, with_copies(text, readme.parent))
-        yield readme
+    for path in texts:
+        atomic.write(path, with_copies(path.read_text(encoding="utf-8"), results.parent))
+        yield path
 
 
 def with_copies(text: str, root: Path) -> str:
@@ -56,5 +58,5 @@ def _first_table(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    for path in write_all(registry.ROOT / "results", registry.ROOT / "README.md"):
+    for path in write_all(registry.ROOT / "results", *(registry.ROOT / name for name in TEXTS)):
         print(path.relative_to(registry.ROOT))

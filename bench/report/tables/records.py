@@ -16,12 +16,10 @@ from ...analysis.grid import Entry
 from ...analysis.overall import Line, Overall, overall
 from ...analysis.samples import Summary, summary, summary_of_solved
 from ...analysis.standing import Standing, standing
+from . import cost_table
 
-WHOLE = (
-    "length", "solved", "parameters", "budget", "state_size", "macs_per_step", "expected", "done", "diverged", "failed",
-    "missing", "dirty", "stale", "edited",
-)  # fmt: skip
-"""Columns of whole numbers that may be empty."""
+WHOLE = ("length", "solved", "expected", "done", "diverged", "failed", "missing", "dirty", "stale", "edited")
+"""Columns of whole numbers that may be empty, beside those of costs."""
 BOOLEAN = ("bold", "best", "planned", "found")
 
 
@@ -41,8 +39,8 @@ def long_form(entries: Iterable[Entry]) -> pd.DataFrame:
     found = overall(entries)
     at_lengths = [record for entry in entries for record in _at_lengths(entry)]
     frame = pd.DataFrame(records + at_lengths + (list(_aggregates(found)) if found else []))
-    for name in WHOLE:
-        if name in frame:
+    for name in (*WHOLE, *cost_table.whole()):
+        if name in frame and not frame[name].map(type).eq(str).any():  # a size that the model does not tell is a word
             frame[name] = frame[name].astype("Int64")
     for name in BOOLEAN:
         if name in frame:
@@ -108,13 +106,8 @@ def _record(entry: Entry, line: Standing) -> dict[str, Any]:
         "comparison": line.why or line.left_out.get(entry.model, ""),
         **_contrast(entry, line),
         **_instructions(entry),
-        "parameters": entry.parameters,
-        "budget": entry.budget,
-        "state_size": entry.state_size,
-        "macs_per_step": entry.macs_per_step,
+        **cost_table.values(entry),
         "assumed": ", ".join(entry.assumed),
-        "seconds": entry.seconds,
-        "processor_seconds": entry.processor_seconds,
         **_early(entry),
         "dirty": entry.dirty,
         "stale": entry.stale,
