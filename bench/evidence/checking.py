@@ -32,7 +32,6 @@ DRAWN = ("*.png", "*.svg", "*.pdf")
 SHOWN = 3
 """So many of the things that are wrong with the shape of a row are named."""
 
-
 Kind = Literal["error", "stale", "remark"]
 
 
