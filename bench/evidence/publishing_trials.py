@@ -22,7 +22,8 @@ from ..rows.comparing import is_of_its_configuration
 from ..rows.store import FINISHED, Row, Workplace, by_place, place_of, untouched
 from ..tuning import winners
 from ..tuning.selection import searched
-from ..tuning.study import FILE, trials_of
+from ..tuning.study import FILE as FILE
+from ..tuning.study import trials_of
 
 TABLE = "tuning.md"
 FORMATS = ("png", "svg")
