@@ -1,4 +1,5 @@
 # make run: the comparison in a few minutes. make test: the tests. make check: style and types. make help: this.
+# make faults: kills, disk errors, damaged files, hostile servers, by lot, for MINUTES (10).
 # make oracles: tests of the modern models against other people's packages, in an environment beside .venv.
 # make cluster: tests on a Ray cluster of this machine, two nodes of one processor each.
 # make answers: every table and figure of results/, the ledger, and the copies of them in README.md and results/README.md, from the rows.
@@ -11,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Where Linux has no NVIDIA driver, torch's CPU build is taken: 0.2 GB instead of 3. uv knows where each build lies.
 TORCH_BACKEND ?= $(shell test "$$(uname -s)" = Linux && ! test -e /dev/nvidiactl && echo cpu)
 
-.PHONY: run test check cluster oracles answers speed speed-report speed-compare speed-history clean help
+.PHONY: run test check faults cluster oracles answers speed speed-report speed-compare speed-history clean help
 
 # make speed: the benchmarks of bench/speed on the present sources. speed-compare BASE=COMMIT: what changed since.
 # speed-history: over the commits of the history, resumable. speed-report: all of it as a site, in .cache/asv-html.
@@ -39,6 +40,17 @@ check: $(INSTALLED)
 	mkdir -p .cache && ln -sfn .. .cache/seqbench
 	MYPYPATH=.cache $(BIN)/mypy --namespace-packages --explicit-package-bases \
 		-p seqbench.bench -p seqbench.tasks -p seqbench.models
+
+# MINUTES; KIND chooses one kind of fault, and SEED repeats one of its trials; RECORD=1 writes results/faults.md.
+MINUTES ?= 10
+faults: .cache/faults-installed
+	$(BIN)/python tests/faults/campaign.py --minutes $(MINUTES) $(if $(KIND),--kind $(KIND)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(RECORD),--record)
+
+.cache/faults-installed: $(INSTALLED)
+	@mkdir -p .cache
+	$(BIN)/python -m pip install -q --no-build-isolation -e ".[faults]"
+	@touch $@
 
 oracles: .cache/oracles/installed
 	.cache/oracles/bin/python -m pytest tests/oracles
@@ -101,4 +113,4 @@ clean:
 	rm -rf .venv .cache build *.egg-info
 
 help:
-	@sed -n '1,5s/^# //p' Makefile
+	@sed -n '1,6s/^# //p' Makefile

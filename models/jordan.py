@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from . import base
 from ._options import at_least, probability
@@ -69,7 +68,7 @@ class Model(base.Model):
         for inward, back, outward, remembered in layers:
             said = []
             for step in inward(features).unbind(1):  # T times (B, W)
-                output = torch.tanh(outward(torch.tanh(step + F.linear(remembered, back.weight))))  # (B, M)
+                output = torch.tanh(outward(torch.tanh(step + back(remembered))))  # (B, M)
                 remembered = self.memory * remembered + output
                 said.append(output)
             features = torch.stack(said, 1)  # (B, T, M)

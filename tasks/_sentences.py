@@ -140,7 +140,7 @@ class Sentences(base.Split):
         return self.words
 
     def to(self, device: torch.device) -> Sentences:
-        return Sentences(*(part.to(device) for part in (self.ids, self.ends, self.labels)), self.words)
+        return Sentences(self.ids.to(device), self.ends.to(device), self.labels.to(device), self.words)
 
     def batch(self, index: Tensor) -> base.Batch:
         """The sentences at `index` as (B, T), padded behind their ends, and read at their last words."""

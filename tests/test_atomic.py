@@ -87,6 +87,8 @@ OTHERWISE = {
     "rows/store.py": "rows are appended, and a torn line is cut off",
     "measuring/helper.py": "it tells the system to count a peak anew",
     "measuring/throughput.py": "an experiment in a temporary folder",
+    "speed/cluster_load.py": "experiments in a temporary folder",
+    "speed/many_rows.py": "an experiment in a temporary folder",
     "speed/start_up.py": "an experiment in a temporary folder",
     "speed/text.py": "files in a temporary folder",
 }

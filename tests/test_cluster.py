@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from backends import FOUR, Scripted, ids, jobs_of, row_of, statuses
+from command import seqbench
 from engines import FakeEngine, done, failing, letters
 from experiments import Clock, Recorder, rows_of, sweep_in, write
 from made_rows import made
 from seqbench.bench.errors import UsageError
+from seqbench.bench.evidence import renewing
 from seqbench.bench.experiments import config
 from seqbench.bench.rows.store import Workplace
 from seqbench.bench.running import cluster, sweep
@@ -85,12 +89,14 @@ def test_letters_that_were_lost_come_with_the_end(folder: Path) -> None:
 
     def script(ticket: Ticket, job: Job) -> list[News]:
         told = letters(Begun(job.runs[0].run), Said(job.runs[0].run, "hello"))
+        told += letters(Said(None, "this node is odd"), first=4)
         rest = letters(row_of(job, job.runs[0].run), first=3)
         return [Told(ticket, told), Ended(ticket, [*told, *rest])]
 
     with Cluster(FakeEngine(script=script)) as backend:
         assert sweep_in(folder, display, backend=backend).exit_code == 0
     assert sum(text.endswith("hello") for text in display.said) == 4, "each letter once, though it came twice"
+    assert display.said.count("this node is odd") == 1, "of a node once, not with each job"
 
 
 def test_a_process_that_dies_on_its_node_is_the_runs_end(folder: Path) -> None:
@@ -274,3 +280,28 @@ def test_of_progress_only_the_latest_is_sent_and_ends_at_once() -> None:
     outbox.tend()
     assert [letter.event for letter in line.sent[1]] == [Progressed("a", 3, 10, 0, {}), Stopped("a")]
     assert [letter.event for letter in outbox.kept] == [Stopped("a")]
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["--on", "dask"], "--on dask"),
+        (["--on", "ray://"], "--on ray://"),
+        (["--storage", "/shared"], "--storage goes with --on"),
+        (["--on", "ray", "--device", "cpu"], "pip install 'seqbench[ray]'"),
+    ],
+)
+def test_what_cannot_be_is_one_line(words: list[str], part: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)  # as where it is not installed
+    monkeypatch.delitem(sys.modules, "seqbench.bench.running.ray_engine", raising=False)
+    answer = seqbench("run", folder, *words)
+    assert (answer.code, answer.err.count("\n")) == (2, 1)
+    assert part in answer.err
+
+
+def test_a_node_with_other_sources_renews_nothing(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    monkeypatch.setattr(renewing, "_expected", lambda job: ["2:here" for _ in job])
+    monkeypatch.setattr(renewing, "_compared", lambda job, folder, epochs: ["" for _ in job])
+    job: list[Any] = [object(), object()]
+    assert renewing._compared_here(["2:here"] * 2, job, folder) == ["", ""]
+    assert all("has other sources" in reason for reason in renewing._compared_here(["2:here", "2:there"], job, folder))

@@ -25,15 +25,16 @@ FLOORS: dict[str, str] = {
     "rows": "ground experiments engine",
     "front": "ground experiments engine rows",
     "analysis": "ground experiments engine rows",
+    "tuning": "ground experiments engine rows analysis",
     "running": "ground experiments engine rows front",
     "measuring": "ground experiments engine rows running",
-    "report/tables": "ground experiments rows analysis",
-    "report/figures": "ground experiments rows analysis report/tables",
-    "report/page": "ground experiments engine rows analysis report/tables report/figures",
+    "report/tables": "ground experiments rows analysis tuning",
+    "report/figures": "ground experiments rows analysis tuning report/tables",
+    "report/page": "ground experiments engine rows analysis tuning report/tables report/figures",
     "report": "",
-    "evidence": "ground experiments engine rows analysis running report/tables report/figures",
+    "evidence": "ground experiments engine rows analysis tuning running report/tables report/figures",
     "cli": (
-        "ground experiments engine contract rows front analysis running measuring evidence "
+        "ground experiments engine contract rows front analysis tuning running measuring evidence "
         "report/tables report/figures report/page"
     ),
     "speed": "",

@@ -10,7 +10,7 @@ import pytest
 import torch
 from command import seqbench
 from experiments import SMALL, TinyText, write
-from fingerprints import MODELS, TASKS, built, small, splits
+from fingerprints import MODELS, TASKS, built, fits, small, splits
 from seqbench.bench import make_network, make_run, make_task, train
 from seqbench.bench.errors import UsageError
 from seqbench.bench.experiments import config
@@ -62,7 +62,7 @@ def as_double(targets: Tensor) -> Tensor:
     return targets.double() if targets.is_floating_point() else targets
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", [model for model in MODELS if fits("jsb", model)])
 @pytest.mark.parametrize("task", ["adding", "copy-memory"])
 def test_norms_are_the_sizes_of_small_changes_effects(task: str, model: str) -> None:
     network, split = built(task, model), splits(task).test
@@ -72,6 +72,18 @@ def test_norms_are_the_sizes_of_small_changes_effects(task: str, model: str) -> 
     for lag in {1, 2, len(norms)}:
         expected = by_differences(network.double().eval(), small(task), batch, lag)
         assert float(norms[lag - 1]) == pytest.approx(expected, rel=1e-5, abs=1e-10)
+
+
+def test_a_model_that_sees_later_inputs_is_refused_and_left_out(tmp_path: Path) -> None:
+    network = built("adding", "bidirectional")
+    with pytest.raises(UsageError, match="the model sees later inputs"):
+        gradient_norms(network, small("adding"), splits("adding").test, examples=1)
+    both = "question: x\nrows:\n- {task: adding(length=9), models: [bidirectional(width=2), gru(width=2)]}\n"
+    cells = gradient_flow.cells_of(config.load(write(tmp_path / "both", both)))
+    assert [cell.model for cell in cells] == ["gru"]
+    alone = both.replace(", gru(width=2)", "")
+    with pytest.raises(UsageError, match="there is none"):
+        gradient_flow.cells_of(config.load(write(tmp_path / "alone", alone)))
 
 
 def test_for_a_plain_network_they_are_the_product_of_jacobians() -> None:
@@ -106,7 +118,7 @@ def test_beyond_a_receptive_field_nothing_flows(kernel: int, levels: int) -> Non
     assert len(norms) == 19 > field
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", [task for task in TASKS if fits(task, "gru")])
 @pytest.mark.usefixtures("miniature_data")
 def test_every_task_can_be_measured(task: str) -> None:
     norms = gradient_norms(built(task, "gru"), small(task), splits(task).test, examples=3)

@@ -11,6 +11,7 @@ from seqbench.bench.experiments.hidden_imports import calls, remarks
 from seqbench.bench.rows.commits import why_unclean
 from seqbench.bench.rows.row_shape import misshapen
 from test_own_files import CELLS, ONE, net
+from test_provenance import git
 
 pytestmark = pytest.mark.usefixtures("forgotten")
 HIDDEN = "import importlib\nname = 'cells_at_run_' + 'time'\nKEEP = importlib.import_module(name).KEEP"
@@ -36,6 +37,8 @@ def test_what_hides(text: str, found: list[str]) -> None:
 
 def test_a_module_that_no_hash_covers_is_said_and_its_rows_are_not_published(tmp_path: Path) -> None:
     folder = write(tmp_path / "mine", ONE, net=net(HIDDEN), cells_at_run_time=CELLS)
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "all of it"]):
+        git(folder, *words)
     display = Recorder()
     sweep_in(folder, display)
     assert [text for text in display.said if "net.py:5: importlib.import_module(name): what this loads" in text]
@@ -43,6 +46,7 @@ def test_a_module_that_no_hash_covers_is_said_and_its_rows_are_not_published(tmp
     assert row["status"] == "done"
     assert row["provenance"]["unhashed"] == ["cells_at_run_time"]
     assert row["provenance"]["dirty"]
+    assert row["provenance"]["diff"]
     assert not misshapen(row)
     assert "does not cover cells_at_run_time" in (why_unclean(row["provenance"] | {"commit": "c0ffee"}) or "")
 

@@ -15,7 +15,7 @@ from seqbench.bench.errors import UsageError
 from seqbench.bench.experiments.config import Experiment
 from seqbench.bench.experiments.registry import ROOT
 from seqbench.bench.rows.row_shape import misshapen
-from seqbench.bench.rows.store import Row, RowFile, signed
+from seqbench.bench.rows.store import Row, RowFile, Workplace, signed
 
 
 @pytest.fixture
@@ -58,6 +58,8 @@ WRONG = {
     "no scores": (without("scores"), "scores: is missing"),
     "no test": (without("scores.best.test"), "scores.best.test: is missing"),
     "score in words": (changed("scores.last.test.mse", "good"), "scores.last.test.mse: 'good' is not a number or null"),
+    "a result with an error": (changed("error", "none at all"), "error: 'none at all' is not null"),
+    "an error in numbers": (changed("error", 7), "error: 7 is not null"),
     "a truth value": (changed("scores.last.test.mse", True), "scores.last.test.mse: True is not a number or null"),
     "no curve": (without("curve"), "curve: is missing"),
     "curve of numbers": (changed("curve", [0.1]), "curve[0]: 0.1 is no mapping"),
@@ -139,6 +141,14 @@ def test_the_static_check_names_all_that_is_wrong(experiment: Experiment) -> Non
     assert result.code == 1
     assert "not as rows are: curve: 'x' is no list; scores.best.valid.mse: 'x' is not a number or null; " in result.out
     assert "; and 1 more" in result.out
+
+
+def test_a_row_without_the_key_error_is_none_that_failed(experiment: Experiment) -> None:
+    """`status` says so."""
+    row = made_rows.made(experiment.runs[0])
+    del row["error"]
+    Workplace(experiment.folder).published.replace([signed(row)])
+    assert '"error": null' in seqbench("status", experiment.folder, "--json").out
 
 
 BAD_LINES = {

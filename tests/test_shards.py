@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from backends import FOUR, Scripted, ids, jobs_of
 from command import seqbench
 from experiments import Recorder, checkpoints, rows_of, write
+from ruamel.yaml import YAML
 from seqbench.bench.errors import UsageError
 from seqbench.bench.experiments import config
 from seqbench.bench.rows.store import Workplace
@@ -106,6 +108,22 @@ def test_the_command_plans_each_run_in_one_shard(folder: Path) -> None:
 
 
 SCRIPTS = [*re.finditer(r"```sh\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)]
+
+
+def test_the_readmes_scripts_and_commands_are_true() -> None:
+    """Shell that parses; every `seqbench run` of scripts and of the Kubernetes example has options that there are."""
+    text = README.read_text(encoding="utf-8")
+    for script in SCRIPTS:
+        assert subprocess.run(["bash", "-n", "-c", script[1]], check=False).returncode == 0, script[1]
+    (job,) = [YAML(typ="safe").load(one[1]) for one in re.finditer(r"```yaml\n(.*?)```", text, re.DOTALL)]
+    assert job["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["template"]["spec"]["containers"]
+    shell = "\n".join([*(one[1] for one in SCRIPTS), job["spec"]["entrypoint"]])
+    commands = re.findall(r"seqbench run [^#\n`|]*", shell)
+    assert len(commands) >= 5
+    for command in commands:
+        words = shlex.split(command.replace("$SLURM_ARRAY_TASK_ID", "3"))[3:]
+        answer = seqbench("run", "results/quick", *words, "--dry-run")
+        assert answer.code == 0, f"{command}: {answer.err}"
 
 
 @pytest.mark.parametrize(("code", "requeued"), [(75, ["requeue 7_3"]), (0, []), (1, []), (143, [])])

@@ -109,11 +109,13 @@ def test_a_file_keeps_what_is_not_measured_anew(tmp_path: Path) -> None:
     path = tmp_path / "made-up.json"
     first = {"machine": facts(), "rows": [made("jsb", "gru", 1.0), made("jsb", "tcn", 2.0)], "left_out": []}
     record.write(path, first)
-    second = {"machine": facts(), "rows": [made("jsb", "tcn", 3.0)], "sweep": {"ratio": 1.5}, "left_out": []}
+    way = {"jobs": 2, "threads": 1, "seconds": 9.0, "runs_per_hour": 400}
+    sweep = {"runs": 1, "side_by_side": way, "in_turn": way, "ratio": 1.5}
+    second = {"machine": facts(), "rows": [made("jsb", "tcn", 3.0)], "sweep": sweep, "left_out": []}
     record.write(path, record.merged(record.read(path), second))
     content = json.loads(path.read_text(encoding="utf-8"))
     assert [(row["model"], row["ours_ms"]) for row in content["rows"]] == [("gru", 1.0), ("tcn", 3.0)]
-    assert content["sweep"] == {"ratio": 1.5}
+    assert content["sweep"] == sweep
     assert not content["machine"]["shared"]
     third = record.merged({**content, "machine": facts(shared=True)}, {"machine": facts(), "rows": [], "left_out": []})
     assert third["machine"]["shared"], "once shared, always shared"
@@ -182,6 +184,30 @@ def test_lengths_and_their_exponents(tmp_path: Path) -> None:
     drawn = [line.get_xdata() for axes in figure.axes for line in axes.lines if line.get_marker() == "o"]
     assert [list(x) for x in drawn] == [[100, 300, 1000], [8, 16, 32]]
     assert "| tcn   |         0.900 |          1.10 |" in writers.markdown(speed_table.blocks(content))
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        (
+            {"rows": [made("jsb", "gru", 1.0), made("jsb", "tcn", 1.0) | {"peaks_mb": 3.5}]},
+            "rows[1].peaks_mb: 3.5 is no",
+        ),
+        ({"machine": {"others": "half"}}, "machine.others: 'half' is not a number"),
+        ({"left_out": 7}, "left_out: 7 is no list"),
+        ({"sweep": {"runs": 10**400}}, "sweep.runs: 1000"),
+        (
+            {"lengths": {"task": "x", "exponents": [{"model": "tcn", "steps": {}}]}},
+            "lengths.exponents[0].steps: {} is not",
+        ),
+    ],
+)
+def test_a_damaged_file_is_said_with_the_place(change: dict[str, Any], where: str, tmp_path: Path) -> None:
+    path = tmp_path / "made-up.json"
+    path.write_text(json.dumps({"machine": facts(), **change}), encoding="utf-8")
+    with pytest.raises(UsageError) as caught:
+        record.read(path)
+    assert str(caught.value).startswith(f"{path}: {where}")
 
 
 def test_a_table_says_what_it_must(

@@ -48,7 +48,8 @@ class Entry:
     the best epoch on validation, whatever the rule is. remarks: what a table of these rows has to say of them, one line
     each. decides: what the experiment concludes from which outcome. reference: the model of the same
     task that planned contrasts compare this one with; None without one. note: what the experiment says of this row's
-    data and training. test_answers: of how many answers a share is the mean, see `Task.test_answers`.
+    data and training. test_answers: of how many answers a share is the mean, see `Task.test_answers`. trials: from how
+    many its settings were chosen; None where they were not searched for.
     """
 
     task: str
@@ -87,6 +88,7 @@ class Entry:
     note: str = ""
     by_instructions: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     best_values: Mapping[int, float] = field(default_factory=dict)
+    trials: int | None = None
     test_answers: int | None = None
 
     @property
@@ -170,6 +172,7 @@ def collect(experiment: Experiment, rows: Iterable[Row], device: str | None = No
             common |= cost_of(cell.runs[0], tasks[cell.task])._asdict()
         reference = label_of.get(cell.reference.id) if cell.reference is not None else None
         common |= {"decides": experiment.decides, "reference": reference, "note": cell.note}
+        common |= {"trials": None if cell.plan is None or cell.trial is None else len(cell.plan.trials)}
         common |= {"edited": sum(run.id in edited for run in cell.runs), "test_answers": tasks[cell.task].test_answers}
         entries.extend(
             Entry(

@@ -31,6 +31,7 @@ from . import (
     sample,
     speed,
     tables,
+    tuning,
 )
 from .terminal import echo, encodable, nowhere
 
@@ -48,6 +49,8 @@ VERBS: dict[str, Callable[..., None]] = {
     "check": contracts.check,
     "fetch": fetching.fetch,
     "export": facts.export,
+    "new": tuning.new,
+    "tune": tuning.tune,
     "run": experiments.run,
     "status": experiments.status,
     "publish": experiments.publish,

@@ -11,7 +11,7 @@ import typer
 
 from ..errors import UsageError
 from . import backends
-from .experiments import DeviceClass, Dir, load
+from .experiments import DeviceClass, Dir
 from .facts import Json, show_json
 from .terminal import Console, echo
 
@@ -62,7 +62,13 @@ def verify(
     """
     words = words or []
     if static:
-        given = {"--sample": sample, "--rows": rows, "--jobs": jobs, "--device": device, "--working": working or None}
+        given: dict[str, object] = {
+            "--sample": sample,
+            "--rows": rows,
+            "--jobs": jobs,
+            "--device": device,
+            "--working": working or None,
+        }
         given |= {"--on": on, "--storage": storage}
         for name, value in given.items():
             if value is not None:
@@ -210,6 +216,7 @@ def merge(
     prefer: Annotated[
         Preference | None, typer.Option(help="Whose result counts where two differ: here, there, or the newer.")
     ] = None,
+    trials: Annotated[bool, typer.Option("--trials", help="The files are trials.jsonl, of tune.")] = False,
     json: Json = False,
 ) -> None:
     """Takes rows that other machines made into the working area: a run once, conflicts shown.
@@ -220,8 +227,12 @@ def merge(
     Example: seqbench merge results/bai2018-jsb from-the-lab/runs.jsonl --prefer newer
     """
     from ..evidence import merging
+    from ..experiments import config, places
+    from ..tuning.study import trials_of
 
-    merger = merging.merge(load(directory), files, prefer.value if prefer else None)
+    folder = places.experiment_folder(directory)
+    experiment = trials_of(config.load(folder, winners=False)) if trials else config.load(folder)
+    merger = merging.merge(experiment, files, prefer.value if prefer else None)
     if json:
         conflicts = [
             {"id": one.here["id"], "run": one.here["label"], "device": one.here["device"], "file": str(one.file)}

@@ -17,6 +17,7 @@ from .terminal import Console, echo, print_columns, standard_output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from ..experiments.config import Experiment
     from ..running.planning import Planned
@@ -77,7 +78,8 @@ def device_named(name: str, on: str | None = None) -> str:
     return name
 
 
-def _number_or_auto(text: str) -> str:
+def number_or_auto(text: str) -> str:
+    """The value of `--jobs`, checked."""
     if text != "auto" and not (text.isdecimal() and len(text) < 7 and int(text) >= 1):
         raise typer.BadParameter(f"{text[:20]}: a number from 1 to 999999 is needed, or auto")
     return text
@@ -90,7 +92,7 @@ def run(
     ] = "auto",
     jobs: Annotated[
         str,
-        typer.Option(callback=_number_or_auto, help="Runs at a time; auto: one a core, or on a GPU as many as pay."),
+        typer.Option(callback=number_or_auto, help="Runs at a time; auto: one a core, or on a GPU as many as pay."),
     ] = "auto",
     threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads of each run, on a CPU.")] = 1,
     instructions: Annotated[
@@ -166,6 +168,7 @@ def run(
             out.print(f"{old} rows are stale: seqbench status says why, --stale trains them again", style="yellow")
         return planned
 
+    _say_untuned(directory, experiment, mine, out)
     if dry_run:
         _show_plans({name: plan(name) for name in sets}, json)
         return
@@ -181,6 +184,18 @@ def run(
         again = f" --shard {share}" if share else ""
         out.print(f"not done yet; go on with: seqbench run {shlex.quote(directory)}{again}", style="yellow")
     raise typer.Exit(code)
+
+
+def _say_untuned(directory: str, experiment: Experiment, mine: AbstractSet[str], out: Console) -> None:
+    """Which of these runs wait for their settings. Raises UsageError where all do, as there is nothing to run then."""
+    waiting = {run.id: run for run in experiment.runs if run.id in experiment.untuned and run.id in mine}
+    if not waiting:
+        return
+    remedy = f"seqbench tune {shlex.quote(directory)} searches for their settings"
+    if len(waiting) == len(mine):
+        raise UsageError(f"{directory}: its {len(mine)} runs are not tuned yet: {remedy}")
+    tasks = ", ".join(dict.fromkeys(run.task_label for run in waiting.values()))
+    out.print(f"{len(waiting)} of {len(mine)} runs are not tuned yet ({tasks}): {remedy}", style="yellow")
 
 
 def _show_plans(plans: Mapping[str | None, Sequence[Any]], json: bool) -> None:
@@ -250,7 +265,7 @@ def status(directory: Dir, json: Json = False) -> None:
                     "stale": str(item.staleness) if item.staleness else None,
                     "published": (item.run.id, device) in there,
                     "dirty": row["provenance"]["dirty"] if row else None,
-                    "error": row["error"]["message"] if row and row["error"] else None,
+                    "error": row["error"]["message"] if row and row.get("error") else None,
                 }
             )
     if json:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from types import TracebackType
+from typing import Literal
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..experiments.runs import Run
 from ..rows.store import Row
 from .terminal import Console, clean
+
+MOST_BARS = 24
+"""Runs that have a bar at the same time: a cluster may have hundreds, and a screen has few lines."""
 
 
 def score_text(scores: Mapping[str, float | None]) -> str:
@@ -19,10 +23,13 @@ def score_text(scores: Mapping[str, float | None]) -> str:
 
 
 class Live:
-    """The display of `sweep.run` on a terminal; elsewhere a line for each run that ends."""
+    """The display of `sweep.run` on a terminal; elsewhere a line for each run that ends.
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    part: whose scores are shown; of trials validation's, as nobody is to choose by those of the test.
+    """
+
+    def __init__(self, console: Console, part: Literal["test", "valid"] = "test") -> None:
+        self.console, self.part = console, part
         self.bars: dict[str, TaskID] = {}
         self.planned = self.ended = 0
         self.started_at = time.monotonic()
@@ -50,34 +57,36 @@ class Live:
         self.planned = planned
         self.overall = self.bar.add_task("all runs", total=float(planned) or 1.0, score=f"{done} there already")
         self.fractions: dict[str, float] = {}
+        self.completed = 0.0  # the sum of all fractions
 
     def progress(self, run: Run, steps: int, all_steps: int, epoch: int, scores: dict[str, float]) -> None:
-        if run.id not in self.bars:
+        if run.id not in self.bars and len(self.bars) < MOST_BARS:
             self.bars[run.id] = self.bar.add_task(clean(f"  {run}"), total=1.0, score="")
-        self.fractions[run.id] = steps / all_steps
-        self.bar.update(self.bars[run.id], completed=steps / all_steps, score=score_text(scores))
-        self._update_overall()
+        self._at(run, steps / all_steps)
+        if run.id in self.bars:
+            self.bar.update(self.bars[run.id], completed=steps / all_steps, score=score_text(scores))
 
     def end(self, run: Run, row: Row | None) -> None:
         if run.id in self.bars:
             self.bar.remove_task(self.bars.pop(run.id))
         if row is None:
-            self.fractions.pop(run.id, None)
+            self._at(run, 0.0)
             self.console.print(f"{run}: stopped; the next run goes on with it", soft_wrap=True)
             return
         self.ended += 1
-        self.fractions[run.id] = 1.0
-        self._update_overall()
+        self._at(run, 1.0)
         if row["error"]:
             text = f"{row['status']}: {row['error']['message']}"
         else:
             seconds = sum(row["seconds"][part] for part in ("training", "evaluation"))
-            scores = row["scores"].get("best", {}).get("test", {})
+            scores = row["scores"].get("best", {}).get(self.part, {})
             text = f"{score_text(scores)} in {seconds:.1f} s" if row["status"] == "done" else row["status"]
         self.console.print(f"[{self.ended}/{self.planned}] {run}: {text}", soft_wrap=True)
 
     def say(self, text: str) -> None:
         self.console.print(text, style="yellow", soft_wrap=True)
 
-    def _update_overall(self) -> None:
-        self.bar.update(self.overall, completed=sum(self.fractions.values()))
+    def _at(self, run: Run, fraction: float) -> None:
+        self.completed += fraction - self.fractions.get(run.id, 0.0)
+        self.fractions[run.id] = fraction
+        self.bar.update(self.overall, completed=self.completed)

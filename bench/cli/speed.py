@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import os
 import platform
 from pathlib import Path
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
     from ..report.tables.writers import Table
 
 INTERRUPTED = 130
+
+
+class Peer(enum.StrEnum):
+    """What may be measured beside the reference."""
+
+    compile = "compile"
+    jax = "jax"
 
 
 def speed(
@@ -37,6 +45,9 @@ def speed(
     suite: Annotated[
         bool, typer.Option("--suite", help="Instead: every model of the suite at two shapes, trained and streamed.")
     ] = False,
+    peer: Annotated[
+        list[Peer] | None, typer.Option(help="Beside the reference: torch.compile of it, or the same network in JAX.")
+    ] = None,
     history: Annotated[
         Path | None, typer.Option(help="Measure nothing: draw what asv has of a machine, such as results/asv/NAME.")
     ] = None,
@@ -84,7 +95,7 @@ def speed(
         if lengths:
             session.measure_lengths(stretched, repeat)
         if not sweep and not lengths:
-            session.measure_rows(cases, repeat)
+            session.measure_rows(cases, repeat, [one.value for one in peer or ()])
     except KeyboardInterrupt:
         kept = f"; what was measured is in {out}" if out is not None and out.is_file() else ""
         echo(f"stopped{kept}", err=True)

@@ -45,7 +45,7 @@ class Pair(NamedTuple):
 class CellMean(NamedTuple):
     """What became of the mean of one cell.
 
-    label: of its runs, without the seed. count: of the runs made again. here: the mean of their scores, there: that of
+    label: of its runs, without the seed. runs: how many were made again. here: the mean of their scores, there: that of
     the rows, in the metric's unit (geometric ones where errors are averaged on the log scale). interval: for `here`.
     good: whether it lies within, or too near to the rows' mean to count.
     """
@@ -53,7 +53,7 @@ class CellMean(NamedTuple):
     label: str
     metric: Metric
     rule: str
-    count: int
+    runs: int
     here: float
     there: float
     interval: Interval
@@ -64,7 +64,7 @@ class CellMean(NamedTuple):
         verdict = "holds" if self.good else "does not hold"
         unit = f" {self.metric.unit}" if self.metric.unit else ""
         return (
-            f"cell {self.label}: its mean {verdict}: {self.here:.4g}{unit} over {self.count} runs here, "
+            f"cell {self.label}: its mean {verdict}: {self.here:.4g}{unit} over {self.runs} runs here, "
             f"{self.there:.4g} in the rows, whose spread allows {low:.4g} to {high:.4g}"
         )
 
@@ -128,7 +128,7 @@ def record(cell: CellMean) -> Mapping[str, Any]:
         "cell": cell.label,
         "metric": cell.metric.name,
         "rule": cell.rule,
-        "runs": cell.count,
+        "runs": cell.runs,
         "mean": cell.here,
         "mean_of_rows": cell.there,
         "low": cell.interval.low,

@@ -26,7 +26,7 @@ from ..rows import commits, renewals, sources
 from ..rows.comparing import configured, newer_version, other_versions
 from ..rows.row_shape import DEVICES, SAID_ELSEWHERE, lacking, misshapen
 from ..rows.store import FINISHED, Row, Workplace, place_of, untouched
-from . import plans, publishing
+from . import plans, publishing, publishing_trials
 
 DRAWN = ("*.png", "*.svg", "*.pdf")
 SHOWN = 3
@@ -82,8 +82,11 @@ def check(folder: Path) -> Report:
     for row in rows:
         report.findings += _of_row(row, folder, grid)
     report.findings += _of_renewals(folder, rows)
-    placed = [row for row in rows if isinstance(row.get("provenance"), dict)]
+    trials = Workplace(folder, record=publishing_trials.FILE).published.read(whole=False)
+    placed = [row for row in (*rows, *trials) if isinstance(row.get("provenance"), dict)]
     report.findings += [Finding(plans.FILE, what, "remark") for what in plans.changed_since(folder, placed)]
+    if experiment.tuning is not None:
+        report.findings += _of_study(experiment, bool(rows))
     places = Counter(place_of(row) for row in rows)
     for place, count in places.items():
         if count > 1:
@@ -94,6 +97,17 @@ def check(folder: Path) -> Report:
     elif not report.count("error"):  # of rows that are not in order no table can be made
         report.findings += _of_answers(experiment, rows, stale=bool(report.count("stale")))
     return report
+
+
+def _of_study(experiment: Experiment, reported: bool) -> Iterator[Finding]:
+    """What is to be known of its trials, of the winners, and of what is drawn of them."""
+    yield from _torn(experiment.folder / publishing_trials.FILE)
+    with tempfile.TemporaryDirectory() as place:
+        try:
+            for where, what, remark in publishing_trials.faults(experiment, reported, Path(place)):
+                yield Finding(where, what, "remark" if remark else "error")
+        except UsageError as error:
+            yield Finding(publishing_trials.FILE, str(error))
 
 
 def _torn(path: Path) -> Iterator[Finding]:
@@ -181,7 +195,7 @@ def _of_renewals(folder: Path, rows: Sequence[Row]) -> Iterator[Finding]:
 
 def _answers(folder: Path) -> list[Path]:
     """The table and the figures that are there."""
-    figures = {path for pattern in DRAWN for path in folder.glob(pattern)}
+    figures = {path for pattern in DRAWN for path in folder.glob(pattern)} - {*publishing_trials.drawn(folder)}
     return sorted(figures | set(folder.glob(publishing.TABLE)))
 
 

@@ -31,8 +31,9 @@ class Merger:
     """What came of it.
 
     added: rows that the working area has now. known: rows whose result was here already, word by word or made again
-    with the same bits. repaired: what was mended in the working area's file. refused: rows that may not come in, as lines that say why. conflicts: all, also those that were
-    decided. written: False where conflicts are undecided; then the working area is as it was.
+    with the same bits. repaired: what was mended in the working area's file. refused: rows that may not come in, as
+    lines that say why. conflicts: all, also those that were decided. written: False where conflicts are undecided; then
+    the working area is as it was.
     """
 
     added: list[Row] = field(default_factory=list)
@@ -51,7 +52,7 @@ def merge(experiment: Experiment, files: Sequence[Path], prefer: Prefer | None =
     Raises UsageError for a file that is not there, is the experiment's own or holds what is no row, and while another
     process runs the experiment.
     """
-    place = Workplace(experiment.folder)
+    place = Workplace(experiment.folder, record=experiment.record)
     for file in files:
         _check(file, place)
     merger = Merger()

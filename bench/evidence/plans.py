@@ -7,6 +7,7 @@ it, as with a row of elsewhere, the dates of its commits are asked. Outside of g
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from ..rows.store import Row
 
 FILE = "experiment.yaml"
 Plan = Mapping[str, str]
-"""The question, `decides`, and `reference` with the task of each row that has one."""
+"""The question, `decides`, the block `tune`, and `reference` with the task of each row that has one."""
 
 
 def changed_since(folder: Path, rows: Iterable[Row]) -> Iterator[str]:
@@ -50,6 +51,7 @@ def plan_of(text: str) -> Plan | None:
     except (YAMLError, AttributeError, TypeError):
         return None
     plan = {name: _words(content.get(name)) for name in ("question", "decides")}
+    plan["tune"] = json.dumps(tune) if (tune := content.get("tune")) else ""
     for row in rows:
         if reference := _words(row.get("reference") or content.get("reference")):
             tasks = row.get("task")

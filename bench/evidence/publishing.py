@@ -22,6 +22,7 @@ from ..report.tables.ledger_table import write_ledger
 from ..rows import commits, measurements, renewals, sources
 from ..rows.comparing import is_of_its_configuration
 from ..rows.store import FINISHED, Row, Workplace, by_place, place_of, untouched
+from . import publishing_trials
 
 TABLE, LEDGER = "table.md", "ledger.md"
 FORMATS = ("png", "svg")
@@ -63,8 +64,10 @@ def publish(experiment: Experiment, device: str | None = None) -> Publication:
     with workplace.held():
         begin(workplace)
         moved, left, repaired = _move(experiment, workplace)
+        trials = publishing_trials.move(experiment)
         measured, left_files = _move_measurements(experiment, workplace)
         written = _write_all(experiment, workplace, device)
+    moved, left, repaired = [*trials.moved, *moved], [*trials.left, *left], [*trials.repaired, *repaired]
     return Publication(moved, left, [*measured, *written], repaired, left_files)
 
 
@@ -89,6 +92,7 @@ def finish(experiment: Experiment, device: str | None = None) -> list[Path]:
 
 def _write_all(experiment: Experiment, workplace: Workplace, device: str | None) -> list[Path]:
     written = [*write_answers(experiment, device), *write_its_ledger(experiment)]
+    written += publishing_trials.write(experiment, device)
     workplace.unfinished.unlink(missing_ok=True)
     return written
 

@@ -62,7 +62,7 @@ class Verification:
     @property
     def good(self) -> bool:
         """Whether every row holds, and every mean of a cell."""
-        return all(one.good for one in (*self.verdicts, *self.cells))
+        return all(one.good for one in self.verdicts) and all(one.good for one in self.cells)
 
 
 def chosen(rows: Iterable[Row], wanted: Sequence[str] = (), sample: int | None = None, seed: int = 0) -> list[Row]:

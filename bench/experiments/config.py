@@ -23,6 +23,8 @@ An experiment is a folder with an `experiment.yaml`:
       - {model: lstm, training: {clip: 1.0}, assumed: [clip]}   # settings of one model; which of them are assumed
 
 A row or model of a task that shows symbols may name the `embedding` too, as `embedding(width=100, dropout=0.1)`.
+A `tune:` block lets `seqbench tune` search for settings first (`tuning_block` explains it). Its winners stand in
+`tuned.yaml` beside the file, and each run has the settings of its model's winner.
 """
 
 from __future__ import annotations
@@ -35,13 +37,17 @@ from typing import Any, Literal
 
 from ...tasks.base import Task
 from ..errors import UsageError, nearest
-from . import axes, networks, registry
+from . import axes, networks, registry, tuned, tuning_block
+from .grid_cells import Cell as Cell
+from .grid_cells import referring, told_apart
 from .kept_sizes import KEPT
 from .marked_yaml import CUT, Marked, Path_
 from .notation import Spec, parse
 from .options import Option, coerce, options_of
 from .runs import PRECISIONS, Run, make_task
 from .settings import Training, check_until_solved
+from .space import Dimension
+from .trials import Tuning, study_of
 
 Preset = Literal["suite", "published"]
 SETS = ("avx2", "avx512", "default")
@@ -55,6 +61,7 @@ EXPERIMENT_KEYS = {
     "seeds": Option("seeds", int | list[int], 1, False),
     "precision": Option("precision", Literal[PRECISIONS], "float32", False),
     "instructions": Option("instructions", list[str], [], False),
+    "tune": Option("tune", dict | None, None, False),
     "training": Option("training", dict, {}, False),
     "models": Option("models", list[Any], [], False),
     "rows": Option("rows", list[Any], [], True),
@@ -67,6 +74,7 @@ ROW_KEYS = {
     "embedding": Option("embedding", str | None, None, False),
     "reference": Option("reference", str | None, None, False),
     "note": Option("note", str, "", False),
+    "space": Option("space", dict, {}, False),
     "training": Option("training", dict, {}, False),
     "models": Option("models", list[Any], [], False),
 }
@@ -82,27 +90,11 @@ MODEL_KEYS = {
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One place of the table: a task, a model, its settings, and one Run a seed.
-
-    reference: the first run of the cell of this row and task that planned contrasts compare this one with; None where
-    the experiment names none. note: what a reader must know of the row's data and training.
-    """
-
-    task: str
-    model: str
-    runs: tuple[Run, ...]
-    budget: int | None
-    assumed: tuple[str, ...]
-    reference: Run | None = None
-    note: str = ""
-
-
-@dataclass(frozen=True)
 class Experiment:
     """A question, and the grid of cells that answers it. decides: what is concluded from which outcome.
 
     instructions: the sets of vector instructions that each run is wanted with, in words of `SETS`; empty for one.
+    tuning: its `tune:` block. record: the name of the file that has its rows, in the folder and in the working area.
     """
 
     folder: Path
@@ -111,6 +103,8 @@ class Experiment:
     cells: tuple[Cell, ...]
     decides: str = ""
     instructions: tuple[str, ...] = ()
+    tuning: Tuning | None = None
+    record: str = "runs.jsonl"
 
     @property
     def name(self) -> str:
@@ -123,10 +117,22 @@ class Experiment:
         by_seed = itertools.zip_longest(*(cell.runs for cell in self.cells))
         return [run for runs in by_seed for run in runs if run is not None]
 
+    @property
+    def study(self) -> str:
+        """The name of its study (`trials.study_of`)."""
+        return study_of([cell.plan for cell in self.cells if cell.plan is not None])
 
-def load(folder: Path, seeds: list[int] | None = None) -> Experiment:
+    @property
+    def untuned(self) -> frozenset[str]:
+        """The ids of the runs whose settings are still to be searched for."""
+        waiting = (cell for cell in self.cells if cell.plan is not None and cell.trial is None)
+        return frozenset(run.id for cell in waiting for run in cell.runs)
+
+
+def load(folder: Path, seeds: list[int] | None = None, winners: bool = True) -> Experiment:
     """Reads `folder/experiment.yaml`; `seeds` in place of its own.
 
+    winners: whether runs have the settings that `tuned.yaml` says, where there is one; else those of the file.
     Raises UsageError with file, line and the nearest valid key for whatever is wrong.
     """
     file = folder / "experiment.yaml"
@@ -140,6 +146,7 @@ def load(folder: Path, seeds: list[int] | None = None) -> Experiment:
         raise marked.error(("instructions",), f"instructions: {unknown!r}: each of {', '.join(SETS)} once at most")
     if not top["rows"]:
         raise marked.error(("rows",), "at least one row is needed")
+    tuning = tuning_block.tuning_of(marked, top["tune"], chosen)
     cells: list[Cell] = []
     contrasts: list[tuple[Path_, str | None, range]] = []
     seen: dict[str, Path_] = {}
@@ -152,6 +159,9 @@ def load(folder: Path, seeds: list[int] | None = None) -> Experiment:
         if not models:
             raise marked.error(path, "the row has no models, and the experiment names none for all rows")
         first = len(cells)
+        space = tuning_block.space_of(marked, (*path, "space"), row["space"])
+        if space and tuning is None:
+            raise marked.error((*path, "space"), "space: the experiment has no `tune:` block, so nothing is searched")
         for task in _tasks(marked, folder, (*path, "task"), row["task"]):
             for place, entry in enumerate(models):
                 model = _checked(
@@ -160,10 +170,11 @@ def load(folder: Path, seeds: list[int] | None = None) -> Experiment:
                 settings = {**top["training"], **row["training"], **model["training"]}
                 at = (*where, place) if own else path  # models for all rows: the row says where it went wrong
                 try:
-                    made = list(_cells(folder, task, row, model, settings, chosen, top["precision"]))
+                    made = list(_cells(folder, task, row, model, settings, chosen, top["precision"], tuning, space))
                     axes.check_count(len(seen) + len(made) * len(chosen))
                 except UsageError as error:
-                    raise marked.error(at, f"{model['model']}: {error}") from error
+                    where = tuning_block.place_of(error, path, space, tuning) or at
+                    raise marked.error(where, f"{model['model']}: {error}") from error
                 for cell in made:
                     _refuse_namesakes(marked, at, cell, names)
                     _refuse_twin(marked, at, cell, seen)
@@ -172,11 +183,18 @@ def load(folder: Path, seeds: list[int] | None = None) -> Experiment:
         wanted = row["reference"] if named else top["reference"]
         contrasts.append(((*named, "reference"), wanted, range(first, len(cells))))
     KEPT.save()
-    told = list(_told_apart(cells))
+    plans = [cell.plan for cell in cells if cell.plan is not None]
+    if tuning is not None and (family := tuning_block.unmet(tuning, plans)) is not None:
+        there = {registry.short(plan.base.model.name) for plan in plans}
+        raise marked.error(("tune", "additions", family), f"additions: no model {family!r}: {nearest(family, there)}")
+    told = list(told_apart(cells))
+    if tuning is not None and winners:
+        told = tuned.with_winners(folder, told, study_of(plans))
     for path, wanted, places in contrasts:
         if wanted is not None:
-            told[places.start : places.stop] = _referring(marked, path, wanted, told[places.start : places.stop])
-    return Experiment(folder, top["question"].strip(), top["preset"], tuple(told), top["decides"].strip(), sets)
+            told[places.start : places.stop] = referring(marked, path, wanted, told[places.start : places.stop])
+    question, decides = (top[key].strip() for key in ("question", "decides"))
+    return Experiment(folder, question, top["preset"], tuple(told), decides, sets, tuning)
 
 
 def _checked(marked: Marked, path: Path_, content: Any, known: Mapping[str, Option]) -> dict[str, Any]:
@@ -231,6 +249,8 @@ def _cells(
     settings: Any,
     seeds: list[int],
     precision: str,
+    tuning: Tuning | None,
+    space: Mapping[str, Dimension],
 ) -> Iterator[Cell]:
     task = make_task(task_spec, folder)
     head = networks.head_for(task, row["head"] if model["head"] is None else model["head"])
@@ -253,46 +273,11 @@ def _cells(
             )
             label = ", ".join([runs[0].model_label, *suffix])
             note = " ".join(row["note"].split())
-            yield Cell(runs[0].task_label, label, runs, budget, tuple(model["assumed"]), note=note)
-
-
-def _told_apart(cells: list[Cell]) -> Iterator[Cell]:
-    """The cells; those of one task with the same label have in it what differs: width, head, embedding."""
-    common: dict[tuple[str, str], set[str]] = {}
-    for cell in cells:
-        texts = common.setdefault((cell.task, cell.model), set(_distinguished(cell)))
-        texts.intersection_update(_distinguished(cell))
-    for cell in cells:
-        differing = [text for text in _distinguished(cell) if text not in common[cell.task, cell.model]]
-        yield replace(cell, model=", ".join([cell.model, *differing]))
-
-
-def _referring(marked: Marked, path: Path_, wanted: str, cells: list[Cell]) -> Iterator[Cell]:
-    """The cells of a row with their reference, which `wanted` names by its label or by its model's name."""
-    by_task: dict[str, list[Cell]] = {}
-    for cell in cells:
-        by_task.setdefault(cell.task, []).append(cell)
-    found: dict[str, Run] = {}
-    for task, others in by_task.items():
-        named = [other for other in others if other.model == wanted]
-        named = named or [
-            other for other in others if registry.short(other.runs[0].model.name) == registry.short(wanted)
-        ]
-        if not named:
-            known = {name for one in others for name in (one.model, registry.short(one.runs[0].model.name))}
-            raise marked.error(path, f"reference: {task} has no model {wanted!r}: {nearest(wanted, known)}")
-        if len(named) > 1:
-            labels = "; ".join(other.model for other in named)
-            raise marked.error(path, f"reference: {wanted!r} names several models of {task}: {labels}")
-        found[task] = named[0].runs[0]
-    return (replace(cell, reference=found[cell.task]) for cell in cells)
-
-
-def _distinguished(cell: Cell) -> list[str]:
-    """What a cell's label has only where it is needed."""
-    run = cell.runs[0]
-    size = [f"{name}={run.model.options.get(name)}" for name in networks.size_options(run.model_class)]
-    return [*size, f"head={run.head}", str(run.embedding)]
+            plan = None
+            if tuning is not None:
+                first = replace(runs[0], seed=tuning.seeds[0])
+                plan = tuning_block.plan_of(tuning, space, first, one, budget, tolerance, settings)
+            yield Cell(runs[0].task_label, label, runs, budget, tuple(model["assumed"]), note=note, plan=plan)
 
 
 def _check_lengths(task: Task, training: Training) -> None:

@@ -54,8 +54,10 @@ def gradient_norms(network: Network, task: Task, split: Split, examples: int = E
     """g_k for k = 1, 2, …: (K,) float64, the mean over the first `examples` of a split that lies on the CPU.
 
     K is what the shortest of the examples allows. The network is left as it is. Raises UsageError where no example
-    is scored behind its first step.
+    is scored behind its first step, and where the model is not causal: then no state is all that a step knows.
     """
+    if not network.body.causal:
+        raise UsageError("gradient flow: the model sees later inputs, so there is no state through which all must come")
     network = copy.deepcopy(network).double().eval().requires_grad_(False)
     shown = [_in_float64(split.batch(torch.tensor([place]))) for place in range(min(examples, len(split)))]
     scored = [(batch, last) for batch in shown if (last := _last_scored(batch, network.reads)) > 0]
@@ -168,7 +170,8 @@ def trained(run: Run, steps: int = STEPS) -> tuple[Network, int]:
 def cells_of(experiment: Experiment, task: str | None = None) -> list[Cell]:
     """The cells of the task whose label begins with `task`; of the experiment's first task where it is None.
 
-    Raises UsageError where none begins so, or several do, with what is there, and for a task that shows pairs.
+    Without those of models that are not causal. Raises UsageError where none begins so, or several do, with what is
+    there, for a task that shows pairs, and where no model is left.
     """
     labels = list(dict.fromkeys(cell.task for cell in experiment.cells))
     found = labels[:1] if task is None else [label for label in labels if label.startswith(task)]
@@ -180,7 +183,10 @@ def cells_of(experiment: Experiment, task: str | None = None) -> list[Cell]:
     cells = [cell for cell in experiment.cells if cell.task == found[0]]
     if any(cell.runs[0].model_class.pairs for cell in cells):
         raise UsageError(f"{found[0]}: gradients are measured in models of one sequence, and this task shows pairs")
-    return cells
+    causal = [cell for cell in cells if cell.runs[0].model_class.causal is not False]
+    if not causal:
+        raise UsageError(f"{found[0]}: gradients are measured in causal models, and there is none")
+    return causal
 
 
 def measure(

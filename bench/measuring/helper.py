@@ -25,8 +25,9 @@ from ..experiments import runs
 from . import machine
 from .variants import Ours, Plain, Steps
 
-Variant = Literal["ours", "defaults", "flushed"]
-"""The engine's step; the reference as PyTorch comes; the reference with denormals flushed to zero, as ours has it."""
+Variant = Literal["ours", "defaults", "flushed", "compile", "jax"]
+"""The engine's step; the reference as PyTorch comes; the reference with denormals flushed to zero, as ours has it; and
+the peers, where they are asked for: the reference compiled by `torch.compile`, and the same network in JAX."""
 
 
 @dataclass(frozen=True)
@@ -108,9 +109,16 @@ def _set_up(order: Order) -> Iterator[None]:
 
 
 def _prepared(order: Order, config: dict[str, Any]) -> Steps:
-    made = (Ours if order.variant == "ours" else Plain)(
-        runs.from_config(config, order.folder), torch.device(order.device)
-    )
+    run, device = runs.from_config(config, order.folder), torch.device(order.device)
+    if order.variant == "jax":
+        from . import jax_peer  # where it is not installed the line of the table says so
+
+        jax_peer.keep_to(order.threads)
+        made: Steps = jax_peer.JaxSteps(run, device)
+    elif order.variant == "ours":
+        made = Ours(run, device)
+    else:
+        made = Plain(run, device, compiled=order.variant == "compile")
     made.network.train()
     return made
 

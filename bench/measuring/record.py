@@ -13,10 +13,28 @@ from typing import Any
 
 from .. import atomic
 from ..errors import UsageError
+from ..rows.row_shape import SCORE, Known, Several, unlike
 
 SAME = ("processor", "cores", "threads", "device", "dtype", "torch", "numba", "numpy", "python", "commit", "dirty")
 """What must be equal where two measurements stand in one file."""
 PARTS = ("rows", "sweep", "lengths", "left_out")
+WAY = Known({"jobs": int, "threads": int, "seconds": float, "runs_per_hour": float})
+"""Of a sweep: side by side, or in turn."""
+ROW = Known(
+    {"task": str, "model": str, "error?": str, "peaks_mb?": Several(float), "reference_peaks_mb?": Several(float)}
+    | {f"{key}?": SCORE for key in ("ours_ms", "ratio_defaults", "run_hours", "spread")}
+)
+CASE = Known({"task": str, "model": str, "reason": str})
+SHAPE = Known(
+    {
+        "machine": Known({"name?": str, "others?": float}),
+        "rows?": Several(ROW),
+        "left_out?": Several(CASE),
+        "sweep?": Known({"runs": int, "side_by_side": WAY, "in_turn": WAY, "ratio": float, "ratios?": Several(float)}),
+        "lengths?": Known({"task": str, "exponents": Several(Known({"model": str, "steps": SCORE, "batch": SCORE}))}),
+    }
+)
+"""What of a file the tables rely on."""
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -25,10 +43,12 @@ def read(path: Path) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not JSON: {error}; name another file, or remove this one") from error
     if not isinstance(content, dict) or not isinstance(content.get("machine"), dict):
         raise UsageError(f"{path}: not a file of measurements: there is no machine in it; name another file")
+    if wrong := [*unlike("", content, SHAPE)]:
+        raise UsageError(f"{path}: {wrong[0]}; measure again, or name another file")
     return content
 
 

@@ -12,6 +12,7 @@ from ...tasks.datasets import DataError, fetch
 from ..errors import UsageError
 from ..running.cores import cores
 from . import machine, peaks, record, scaling, throughput, turns
+from .helper import Variant
 from .shapes import Case
 
 Say = Callable[[str], None]
@@ -50,8 +51,8 @@ class Session:
         block = {**self.facts, **self.rates, **self.watch.read()}
         return record.merged(self.before, {"machine": block, **self.new})
 
-    def measure_rows(self, cases: Sequence[Case], repeat: int) -> None:
-        """A row for each case; one whose data cannot be had is left out, with the reason."""
+    def measure_rows(self, cases: Sequence[Case], repeat: int, peers: Sequence[Variant] = ()) -> None:
+        """A row for each case; one whose data cannot be had is left out, with the reason. peers: as of `turns`."""
         for case in cases:
             try:
                 for remote in case.run.task_class.remotes:
@@ -61,7 +62,7 @@ class Session:
                 self.new["left_out"].append({"task": case.task, "model": case.model, "reason": reason})
                 self.say(f"left out: {case.task} {case.model}: {str(error).partition(chr(10))[0]}")
                 continue
-            row = turns.measure(case, self.device, self.threads, repeat, self.rates)
+            row = turns.measure(case, self.device, self.threads, repeat, self.rates, peers)
             self.new["rows"].append(row)
             self.say(told(row))
             self._keep()
@@ -94,13 +95,21 @@ class Session:
             record.write(self.out, self.content)
 
 
+TOLD = {
+    "ratio_defaults": "the reference",
+    "ratio_flushed": "the reference, flushed",
+    "ratio_compile": "the reference by torch.compile",
+    "ratio_jax": "JAX",
+}
+
+
 def told(row: dict[str, Any]) -> str:
     """A row in a line, for those who wait."""
     parts = []
     if row["ours_ms"] is not None:
         parts.append(f"{row['ours_ms']:.4g} ms a step")
-    for key, name in (("ratio_defaults", "the reference"), ("ratio_flushed", "the reference, flushed")):
-        if row[key] is not None:
+    for key, name in TOLD.items():
+        if row.get(key) is not None:
             parts.append(f"{row[key]:.2f} x {name}")
     if "error" in row:
         parts.append(f"error: {row['error']}")

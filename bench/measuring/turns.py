@@ -11,7 +11,7 @@ from __future__ import annotations
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, get_args
 
@@ -30,7 +30,9 @@ BLOCK = 0.15
 """Seconds that a turn should take at least."""
 REST = 0.02
 """Seconds between two turns, until the threads of the one before have stopped to spin."""
-VARIANTS: tuple[Variant, ...] = get_args(Variant)
+PEERS: tuple[Variant, ...] = ("compile", "jax")
+"""What is measured beside the reference only where it is asked for."""
+VARIANTS: tuple[Variant, ...] = tuple(name for name in get_args(Variant) if name not in PEERS)
 
 
 class HelperFailed(Exception):
@@ -169,16 +171,30 @@ class Trial:
             self.errors.append(str(error))
 
 
-NAMES = {"ours": "ours", "defaults": "reference", "flushed": "reference with denormals flushed"}
+NAMES = {
+    "ours": "ours",
+    "defaults": "reference",
+    "flushed": "reference with denormals flushed",
+    "compile": "reference by torch.compile",
+    "jax": "JAX",
+}
 """What the variants are called where one fails."""
 
 
-def measure(case: Case, device: str, threads: int, repeat: int, speeds: dict[str, float]) -> dict[str, Any]:
+def measure(
+    case: Case,
+    device: str,
+    threads: int,
+    repeat: int,
+    speeds: dict[str, float],
+    peers: Sequence[Variant] = (),
+) -> dict[str, Any]:
     """The row of a case; where something failed its numbers are None, and `error` says what.
 
-    speeds: as `rates` gives them. On a GPU there are no denormals to be flushed, and that variant is left out.
+    speeds: as `rates` gives them. peers: of `PEERS`, measured as well. On a GPU there are no denormals to be flushed,
+    and that variant is left out.
     """
-    variants = VARIANTS if device == "cpu" else VARIANTS[:2]
+    variants = (*(VARIANTS if device == "cpu" else VARIANTS[:2]), *peers)
     trial = Trial(case, device, threads, variants)
     try:
         trial.measure(repeat)
@@ -223,6 +239,10 @@ def row_of(case: Case, trial: Trial, speeds: dict[str, float]) -> dict[str, Any]
         "reference_spread": spread(trial.times.get("defaults", [])),
         "repeats": len(trial.times.get("ours", [])),
     }
+    for name in PEERS:
+        if name in trial.times:
+            peer = _median(trial.times[name])
+            row |= {f"{name}_ms": peer, f"ratio_{name}": _ratio(peer, ours)}
     rounded = {key: float(f"{value:.4g}") if isinstance(value, float) else value for key, value in row.items()}
     return rounded | ({"error": "; ".join(trial.errors)} if trial.errors else {})
 

@@ -151,14 +151,19 @@ class Ours(Steps):
 
 
 class Plain(Steps):
-    """The reference's step, over batches that were made before."""
+    """The reference's step, over batches that were made before.
 
-    def __init__(self, run: Run, device: torch.device) -> None:
+    compiled: by `torch.compile`, whole, with what it chooses for the device.
+    """
+
+    def __init__(self, run: Run, device: torch.device, compiled: bool = False) -> None:
         super().__init__(run, device)
         self.reference = Reference(run, self.task).to(device).take(self.network)
         self.batches = [self.reference.prepare(self.split.batch(index)) for index in self.indices]
         optimizer = still(run.training.make_optimizer(self.reference.parameters(), fused=None))
         self.step = PlainStep(run, self.task, self.reference, optimizer, self.carries, self.split.context)
+        if compiled:
+            self.reference.compile()  # in place: what is called is the compiled one, what is kept stays the module
 
     def take(self, place: int) -> None:
         self.step.run(self.batches[place])

@@ -233,14 +233,14 @@ class Workplace:
 
     part: a folder within the working area, for a process that trains a share of the runs beside others. Its new rows
     and its lock are there, so that each file has one writer; `merge` brings the rows together. Checkpoints and what
-    networks have learned are in the area itself.
+    networks have learned are in the area itself. record: the name of the file that has the rows (`Experiment.record`).
     """
 
-    def __init__(self, folder: Path, part: str | None = None) -> None:
+    def __init__(self, folder: Path, part: str | None = None, record: str = "runs.jsonl") -> None:
         self.folder, self.part = folder, part
         self.area = self._area()
-        self.published = RowFile(folder / "runs.jsonl")
-        self.working = RowFile(self._own / "runs.jsonl")
+        self.published = RowFile(folder / record)
+        self.working = RowFile(self._own / record)
 
     @property
     def installed(self) -> bool:

@@ -144,6 +144,7 @@ class Cluster:
         self._arrived: deque[Event] = deque()
         self._stopping = self._closed = False
         self._stored: set[str] = set()
+        self._said: set[str] = set()
 
     def __enter__(self) -> Cluster:
         return self
@@ -260,6 +261,10 @@ class Cluster:
                 self._bring_what_was_learned(assignment)
         elif isinstance(event, Begun):
             work.begun.add(event.run)
+        elif isinstance(event, Said) and event.run is None:  # what is the matter with a node is the same for each job
+            if event.text in self._said:
+                return
+            self._said.add(event.text)
         self._arrived.append(event)
 
     def _bring_what_was_learned(self, assignment: Assignment) -> None:

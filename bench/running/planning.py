@@ -12,7 +12,9 @@ from ..experiments.runs import Run
 from ..rows.renewals import Staleness, staleness
 from ..rows.store import FINISHED, Row, Workplace, latest, place_of
 
-Reason = Literal["new", "resumes", "tried again", "stale", "afresh", "finished", "finished, stale"]
+Reason = Literal["new", "resumes", "tried again", "stale", "afresh", "finished", "finished, stale", "not tuned yet"]
+UNTUNED: Reason = "not tuned yet"
+"""Of a run whose settings are still to be searched for, by `seqbench tune`."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Planned:
     @property
     def to_do(self) -> bool:
         """Whether it will be trained."""
-        return not self.reason.startswith("finished")
+        return not self.reason.startswith("finished") and self.reason != UNTUNED
 
 
 def plan(
@@ -46,12 +48,15 @@ def plan(
     found = workplace.rows() if known is None else known
     rows = latest(row for row in found if instructions in (None, place_of(row).instructions))
     planned = []
+    untuned = experiment.untuned
     for run in experiment.runs:
         row = rows.get((run.id, device))
         finished = row is not None and row["status"] in FINISHED
         old = staleness(row, run) if finished and row is not None else None
         reason: Reason
-        if afresh:
+        if run.id in untuned:
+            reason = UNTUNED
+        elif afresh:
             reason = "afresh"
         elif workplace.checkpoint(run.id, device, instructions).is_file():
             reason = "resumes"

@@ -47,8 +47,9 @@ _served: dict[str, str] | None = None  # the same, when the fork server was star
 class Child:
     """A process of ours, and the pipe to it: `target(pipe, *arguments)`.
 
-    It never gets Ctrl-C nor any other of `STOPPING`, which only this process acts on. With a context of `worker_context` a fork server
-    that dies meanwhile is replaced. Raises UsageError where the process cannot be started, three times in a row.
+    It never gets Ctrl-C nor any other of `STOPPING`, which only this process acts on. With a context of
+    `worker_context` a fork server that dies meanwhile is replaced. Raises UsageError where the process cannot be
+    started, three times in a row.
     """
 
     def __init__(self, context: Any, target: Callable[..., None], *arguments: Any) -> None:

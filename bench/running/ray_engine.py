@@ -11,6 +11,7 @@ import contextlib
 import os
 import time
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from typing import Any
 
@@ -66,14 +67,14 @@ class _Line:
 
     def __init__(self, mailbox: Any, ticket: Ticket) -> None:
         self._mailbox, self._ticket = mailbox, ticket
-        self._under_way: Any = None
+        self._under_way: Future[bool] | None = None
         self._stopping = False
 
     def send(self, letters: list[Letter]) -> bool:
         self._listen()
         if self._under_way is not None:
             return False
-        self._under_way = self._mailbox.put.remote(self._ticket, letters)
+        self._under_way = self._mailbox.put.remote(self._ticket, letters).future()
         return True
 
     def stopping(self) -> bool:
@@ -81,9 +82,10 @@ class _Line:
         return self._stopping
 
     def _listen(self) -> None:
-        if self._under_way is not None and ray.wait([self._under_way], timeout=0)[0]:
+        """Asks the future: a task that calls `ray.wait` counts as blocked, and Ray gives its processor to another."""
+        if self._under_way is not None and self._under_way.done():
             with contextlib.suppress(failures.RayError):  # what was in it comes with the end of the task
-                self._stopping = ray.get(self._under_way) or self._stopping
+                self._stopping = self._under_way.result() or self._stopping
             self._under_way = None
 
 
@@ -104,6 +106,7 @@ class Ray:
     def __init__(self, address: str | None = None, storage: str | None = None) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         self.storage = storage
+        self._gone = False
         self._own = not ray.is_initialized()
         if self._own:
             _connect(address)
@@ -134,7 +137,7 @@ class Ray:
         options = {"num_cpus": needs.cpus, "memory": int(needs.memory * MEBIBYTE), "name": _name(job)}
         if needs.gpus:
             options["num_gpus"] = needs.gpus
-        with _gone():
+        with self._unless_gone():
             task = self._attempt.options(**options)
             reference = task.remote(ticket, job, self._mailbox, every, self.storage)
         self._tickets[reference] = ticket
@@ -142,7 +145,7 @@ class Ray:
 
     def news(self, timeout: float, stopping: bool) -> list[News]:
         """Letters that have come, and tasks that have ended. Raises Gone where the cluster is no more."""
-        with _gone():
+        with self._unless_gone():
             if self._taking is None:
                 self._taking = self._mailbox.take.remote(1.0, stopping)
             waited = [self._taking, *self._tickets]
@@ -166,7 +169,7 @@ class Ray:
     def cancel(self, ticket: Ticket, at_once: bool) -> None:
         """Cancels a task; its end is news, unless it was at once."""
         reference = self._references.get(ticket)
-        if reference is None:
+        if reference is None or self._gone:
             return
         with contextlib.suppress(failures.RayError, ConnectionError, ValueError, RuntimeError):
             ray.cancel(reference, force=at_once)
@@ -177,9 +180,21 @@ class Ray:
     def close(self) -> None:
         """Ends the mailbox, and the connection where it is our own: then also a cluster that was started for it."""
         with contextlib.suppress(Exception):  # the cluster may be no more
-            ray.kill(self._mailbox)
+            if not self._gone:
+                ray.kill(self._mailbox)
         if self._own:
-            ray.shutdown()
+            with contextlib.suppress(Exception):
+                ray.shutdown()
+
+    @contextlib.contextmanager
+    def _unless_gone(self) -> Iterator[None]:
+        """Within it a lost connection is Gone. Afterwards Ray must be asked nothing: it would look for a cluster."""
+        try:
+            yield
+        except (ConnectionError, failures.RaySystemError, failures.RpcError, failures.GetTimeoutError) as error:
+            self._gone = True
+            reason = " ".join(str(error).split())[:200]
+            raise Gone(f"the cluster is gone ({reason}); the same command goes on once it is back") from error
 
     def _end(self, reference: Any) -> News:
         ticket = self._tickets.pop(reference)
@@ -188,14 +203,15 @@ class Ray:
             return Ended(ticket, ray.get(reference))
         except failures.RayError as error:
             cause, text = _reason(error)
-            if cause == "task" and isinstance(getattr(error, "cause", None), ImportError):
-                raise UsageError(f"a node of the cluster lacks the suite or a package of it: {error.cause}") from error
+            reason = getattr(error, "cause", None)
+            if cause == "task" and isinstance(reason, ImportError):
+                raise UsageError(f"a node of the cluster lacks the suite or a package of it: {reason}") from error
             return Failed(ticket, cause, text)
 
     def _look(self) -> list[dict[str, float]]:
         """What each node has, and with `count` what the cluster may add; asked for anew every few seconds."""
         if time.monotonic() - self._looked_at >= LOOK_EVERY:
-            with _gone():
+            with self._unless_gone():
                 self._nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]] + _to_come()
             self._looked_at = time.monotonic()
         return self._nodes
@@ -205,10 +221,12 @@ def _connect(address: str | None) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     joins = address or os.environ.get("RAY_ADDRESS")
     if not joins:
-        os.environ.setdefault("RAY_worker_niceness", "0")  # else its runs would give way to whatever else computes here
-    here = {} if joins else {"num_cpus": cores(), "include_dashboard": False, "object_store_memory": OBJECTS}
+        os.environ.setdefault("RAY_worker_niceness", "0")  # else runs would give way to whatever else computes here
+    own = {"num_cpus": cores(), "include_dashboard": False, "object_store_memory": OBJECTS}
+    here: dict[str, Any] = {} if joins else own
     try:
-        ray.init(address=address, namespace=f"seqbench-{uuid.uuid4()}", **quiet, **here)
+        # None would join the cluster that was last started on this machine, if its address was left in a file
+        ray.init(address=address or (None if joins else "local"), namespace=f"seqbench-{uuid.uuid4()}", **quiet, **here)
     except (ConnectionError, RuntimeError, ValueError, failures.RayError) as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"--on ray: {joins or 'this machine'}: no cluster can be used: {reason[:300]}") from error
@@ -260,14 +278,6 @@ def _reason(error: failures.RayError) -> tuple[Cause, str]:
     return "task", f"failed: {' '.join(str(getattr(error, 'cause', None) or error).split())[:300]}"
 
 
-@contextlib.contextmanager
-def _gone() -> Any:
-    try:
-        yield
-    except (ConnectionError, failures.RaySystemError, failures.RpcError, failures.GetTimeoutError) as error:
-        raise Gone(f"the cluster is gone ({' '.join(str(error).split())[:200]}); the next run goes on") from error
-
-
 TRIES = 3
 """How often a call is made again whose worker or node has failed."""
 
@@ -281,7 +291,7 @@ class Pool(Executor):
     def submit(self, function: Any, /, *arguments: Any, **named: Any) -> Future[Any]:
         """Starts a call on some node."""
         task = ray.remote(num_cpus=self._cpus, max_retries=TRIES)(_call)
-        return task.remote(function, arguments, named).future()  # type: ignore[no-any-return]
+        return task.remote(function, arguments, named).future()
 
 
 def _call(function: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:

@@ -147,7 +147,11 @@ def _own_files(
         if run in files:
             files.pop(run).close(finished)
 
-    runs = tuple(replace(one, **{"checkpoint": None, "trained": None, **files[one.run].files}) for one in job.runs)
+    here = {run: own.files for run, own in files.items()}
+    runs = tuple(
+        replace(one, checkpoint=here[one.run].get("checkpoint"), trained=here[one.run].get("trained"))
+        for one in job.runs
+    )
     try:
         yield replace(job, runs=runs), close
     finally:

@@ -85,7 +85,7 @@ def run(
     Raises UsageError where another process runs this experiment, the working area cannot be written, the device
     cannot do the experiment's precision, or no process can be started.
     """
-    workplace = Workplace(experiment.folder, part)
+    workplace = Workplace(experiment.folder, part, experiment.record)
     with workplace.held() if keep else nullcontext():
         if keep:
             troubles = (*commits.troubles(experiment.folder), *remarks(experiment.runs))

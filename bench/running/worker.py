@@ -144,8 +144,7 @@ class _Member:
             origin["beside"], memory = self.lane.beside - 1, self.lane.memory / 2**20
         if outcome is not None and outcome.uncaptured:
             origin["uncaptured"] = outcome.uncaptured
-        if names := unhashed.loaded(self.run):
-            origin["dirty"], origin["unhashed"] = True, names
+        origin |= unhashed.of_run(self.run, origin)
         failure = None
         if error is not None:
             trace = "".join(traceback.format_exception(error))

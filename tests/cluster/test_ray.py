@@ -64,12 +64,13 @@ def test_rows_are_those_of_one_machine_and_say_where_they_come_from(
     on_ray: Callable[..., Cluster], tmp_path: Path
 ) -> None:
     folder, seen = write(tmp_path / "four", FOUR), list[int]()
-    display = Recorder(on_progress=lambda run, steps: seen.append(steps))
+    display = Recorder(on_progress=lambda run, steps: seen.append(len(task_processes())))
     backend = on_ray()
     assert sweep_in(folder, display, backend=backend).exit_code == 0
     check_bits(folder)
     assert display.said == []
     assert seen, "progress is seen while runs go on"
+    assert max(seen) <= 2, "each node has one processor, and so one run at a time"
     for row in rows_of(folder):
         assert row["provenance"]["cluster"]["engine"] == f"ray {ray.__version__}"
         assert row["provenance"]["cluster"]["node"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -21,7 +22,8 @@ CAPTION = (
     "its own scale), which shows {share:.0f} % of their variance; what lies near in it need not be near in all {width} "
     "dimensions."
 )
-BESIDE = (
+Side = Literal["left", "center", "right"]
+BESIDE: tuple[tuple[tuple[int, int], Side], ...] = (
     ((4, 0), "left"),
     ((-4, 0), "right"),
     ((0, 6), "center"),

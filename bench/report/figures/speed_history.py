@@ -158,7 +158,7 @@ def write(history: History, stem: Path) -> list[Path]:
 
 def _draw_line(axes: Axes, points: Sequence[Point], style: Style) -> None:
     spread = [[max(0.0, one.ms - one.low) for one in points], [max(0.0, one.high - one.ms) for one in points]]
-    look = {"color": style.colour, "marker": style.marker, "linestyle": style.line}
+    look: dict[str, Any] = {"color": style.colour, "marker": style.marker, "linestyle": style.line}
     axes.errorbar([one.place for one in points], [one.ms for one in points], yerr=spread, elinewidth=0.7, **look)
     axes.set_yscale("log")
     axes.grid(axis="y", color=GRID_COLOUR, linewidth=0.5)

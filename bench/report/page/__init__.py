@@ -1,5 +1,5 @@
 """One HTML file with all that an experiment has: its tables, its figures, and the facts of every run.
 
-May import the ground floor, `experiments`, `engine`, `rows`, `analysis`, `report/tables` and `report/figures`.
-Front door: `page.write`.
+May import the ground floor, `experiments`, `engine`, `rows`, `analysis`, `tuning`, `report/tables` and
+`report/figures`. Front door: `page.write`.
 """

@@ -36,7 +36,7 @@ from ..tables.cells import NOTHING, Text, cell_text, metric_title
 from ..tables.experiment_table import blocks
 from ..tables.speed_table import Speed, speeds
 from ..tables.writers import Block, Table
-from . import page_curves
+from . import page_curves, page_study
 from .colours import HALVES, MARKS, Palette, dashes
 from .page_curves import Curves
 from .pictures import Picture, of_history, pictures
@@ -136,16 +136,22 @@ def sections_of(experiment: Experiment, source: str = "all", device: str | None 
     ids = {run.id for run in experiment.runs}
     present = sorted({row["device"] for row in rows if row["id"] in ids})
     devices: Sequence[str | None] = [device] if device else present or [None]
+    names = [f"{experiment.name} on {one}" if len(devices) > 1 else experiment.name for one in devices]
     return [
-        section_of(experiment, rows, one, sums, f"{experiment.name} on {one}" if len(devices) > 1 else experiment.name)
-        for one in devices
+        section_of(experiment, rows, one, sums, name, page_study.study_of(experiment, source, one, name))
+        for one, name in zip(devices, names, strict=True)
     ]
 
 
 def section_of(
-    experiment: Experiment, rows: Sequence[Row], device: str | None, published: frozenset[str], heading: str
+    experiment: Experiment,
+    rows: Sequence[Row],
+    device: str | None,
+    published: frozenset[str],
+    heading: str,
+    study: page_study.Study = page_study.NONE,
 ) -> Section:
-    """One section. published: the sums of the rows that are published."""
+    """One section. published: the sums of the rows that are published. study: what stands behind all else."""
     evidence = gather(experiment, rows, device)
     entries = collect(experiment, rows, device)
     of_cell: dict[tuple[str, str], list[Entry]] = {}
@@ -168,8 +174,8 @@ def section_of(
         table.header,
         [line[:FIRST_SCORE] for line in table.lines],
         _scores(table, entries, evidence, experiment.cells),
-        content[first + 1 :],
-        pictures(content[first + 1 :], evidence, heading),
+        [*content[first + 1 :], *study.blocks],
+        page_study.behind(pictures(content[first + 1 :], evidence, heading), len(content) - first - 1, study),
         page_curves.curves(evidence),
         cells,
         len(evidence.rows),

@@ -100,16 +100,19 @@ def _beyond_training(evidence: Evidence, heading: str) -> list[Picture]:
 def of_history(history: speed_history.History) -> Picture:
     """What a step has cost over the commits."""
     figure = speed_history.draw(history)
-    source = _image(figure, history.digest, f"{history.name}: steps over commits")
+    source = image(figure, history.digest, f"{history.name}: steps over commits")
     caption = f"{speed_history.CAPTION} Machine: {history.name}."
     return Picture(source, speed_history.said(history), caption, wide=figure.get_figwidth() > COLUMN)
 
 
 def _source(figure: Figure, evidence: Evidence, title: str) -> str:
-    return _image(figure, evidence.digest, title)
+    return image(figure, evidence.digest, title)
 
 
-def _image(figure: Figure, digest: str, title: str) -> str:
-    """As an image, because the style sheet and the ids of an SVG within the page would hold for all of the page."""
+def image(figure: Figure, digest: str, title: str) -> str:
+    """A figure as a data URI.
+
+    As an image, because the style sheet and the ids of an SVG within the page would hold for all of the page.
+    """
     svg = as_svg(figure, digest, title)
     return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"

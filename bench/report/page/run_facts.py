@@ -168,7 +168,7 @@ def _score(entry: Entry, scores: Mapping[str, Any]) -> str:
 
 def _error(row: Row) -> str:
     """What a run that failed said."""
-    error = row["error"]
+    error = row.get("error")
     return str(error.get("message", error)) if isinstance(error, Mapping) else str(error)
 
 

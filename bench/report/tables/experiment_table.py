@@ -29,8 +29,6 @@ from .sample_table import sample_blocks
 from .writers import Block, Table, latex, markdown
 
 Format = Literal["md", "csv", "latex", "json"]
-TUNING = {"suite": " (untuned)", "published": ""}
-"""No model of the suite's own preset has had a recorded tuning budget yet; published settings are the paper's."""
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 
@@ -126,12 +124,25 @@ def _origin(entries: Sequence[Entry]) -> str:
     present = expected - sum(cell.missing + cell.edited for cell in cells)
     commits = sorted({commit[:7] for entry in entries for commit in entry.commits})
     parts = [
-        f"Preset {entries[0].preset}{TUNING[entries[0].preset]}: the test score, {rules}",
+        f"Preset {entries[0].preset}{_tuning(entries)}: the test score, {rules}",
         f"Device: {entries[0].device or 'none'}",
         f"Commit: {', '.join(commits) or 'none'}",
         f"Rows: {present} of {expected} runs" + ("" if present else " (there are none yet: seqbench run makes them)"),
     ]
     return ". ".join(parts) + "."
+
+
+def _tuning(entries: Sequence[Entry]) -> str:
+    """From how many trials settings were chosen, the same number for all models; published ones are the paper's."""
+    if entries[0].preset == "published":
+        return ""
+    untuned = dict.fromkeys(entry.task for entry in entries if entry.trials is None)
+    trials = {entry.trials for entry in entries if entry.trials is not None}
+    if not trials:
+        return " (untuned)"
+    counts = " or ".join(map(str, sorted(trials)))
+    rest = f"; untuned: {', '.join(untuned)}" if untuned else ""
+    return f" (tuned: the best of {counts} trials on validation for each model and task{rest})"
 
 
 def _scores(entries: Sequence[Entry], standing_of: Mapping[tuple[str, str], Standing]) -> Table:

@@ -1,0 +1,72 @@
+"""The cells of an experiment, how they are told apart in tables, and which of them is the reference of a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from ..errors import nearest
+from . import networks, registry
+from .marked_yaml import Marked, Path_
+from .runs import Run
+from .trials import Plan
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One place of the table: a task, a model, its settings, and one Run a seed.
+
+    reference: the first run of the cell of this row and task that planned contrasts compare this one with; None where
+    the experiment names none. note: what a reader must know of the row's data and training. plan: the trials from which
+    the settings of its runs are chosen; None where nothing is tuned. trial: the number of that which was chosen; None
+    before.
+    """
+
+    task: str
+    model: str
+    runs: tuple[Run, ...]
+    budget: int | None
+    assumed: tuple[str, ...]
+    reference: Run | None = None
+    note: str = ""
+    plan: Plan | None = None
+    trial: int | None = None
+
+
+def told_apart(cells: list[Cell]) -> Iterator[Cell]:
+    """The cells; those of one task with the same label have in it what differs: width, head, embedding."""
+    common: dict[tuple[str, str], set[str]] = {}
+    for cell in cells:
+        texts = common.setdefault((cell.task, cell.model), set(_distinguished(cell)))
+        texts.intersection_update(_distinguished(cell))
+    for cell in cells:
+        differing = [text for text in _distinguished(cell) if text not in common[cell.task, cell.model]]
+        yield replace(cell, model=", ".join([cell.model, *differing]))
+
+
+def referring(marked: Marked, path: Path_, wanted: str, cells: list[Cell]) -> Iterator[Cell]:
+    """The cells of a row with their reference, which `wanted` names by its label or by its model's name."""
+    by_task: dict[str, list[Cell]] = {}
+    for cell in cells:
+        by_task.setdefault(cell.task, []).append(cell)
+    found: dict[str, Run] = {}
+    for task, others in by_task.items():
+        named = [other for other in others if other.model == wanted]
+        named = named or [
+            other for other in others if registry.short(other.runs[0].model.name) == registry.short(wanted)
+        ]
+        if not named:
+            known = {name for one in others for name in (one.model, registry.short(one.runs[0].model.name))}
+            raise marked.error(path, f"reference: {task} has no model {wanted!r}: {nearest(wanted, known)}")
+        if len(named) > 1:
+            labels = "; ".join(other.model for other in named)
+            raise marked.error(path, f"reference: {wanted!r} names several models of {task}: {labels}")
+        found[task] = named[0].runs[0]
+    return (replace(cell, reference=found[cell.task]) for cell in cells)
+
+
+def _distinguished(cell: Cell) -> list[str]:
+    """What a cell's label has only where it is needed."""
+    run = cell.runs[0]
+    size = [f"{name}={run.model.options.get(name)}" for name in networks.size_options(run.model_class)]
+    return [*size, f"head={run.head}", str(run.embedding)]
