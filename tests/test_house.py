@@ -67,7 +67,8 @@ def test_doctests() -> None:
         try:
             module = importlib.import_module(name_of(path))
         except ModuleNotFoundError as error:
-            assert error.name in NOT_INSTALLED, path
+            if error.name not in NOT_INSTALLED:
+                raise
             continue
         assert module.__doc__, f"{path}: a module says what it is for"
         assert doctest.testmod(module).failed == 0, path
@@ -103,7 +104,7 @@ def test_the_readmes_python_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 READMES = [f"{room}README.md" for room in ("", "bench/", "results/", "results/speed/", "models/", "tasks/")]
-LONGEST_README = 150
+LONGEST_README = 170
 
 
 def commands_of(readme: str) -> list[str]:
