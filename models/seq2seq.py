@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -15,7 +15,7 @@ from ._recurrent import Recurrent
 from .embeddings import Embedding
 from .encoder_decoder import Decoded, EncoderDecoder
 
-RECURRENT: Mapping[str, type[Recurrent]] = {"rnn": rnn.Model, "lstm": lstm.Model, "gru": gru.Model}
+RECURRENT: Mapping[str, Callable[..., Recurrent]] = {"rnn": rnn.Model, "lstm": lstm.Model, "gru": gru.Model}
 
 
 class Memory(NamedTuple):

@@ -41,7 +41,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
     for place, name in (
         (RowFile, "read"),
         (runs, "from_config"),
-        (row_shape, "_differences"),
+        (row_shape, "unlike"),
         (sources, "_hashed"),
         (registry, "resolve"),
     ):
@@ -57,7 +57,7 @@ def test_a_row_more_costs_no_configuration_more(verb: str, folder: Path, counted
     assert answer.code == 0, answer.err
     assert counted["read"] == 2, "published rows and those of the working area are read once each"
     assert counted["from_config"] <= 1
-    assert counted["_differences"] == 0, "rows without a fault are not looked through for words"
+    assert counted["unlike"] == 0, "rows without a fault are not looked through for words"
     assert counted["_hashed"] <= 1
     assert counted["resolve"] < FEW
 

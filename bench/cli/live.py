@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ..experiments.runs import Run
-from ..rows.store import Row
 from .terminal import Console, clean
+
+if TYPE_CHECKING:
+    from ..experiments.runs import Run
+    from ..rows.store import Row
 
 MOST_BARS = 24
 """Runs that have a bar at the same time: a cluster may have hundreds, and a screen has few lines."""

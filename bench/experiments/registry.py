@@ -178,8 +178,13 @@ def origin(kind: Kind, name: str, folder: Path | None = None) -> Origin:
 
 
 def _file_of(module: str) -> Path:
-    # resolved, because a package that is reached through a link must have the names of its own folder
-    return Path(getattr(sys.modules[module], "__file__", None) or "").resolve()
+    return _resolved(getattr(sys.modules[module], "__file__", None) or "")
+
+
+@lru_cache
+def _resolved(file: str) -> Path:
+    """The file itself: a package that is reached through a link must have the names of its own folder."""
+    return Path(file).resolve()
 
 
 def resolve(kind: Kind, spec: Spec, folder: Path | None = None) -> tuple[type[Any], dict[str, Any]]:

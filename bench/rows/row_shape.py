@@ -202,10 +202,11 @@ def _made_test(shape: Any) -> Test:
         first, second = _made_test(shape.first), _made_test(shape.second)
         return lambda value: type(value) is list and len(value) == 2 and first(value[0]) and second(value[1])
     if isinstance(shape, Each | Several):
-        if (types := _types_of(shape.value)) is not None:  # without a call for each
-            of_values = dict.values if isinstance(shape, Each) else list.__iter__
-            kind = dict if isinstance(shape, Each) else list
-            return lambda value: type(value) is kind and types.issuperset(map(type, of_values(value)))
+        plain = _types_of(shape.value)
+        if plain is not None and isinstance(shape, Each):  # without a call for each
+            return lambda value: type(value) is dict and plain.issuperset(map(type, value.values()))
+        if plain is not None:
+            return lambda value: type(value) is list and plain.issuperset(map(type, value))
         inner = _made_test(shape.value)
         if isinstance(shape, Each):
             return lambda value: type(value) is dict and all(map(inner, value.values()))

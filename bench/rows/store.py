@@ -13,7 +13,6 @@ import hashlib
 import json
 import math
 import os
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -138,9 +137,7 @@ class RowFile:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line.decode("utf-8-sig"), parse_constant=_no_number)
-                if _MAY_BE_TOO_LARGE.search(line):
-                    _refuse_large_numbers(row)
+                row = _DECODER.decode(line.decode("utf-8-sig"))
                 if not isinstance(row, dict) or not isinstance(row.get("id"), str) or "status" not in row:
                     raise ValueError("no id or status")
             except (ValueError, RecursionError) as error:
@@ -163,21 +160,26 @@ class RowFile:
 _REMEDY = "; take the line out, and seqbench run makes the row again"
 
 
-_MAY_BE_TOO_LARGE = re.compile(rb"(?<![\d.])\d{19,}|[eE]\+?\d{3,}")
-"""Of a line that may hold a number beyond 64 bits: most have none, and are not looked through."""
-
-
 def _no_number(name: str) -> Any:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def _refuse_large_numbers(value: Any) -> None:
-    """Raises ValueError for a number that float64 or 64 bits cannot hold, and with it nothing that computes."""
-    if isinstance(value, dict | list):
-        for inner in value.values() if isinstance(value, dict) else value:
-            _refuse_large_numbers(inner)
-    elif (isinstance(value, int) and not -(2**63) <= value < 2**64) or (isinstance(value, float) and math.isinf(value)):
-        raise ValueError("a number in it is beyond 64 bits")
+def _whole(text: str) -> int:
+    """A whole number. Raises ValueError beyond 64 bits, where nothing computes any more."""
+    value = int(text) if len(text) <= 20 else 2**63
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"a number of {len(text)} digits is beyond 64 bits")
+    return value
+
+
+def _real(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text[:20]} is beyond 64 bits")
+    return value
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_number, parse_int=_whole, parse_float=_real)
 
 
 class Place(NamedTuple):
@@ -191,8 +193,9 @@ class Place(NamedTuple):
 def place_of(row: Row) -> Place:
     """The place of a row; rows of before rows said their instructions have none."""
     device, origin = row.get("device", ""), row.get("provenance")
-    known = isinstance(origin, dict) and device == "cpu"
-    return Place(row["id"], device, (origin.get("instructions") or "") if known else "")
+    if device != "cpu" or not isinstance(origin, dict):
+        return Place(row["id"], device, "")
+    return Place(row["id"], device, origin.get("instructions") or "")
 
 
 def by_place(rows: Iterable[Row]) -> dict[Place, Row]:

@@ -40,7 +40,7 @@ def long_form(entries: Iterable[Entry]) -> pd.DataFrame:
     at_lengths = [record for entry in entries for record in _at_lengths(entry)]
     frame = pd.DataFrame(records + at_lengths + (list(_aggregates(found)) if found else []))
     for name in (*WHOLE, *cost_table.whole()):
-        if name in frame and not frame[name].map(type).eq(str).any():  # a size that the model does not tell is a word
+        if name in frame and not any(isinstance(value, str) for value in frame[name]):  # of a size: unknown
             frame[name] = frame[name].astype("Int64")
     for name in BOOLEAN:
         if name in frame:
