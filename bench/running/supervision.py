@@ -22,6 +22,8 @@ from .backend import End, Event, Job, Lost, Progressed, RowMade, Said
 from .local import Local
 from .storage import NodeFiles, Storage
 
+OWNER_PATIENCE = 60.0
+"""Seconds for which a run waits for its checkpoint, which an earlier attempt on this node may hold until it ends."""
 LOOK_EVERY = 0.2
 """Seconds between two looks at the clock, while nothing happens."""
 
@@ -124,9 +126,14 @@ def supervise(job: Job, line: Line, every: float, storage: str | None, facts: Ma
 
 
 def train(pipe: Connection, job: Job) -> None:
-    """What the process does: `worker.main`, which imports torch, and so is not imported in the task."""
+    """What the process does: `worker.main`, which imports torch, and so is not imported in the task.
+
+    Where a task was killed its process ends soon after, but holds its checkpoint till then; the next attempt waits.
+    """
+    from ..engine import checkpoint
     from . import worker
 
+    checkpoint.OWNER_PATIENCE = OWNER_PATIENCE
     worker.main(pipe, job)
 
 
