@@ -21,7 +21,7 @@ CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
 CREATOR = "The seqbench authors"
 PUBLISHED = "2026-11-24"
 """When the release of the generators was: `date-released` of CITATION.cff."""
-TYPES = {"f": "sc:Float", "i": "sc:Integer", "u": "sc:Integer", "b": "sc:Boolean"}
+TYPES = {"f": "sc:Float", "i": "sc:Integer", "u": "sc:Integer", "b": "sc:Boolean", "U": "sc:Text"}
 """Kind of a NumPy type -> Croissant's."""
 MEANINGS = {
     "x": "what a network sees: {shape}",
@@ -29,8 +29,11 @@ MEANINGS = {
     "source": "the source, padded with zeros: {shape}",
     "read": "the steps at which an answer is read: {shape}",
     "mask": "true where the answer is scored: {shape}",
+    "symbols": "what an id stands for: {shape}",
     "group": "to which set of scored positions an answer belongs: {shape}",
 }
+SETS = {"symbols": "the symbols of the vocabulary, in the order of their ids"}
+"""Record sets beside those of the splits."""
 TERMS = (
     "arrayShape citeAs column equivalentProperty extract field fileObject fileProperty fileSet format includes "
     "isArray isLiveDataset jsonPath key md5 parentField path recordSet references regex repeated replace "
@@ -98,9 +101,9 @@ def metadata_of_export(spec: Spec, seed: int, file: Path) -> dict[str, Any]:
                 "@type": "cr:RecordSet",
                 "@id": split,
                 "name": split,
-                "description": f"the examples of the {split} split",
+                "description": SETS.get(split, f"the examples of the {split} split"),
                 "field": [
-                    _field(name, *array, file.name) for name, array in arrays.items() if name.startswith(f"{split}_")
+                    _field(name, *array, file.name) for name, array in arrays.items() if name.partition("_")[0] == split
                 ],
             }
             for split in splits
@@ -109,15 +112,16 @@ def metadata_of_export(spec: Spec, seed: int, file: Path) -> dict[str, Any]:
 
 
 def _field(name: str, dtype: np.dtype[Any], shape: tuple[int, ...], file: str) -> dict[str, Any]:
-    """The field of an array (N, …): an array of one example's shape, or a number where that has no dimension."""
+    """The field of an array (N, …): an array of one example's shape, or a value where that has no dimension."""
     split, _, part = name.partition("_")
-    one = shape[1:]
-    written = " x ".join(map(str, one)) or "one number"
+    part = part or split
+    one, counted = shape[1:], "symbols" if part == "symbols" else "examples"
+    written = " x ".join(map(str, one)) or ("one text" if dtype.kind == "U" else "one number")
     return {
         "@type": "cr:Field",
         "@id": f"{split}/{part}",
         "name": f"{split}/{part}",
-        "description": f"{MEANINGS[part].format(shape=written)}, {dtype.name}; {shape[0]} examples",
+        "description": f"{MEANINGS[part].format(shape=written)}, {dtype.name}; {shape[0]} {counted}",
         "dataType": TYPES[dtype.kind],
         **({"isArray": True, "arrayShape": ",".join(map(str, one))} if one else {}),
         "source": {"fileObject": {"@id": file}, "extract": {"column": name}},

@@ -24,7 +24,8 @@ def export_task(spec: Spec, seed: int, out: Path) -> dict[str, tuple[int, ...]]:
     scored, for tasks that are not read at the last step alone; so `valid_…` and `test_…`. Sequences of differing
     length are padded with zeros to the longest of the split.
     Of pairs: `train_source` (N, S) and `train_y` (N, T), the target with its end symbol, both padded with zeros;
-    `train_x` (N, T) the target as a decoder is shown it, and `train_mask` (N, T), false where it is padded.
+    `train_x` (N, T) the target as a decoder is shown it, `train_mask` (N, T), false where it is padded, and `symbols`,
+    what a source's ids stand for.
     Of a text: `train_ids` (N + 1,), the symbol that stands before it and its N tokens, so that inputs are all but the
     last and targets all but the first; and `symbols` (V,), what the ids stand for. Of passages: `test_x` (N, T) ids,
     `test_y` (N, R), `test_read` (N, R) the steps that are read, mask and `test_group` (N, R) as in `tasks.base.Batch`.

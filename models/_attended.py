@@ -20,8 +20,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-Kind = Literal["none", "bahdanau", "luong-dot", "luong-general"]
-KINDS: tuple[Kind, ...] = ("none", "bahdanau", "luong-dot", "luong-general")
+Kind = Literal["bahdanau", "luong-dot", "luong-general"]
+KINDS: tuple[Kind, ...] = ("bahdanau", "luong-dot", "luong-general")
 
 
 class Attended(NamedTuple):

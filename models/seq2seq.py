@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -15,7 +15,7 @@ from ._recurrent import Recurrent
 from .embeddings import Embedding
 from .encoder_decoder import Decoded, EncoderDecoder
 
-RECURRENT: Mapping[str, type[Recurrent]] = {"rnn": rnn.Model, "lstm": lstm.Model, "gru": gru.Model}
+RECURRENT: Mapping[str, Callable[..., Recurrent]] = {"rnn": rnn.Model, "lstm": lstm.Model, "gru": gru.Model}
 
 
 class Memory(NamedTuple):
@@ -86,7 +86,7 @@ class Model(EncoderDecoder):
         encoder: Literal["rnn", "lstm", "gru"] = "gru",
         decoder: Literal["rnn", "lstm", "gru"] | None = None,
         bidirectional: bool = True,
-        attention: Kind = "bahdanau",
+        attention: Kind | None = "bahdanau",
         input_feeding: bool = False,
         embedding: int | None = None,
         dropout: float = 0.0,
@@ -96,12 +96,15 @@ class Model(EncoderDecoder):
         at_least(1, width=width, embedding=embedding)
         probability(dropout=dropout)
         one_of(tuple(RECURRENT), encoder=encoder, decoder=decoder)
-        one_of(KINDS, attention=attention)
+        if attention is not None:
+            one_of(KINDS, attention=attention)
         if bidirectional and width % 2:
             raise ValueError(f"width: an even number is needed, half of it for each direction, got {width}")
-        luong = attention.startswith("luong")
+        luong = attention is not None and attention.startswith("luong")
         if input_feeding and not luong:
-            raise ValueError(f"input_feeding: attention=luong-dot or luong-general is needed, got {attention!r}")
+            raise ValueError(
+                f"input_feeding: attention=luong-dot or luong-general is needed, got {attention or 'none'}"
+            )
         self.width, self.luong, self.feeds = width, luong, input_feeding
         self.embed_source = Embedding(source, embedding, dropout=dropout, std=1.0)
         self.embed_target = Embedding(target, embedding, dropout=dropout, std=1.0)
@@ -111,7 +114,7 @@ class Model(EncoderDecoder):
         self.cell = RECURRENT[decoder](embedding + width * (input_feeding or not luong), width=width)
         self.memories = self.cell.memories
         self.to_first_state = nn.Linear(width, self.memories * width)
-        self.attention = None if attention == "none" else Attention(attention, width)
+        self.attention = None if attention is None else Attention(attention, width)
         self.to_outputs = nn.Linear(2 * width + (0 if luong else embedding), width)
         self.dropout = base.Dropout(dropout)
         self.features, self.receptive_field = width, None

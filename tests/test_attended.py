@@ -92,7 +92,7 @@ def written_out(
     outputs, looked, fed = [], [], np.zeros(WIDTH)
     for symbol in inputs:
         shown = model.embed_target.weight.detach().numpy()[symbol]
-        if kind in ("none", "bahdanau"):
+        if kind in (None, "bahdanau"):
             if kind == "bahdanau":
                 context, weights = attend(kind, model.attention, state[0], states)
                 looked.append(weights)
@@ -110,8 +110,8 @@ def written_out(
 @pytest.mark.parametrize(
     "options",
     [
-        {"attention": "none", "encoder": "gru", "bidirectional": False},
-        {"attention": "none", "encoder": "lstm", "bidirectional": True},
+        {"attention": None, "encoder": "gru", "bidirectional": False},
+        {"attention": None, "encoder": "lstm", "bidirectional": True},
         {"attention": "bahdanau", "encoder": "gru", "bidirectional": True},
         {"attention": "bahdanau", "encoder": "rnn", "decoder": "lstm", "bidirectional": False},
         {"attention": "luong-dot", "encoder": "lstm", "decoder": "gru", "bidirectional": True},
@@ -134,7 +134,7 @@ def test_the_model_equals_its_equations(options: dict[str, Any]) -> None:
     for row, (source, shown) in enumerate(zip(sources, inputs, strict=True)):
         outputs, looked = written_out(model, options, source, shown)
         np.testing.assert_allclose(features[row].numpy(), outputs, rtol=0, atol=1e-12)
-        if options["attention"] == "none":
+        if options["attention"] is None:
             assert weights is None
             continue
         assert weights is not None

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from command import seqbench
-from seqbench.bench import attention, sampling
+from seqbench.bench import attention_weights, sampling
 from seqbench.bench.errors import UsageError
 from seqbench.bench.experiments import config
 from seqbench.bench.report.figures import attention_map
@@ -74,7 +74,7 @@ def test_the_weights_are_those_of_what_was_written(folder: Path) -> None:
     run = sampling.chosen_among(experiment, experiment.runs, RUN, "")
     network, task = trained(experiment, run), run.make_task()
     body: Any = network.body
-    found = attention.look(network, task, "eabcd")
+    found = attention_weights.look(network, task, "eabcd")
     memory, state, shown = body.encode(torch.tensor([[5, 1, 2, 3, 4]]), torch.tensor([5])), None, START
     for symbol, row in zip(found.target, found.weights, strict=True):
         with torch.no_grad():
@@ -82,7 +82,7 @@ def test_the_weights_are_those_of_what_was_written(folder: Path) -> None:
             shown = int(network.head(features).log_probabilities()[0, 0, 2:].argmax()) + 2
         assert symbol == ("end" if shown == END else task.decode([shown]))
         np.testing.assert_allclose(row, weights[0, 0].double().numpy(), atol=1e-6)
-    assert attention.look(network, task, "abcde", beam=4).weights.shape[1] == 5
+    assert attention_weights.look(network, task, "abcde", beam=4).weights.shape[1] == 5
 
 
 def test_a_source_that_is_longer_than_trained_is_read(folder: Path) -> None:
@@ -118,10 +118,10 @@ def test_an_experiment_without_pairs(tmp_path: Path) -> None:
     (tmp_path / "experiment.yaml").write_text(
         "question: None?\nrows:\n- {task: adding(length=6), models: [gru(width=3)]}\n", encoding="utf-8"
     )
+    experiment = config.load(tmp_path)
+    kind = "of an encoder-decoder, and only such a one has a map"
     with pytest.raises(UsageError, match="has no run of an encoder-decoder, and only such a one has a map"):
-        experiment = config.load(tmp_path)
-        kind = "of an encoder-decoder, and only such a one has a map"
-        sampling.chosen_among(experiment, attention.runs_of_pairs(experiment.runs), "gru", kind)
+        sampling.chosen_among(experiment, attention_weights.runs_of_pairs(experiment.runs), "gru", kind)
 
 
 def test_the_figure_has_a_field_for_each_pair_of_symbols() -> None:

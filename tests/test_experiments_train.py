@@ -17,7 +17,7 @@ FOLDERS = sorted(file.parent for file in RESULTS.glob("*/experiment.yaml"))
 
 def in_miniature(run: Run) -> Run:
     """The same run; of a text, in short windows of two streams, for which the miniature text has room."""
-    if not run.task_class.distribution:
+    if not run.task_class.distribution or run.model_class.pairs:
         return run
     options = {**run.task.options, "context": 8, "scored": 8, "train": None, "held": None}
     return replace(run, task=Spec(run.task.name, options), training=replace(run.training, batch=2))

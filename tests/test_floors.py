@@ -44,6 +44,9 @@ FILES = sorted(BENCH.rglob("*.py"))
 MAY_NAME: dict[str, str] = {
     "engine/repeatable.py": "`rnn` is a setting of cuDNN there, not a model",
     "running/card.py": "the runs by which a card is checked",
+    "measuring/machine.py": "the `date` of a measurement, which is no task there",
+    "report/figures/speed_history.py": "the `date` of a measurement",
+    "report/tables/speed_table.py": "the `date` of a measurement",
     "measuring/shapes.py": "the task whose sequences have the two lengths at which every model is measured",
     "measuring/throughput.py": "the sweep whose duration is measured",
 }

@@ -1,4 +1,4 @@
-"""The table of models/README.md: every model stands there, and its formulas give what the suite counts."""
+"""The tables of models/README.md: every model stands there, and its formulas give what the suite counts."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from seqbench.models.base import Model
 
 README = Path(__file__).resolve().parent.parent / "models" / "README.md"
 WIDTH, STEPS = 64, 256
-ROWS = [
+ALL_ROWS = [
     [cell.strip() for cell in line.strip("|").split("|")]
     for line in README.read_text(encoding="utf-8").splitlines()
-    if line.startswith("| ") and not line.startswith("| model")
+    if line.startswith("| ") and not line.startswith(("| model", "| encoder-decoder"))
 ]
+PAIRS = [row for row in ALL_ROWS if registry.find("model", row[0].partition("(")[0]).pairs]
+ROWS = [row for row in ALL_ROWS if row not in PAIRS]
 every_row = pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
 
 
@@ -44,14 +46,15 @@ def value(formula: str, model: Model, text: str) -> float:
         "E": options.get("expansion", 1) * WIDTH,
         "N": options.get("state", options.get("states", 0)),
         "R": WIDTH // 16,
+        "I": round(8 * WIDTH / 3),
     }
     expression = formula.partition(",")[0].replace("²", "**2").replace("·", "*")
-    assert re.fullmatch(r"[WTkdwHENR0-9 +*/()-]+", expression), formula
+    assert re.fullmatch(r"[WTkdwHENRI0-9 +*/()-]+", expression), formula
     return float(eval(expression, {"__builtins__": {}}, letters))
 
 
 def test_every_model_stands_in_the_table() -> None:
-    assert {row[0].partition("(")[0] for row in ROWS} == set(registry.listing("model"))
+    assert {row[0].partition("(")[0] for row in ALL_ROWS} == set(registry.listing("model"))
 
 
 @every_row
@@ -77,3 +80,18 @@ def test_state_is_that_of_the_formula(row: list[str]) -> None:
         counted -= WIDTH
     assert counted == value(formula, model, text)
     assert number == f"{counted:,}"
+
+
+@pytest.mark.parametrize("row", PAIRS, ids=[row[0] for row in PAIRS])
+def test_encoder_decoders_are_those_of_their_formulas(row: list[str]) -> None:
+    text, formula, number, kept_formula, kept_number, *_ = row
+    found, options = registry.resolve("model", parse(text))
+    with torch.device("meta"):
+        model: Any = found(9, 9, **{**options, "width": WIDTH})
+    embeddings = sum(part.weight.numel() for part in (model.embed_source, model.embed_target))
+    counted = sum(part.numel() for part in model.parameters()) - embeddings
+    assert counted == value(formula, model, text)
+    assert number == f"{counted:,}"
+    kept = model.state_size_after(STEPS)
+    assert kept == value(kept_formula, model, text)
+    assert kept_number == f"{kept:,}"

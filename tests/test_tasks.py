@@ -309,9 +309,13 @@ def test_miniatures_are_the_same_in_another_process(miniature_data: Path) -> Non
     code = (
         f"import sys, pathlib; sys.path.insert(0, {str(Path(miniature.__file__).parent)!r}); import miniature\n"
         f"miniature.install(pathlib.Path({str(miniature_data)!r}))\n"
-        "for task in miniature.TASKS: print([remote.sha256 for remote in task.remotes], len(task().load(0).train))"
+        "for task in miniature.TASKS: print([remote.sha256 for remote in task.remotes], "
+        "len(task(**task.test_parameters).load(0).train))"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SEQBENCH_")}
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-    here = [f"{[r.sha256 for r in task.remotes]} {len(task().load(0).train)}" for task in miniature.TASKS]
+    here = [
+        f"{[r.sha256 for r in task.remotes]} {len(task(**task.test_parameters).load(0).train)}"
+        for task in miniature.TASKS
+    ]
     assert printed.stdout.splitlines() == here

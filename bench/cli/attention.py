@@ -32,7 +32,7 @@ def attention(
 
     Example: seqbench attention results/seq2seq 'date bahdanau' '5 march 2019'
     """
-    from .. import attention as attended
+    from .. import attention_weights as attended
     from ..report.figures import attention_map, saving
     from ..rows.store import Workplace
     from ..sampling import chosen_among

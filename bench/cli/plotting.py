@@ -37,7 +37,7 @@ def plot(
     score-parameters, score-state, score-cost: against parameters, state and the time of a run; learning-epochs,
     learning-time: validation scores with the band of the seeds; profile: the share of runs above each normalised score,
     over three tasks or more; lengths: solved runs against sequence length; score-lengths: test scores at lengths never
-    trained; gradients: what the verb `gradients` measured.
+    trained; ranks: mean ranks of models that were tuned alike; gradients: what the verb `gradients` measured.
 
     Example: seqbench plot results/quick --only scores --out figures
     """

@@ -92,8 +92,8 @@ def tune(
     out, at_a_time = standard_output(unfailing=True), None if jobs == "auto" else int(jobs)
     say_others(study, workplace, out)
     with backends.backend_on(on, storage, chosen, at_a_time, threads) as backend, Live(out, "valid") as live:
-        options = {"threads": threads, "part": workplace.part, "backend": backend}
-        result = sweep.run(study, plan, live, chosen, at_a_time, minutes, **options)
+        place = workplace.part
+        result = sweep.run(study, plan, live, chosen, at_a_time, minutes, threads=threads, part=place, backend=backend)
     if share is None:
         conclude(experiment, workplace, [*workplace.rows()], chosen, out)
     if result.exit_code in sweep.CUT_SHORT:

@@ -120,6 +120,8 @@ class _Trial:
         body: Any = network.body
         if not isinstance(body, EncoderDecoder):
             return "not asked", "it has no `decode`: it is no models.encoder_decoder.EncoderDecoder", ""
+        assert batch.source is not None
+        assert batch.lengths is not None
         with torch.no_grad(), seeding.forked("check", 0):
             memory = body.encode(batch.source, batch.lengths)
             whole, state, parts = body.decode(memory, batch.inputs).features, None, []

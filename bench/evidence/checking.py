@@ -32,7 +32,6 @@ DRAWN = ("*.png", "*.svg", "*.pdf")
 SHOWN = 3
 """So many of the things that are wrong with the shape of a row are named."""
 
-
 Kind = Literal["error", "stale", "remark"]
 
 
@@ -100,12 +99,11 @@ def check(folder: Path) -> Report:
 def _of_study(experiment: Experiment, reported: bool) -> Iterator[Finding]:
     """What is to be known of its trials, of the winners, and of what is drawn of them."""
     yield from _torn(experiment.folder / publishing_trials.FILE)
-    with tempfile.TemporaryDirectory() as place:
-        try:
-            for where, what, remark in publishing_trials.faults(experiment, reported, Path(place)):
-                yield Finding(where, what, "remark" if remark else "error")
-        except UsageError as error:
-            yield Finding(publishing_trials.FILE, str(error))
+    try:
+        for where, what, remark in publishing_trials.faults(experiment, reported):
+            yield Finding(where, what, "remark" if remark else "error")
+    except UsageError as error:
+        yield Finding(publishing_trials.FILE, str(error))
 
 
 def _torn(path: Path) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ A trial says how settings were chosen, and no number of the table rests on its b
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +22,8 @@ from ..rows.comparing import is_of_its_configuration
 from ..rows.store import FINISHED, Row, Workplace, by_place, place_of, untouched
 from ..tuning import winners
 from ..tuning.selection import searched
-from ..tuning.study import FILE, trials_of
+from ..tuning.study import FILE as FILE
+from ..tuning.study import trials_of
 
 TABLE = "tuning.md"
 FORMATS = ("png", "svg")
@@ -99,10 +101,10 @@ def drawn(folder: Path) -> list[Path]:
     return [path for name in (TABLE, *named) if (path := folder / name).is_file()]
 
 
-def faults(experiment: Experiment, reported: bool, place: Path) -> Iterator[tuple[str, str, bool]]:
+def faults(experiment: Experiment, reported: bool) -> Iterator[tuple[str, str, bool]]:
     """What is wrong with the published study: where, a sentence, and whether it is a remark alone.
 
-    reported: whether the experiment has published rows. place: an empty folder to draw in.
+    reported: whether the experiment has published rows.
     """
     rows = Workplace(experiment.folder, record=FILE).published.read()
     for where, what in winners.faults(experiment, rows, searched(experiment, rows), reported):
@@ -114,7 +116,8 @@ def faults(experiment: Experiment, reported: bool, place: Path) -> Iterator[tupl
             yield f"{row['id']} {row['label']}", f"published, though {reason}", False
     if old := sum(renewals.staleness(row, runs[row["id"]]) is not None for row in known):
         yield FILE, f"{old} of {len(rows)} trials were made by other code; the winners were chosen by it", True
-    yield from _of_drawn(experiment, rows, place)
+    with tempfile.TemporaryDirectory() as place:
+        yield from _of_drawn(experiment, rows, Path(place))
 
 
 def _of_drawn(experiment: Experiment, rows: Sequence[Row], place: Path) -> Iterator[tuple[str, str, bool]]:

@@ -2,8 +2,8 @@
 
 An experiment with a `tune:` block is a study. Of each model on each task it asks for so many trials, whose settings are
 the points of a scrambled Sobol sequence of a fixed seed (Owen 1998, "Scrambling Sobol' and Niederreiter-Xing points",
-by `scipy.stats.qmc`). All models of a row have the same points in the dimensions that they share; what a family adds for
-itself takes further dimensions of the same sequence. The first 2, 4, 8, … trials fill the space evenly as well.
+by `scipy.stats.qmc`). All models of a row have the same points in the dimensions that they share; what a family adds
+for itself takes further dimensions of the same sequence. The first 2, 4, 8, … trials fill the space evenly as well.
 """
 
 from __future__ import annotations

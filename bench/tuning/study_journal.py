@@ -52,11 +52,11 @@ def follow(found: Sequence[Searched], area: Path) -> Path:
             load_if_exists=True,
         )
         told = set()
-        for trial in study.get_trials(deepcopy=False):
-            if trial.state in (TrialState.RUNNING, TrialState.WAITING):
-                study.tell(trial.number, state=TrialState.FAIL)
-            elif trial.state.is_finished() and trial.state != TrialState.FAIL:
-                told.add(_key(trial.user_attrs.get(NUMBER), trial.params))
+        for known in study.get_trials(deepcopy=False):
+            if known.state in (TrialState.RUNNING, TrialState.WAITING):
+                study.tell(known.number, state=TrialState.FAIL)
+            elif known.state.is_finished() and known.state != TrialState.FAIL:
+                told.add(_key(known.user_attrs.get(NUMBER), known.params))
         for trial in one.trials:
             if _key(trial.number, _plain(trial)) not in told:
                 _tell(study, trial, plan.dimensions, one)

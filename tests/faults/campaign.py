@@ -10,12 +10,14 @@ import argparse
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any
@@ -55,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in [*os.environ]:
         if name.startswith("SEQBENCH_"):
             del os.environ[name]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     kinds = asked.kind or [*KINDS]
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         given = _undisturbed(Path(folder))
@@ -108,16 +111,17 @@ def _campaign(
     counts: dict[str, Counter[str]] = {kind: Counter() for kind in kinds}
     findings, spent, begin = list[str](), defaultdict[str, float](float), time.monotonic()
     seeds = Random(SystemRandom().getrandbits(64))
-    while time.monotonic() - begin < 60 * minutes:
-        kind = min(kinds, key=lambda one: spent[one])
-        seed, started = seeds.getrandbits(32), time.monotonic()
-        one = _attempt(folder, kind, seed, given)
-        spent[kind] += time.monotonic() - started
-        counts[kind] += one.counts
-        counts[kind]["trials"] += 1
-        for text in one.findings:
-            findings.append(f"make faults KIND={kind} SEED={seed}: {text}")
-            print(findings[-1], flush=True)
+    with suppress(KeyboardInterrupt):  # what is done by then counts
+        while time.monotonic() - begin < 60 * minutes:
+            kind = min(kinds, key=lambda one: spent[one])
+            seed, started = seeds.getrandbits(32), time.monotonic()
+            one = _attempt(folder, kind, seed, given)
+            spent[kind] += time.monotonic() - started
+            counts[kind] += one.counts
+            counts[kind]["trials"] += 1
+            for text in one.findings:
+                findings.append(f"make faults KIND={kind} SEED={seed}: {text}")
+                print(findings[-1], flush=True)
     return counts, findings, (time.monotonic() - begin) / 60
 
 

@@ -116,6 +116,8 @@ class Trial:
         except Hung:
             self.found("hangs", named)
             return None
+        except KeyboardInterrupt:  # the campaign's end
+            raise
         except BaseException as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{Path(where.filename).name}:{where.lineno}"

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ...errors import UsageError, nearest
 from ...experiments.config import Experiment
 from ...rows.store import Row
-from . import curves, gradients, length_scores, profile, score_cost, scores, tested_lengths
+from . import curves, gradients, length_scores, profile, rank_figure, score_cost, scores, tested_lengths
 from . import overview as overviews
 from .panels import Evidence, NothingToDraw, gather
 from .saving import FORMATS, digest, digest_of, save
@@ -28,6 +28,7 @@ FIGURES: dict[str, Callable[[Evidence], Figure]] = {
     "learning-epochs": partial(curves.draw, against="epochs"),
     "learning-time": partial(curves.draw, against="time"),
     "profile": profile.draw,
+    "ranks": rank_figure.draw,
     "lengths": length_scores.draw,
     "score-lengths": tested_lengths.draw,
     "gradients": gradients.draw,
