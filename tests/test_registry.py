@@ -79,7 +79,7 @@ def test_names_of_the_suite() -> None:
         ("model", "tnc", "unknown model 'tnc': did you mean 'tcn'?"),
         ("task", "ading", "unknown task 'ading': did you mean 'adding'?"),
         ("task", "copy_memory", "did you mean 'copy-memory'?"),
-        ("task", "zzzzzz", "known: adding, associative-recall, "),
+        ("task", "zzzzzz", "known: adding, "),
         ("model", "_recurrent", "unknown model"),
         ("model", "base", "unknown model 'base'"),
         ("task", "gru", "unknown task 'gru'"),

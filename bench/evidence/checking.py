@@ -78,12 +78,10 @@ def check(folder: Path) -> Report:
         report.findings.append(Finding(publishing.TABLE, what))
     report.findings += _torn(folder / "runs.jsonl")
     grid = {run.id for run in experiment.runs}
-    for row in rows:
-        report.findings += _of_row(row, folder, grid)
+    report.findings += [finding for row in rows for finding in _of_row(row, folder, grid)]
     report.findings += _of_renewals(folder, rows)
     trials = Workplace(folder, record=publishing_trials.FILE).published.read(whole=False)
-    placed = [row for row in (*rows, *trials) if isinstance(row.get("provenance"), dict)]
-    report.findings += [Finding(plans.FILE, what, "remark") for what in plans.changed_since(folder, placed)]
+    report.findings += [Finding(plans.FILE, what, "remark") for what in plans.changed_since(folder, [*rows, *trials])]
     if experiment.tuning is not None:
         report.findings += _of_study(experiment, bool(rows))
     places = Counter(place_of(row) for row in rows)

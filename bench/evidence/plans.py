@@ -25,7 +25,8 @@ Plan = Mapping[str, str]
 
 def changed_since(folder: Path, rows: Iterable[Row]) -> Iterator[str]:
     """How the plan of the experiment in `folder` differs from that at its first row, a sentence a difference."""
-    first = min(rows, key=lambda row: str(row["provenance"].get("started") or "~"), default=None)
+    placed = [row for row in rows if isinstance(row.get("provenance"), dict)]
+    first = min(placed, key=lambda row: str(row["provenance"].get("started") or "~"), default=None)
     if first is None or not (folder / FILE).is_file():
         return
     now, before = plan_of((folder / FILE).read_text(encoding="utf-8")), _before(folder, first)
