@@ -88,6 +88,7 @@ OTHERWISE = {
     "measuring/helper.py": "it tells the system to count a peak anew",
     "measuring/throughput.py": "an experiment in a temporary folder",
     "speed/cluster_load.py": "experiments in a temporary folder",
+    "speed/cluster_overhead.py": "experiments in a temporary folder",
     "speed/many_rows.py": "an experiment in a temporary folder",
     "speed/start_up.py": "an experiment in a temporary folder",
     "speed/text.py": "files in a temporary folder",
