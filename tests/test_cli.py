@@ -207,7 +207,7 @@ def test_fetch() -> None:
     assert "generated" in seqbench("fetch", "adding").out
     every = {remote.filename for name in registry.listing("task") for remote in registry.find("task", name).remotes}
     assert set(seqbench("fetch", "--json").json["files"]) == every  # of all tasks, each file once
-    assert len(every) == 15
+    assert len(every) == 20
 
 
 @pytest.mark.usefixtures("miniature_data")
