@@ -16,7 +16,11 @@ FOLDERS = sorted(file.parent for file in RESULTS.glob("*/experiment.yaml"))
 
 
 def in_miniature(run: Run) -> Run:
-    """The same run; of a text, in short windows of two streams, for which the miniature text has room."""
+    """The same run; of a text, in short windows of two streams, for which the miniature text has room, of reviews with
+    few words.
+    """
+    if not run.task_class.distribution and "words" in run.task.options:
+        return replace(run, task=Spec(run.task.name, {**run.task.options, "words": 20}))
     if not run.task_class.distribution or run.model_class.pairs:
         return run
     options = {**run.task.options, "context": 8, "scored": 8, "train": None, "held": None}

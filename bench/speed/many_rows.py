@@ -100,7 +100,7 @@ class Rows:
     """Each verb in a process of its own, the interpreter's start in it; params: the number of rows."""
 
     version = "1"
-    params: ClassVar = [1000, 5000]
+    params: ClassVar = [[1000, 5000]]
     param_names: ClassVar = ["rows"]
     number, rounds, repeat, warmup_time, timeout = 1, 1, (1, 3, 6.0), 0.0, 600
 
