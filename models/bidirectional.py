@@ -50,7 +50,7 @@ class Model(base.Model):
     variant = ("cell",)
     variants = ("bidirectional(cell=gru)", "bidirectional(cell=rnn)", "bidirectional(cell=lstm, readout=max)")
     source = "Schuster & Paliwal 1997, Bidirectional recurrent neural networks"
-    look = ("#8C5A2B", "D", (3, 1, 3, 1, 1, 1))
+    look = ("#8C5A2B", "D", (7, 1, 1, 1, 1, 1))
     test_parameters: ClassVar[dict[str, Any]] = {"width": 4, "layers": 2}
 
     causal = False

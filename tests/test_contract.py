@@ -211,7 +211,8 @@ def test_pieces_give_what_the_whole_gives(task: str, model: str) -> None:
             for start, end in zip([0, *cuts], [*cuts, steps], strict=True):
                 outputs, state = network(inputs[:, start:end], state, end - start)
                 pieces.append(numbers(outputs))
-            torch.testing.assert_close(torch.cat(pieces, 1), whole, rtol=0.0, atol=1e-5, msg=lambda text: f"cut at {cuts}: {text}")
+            together, rounding = torch.cat(pieces, 1), 1e-5 * max(1.0, float(whole.abs().max()))
+            assert float((together - whole).abs().max()) <= rounding, f"cut at {cuts}"
 
 
 @every_pair

@@ -28,7 +28,7 @@ def test_the_figures_that_apply_are_written_and_the_others_named(tmp_path: Path)
     written = {path.stem for path in drawn.written}
     assert written == {"overview", "scores", "score-state", "score-cost", "learning-epochs", "learning-time"}
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {f"{name}.png" for name in written}
-    assert set(drawn.left_out) == {"score-parameters", "profile", "lengths", "score-lengths", "gradients"}
+    assert set(drawn.left_out) == {"score-parameters", "profile", "lengths", "score-lengths", "gradients", "ranks"}
     assert "seqbench gradients" in drawn.left_out["gradients"]
 
 

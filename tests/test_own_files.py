@@ -139,10 +139,12 @@ def test_the_file_that_is_named_counts_and_so_does_the_one_that_has_the_class(tm
         before = source_hash(run)
 
 
-def test_a_folder_of_one_name_in_another_place_is_found_anew(tmp_path: Path) -> None:
-    """A package without an `__init__.py` that was loaded from elsewhere, whoever did it."""
+@pytest.mark.parametrize("file", [None, "__init__.py"])
+def test_a_folder_of_one_name_in_another_place_is_found_anew(file: str | None, tmp_path: Path) -> None:
+    """A package that was loaded from elsewhere, whoever did it, with an `__init__.py` or without."""
     elsewhere = types.ModuleType("lab")
     elsewhere.__path__ = [str(tmp_path / "other" / "lab")]
+    elsewhere.__file__ = file and str(tmp_path / "other" / "lab" / file)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "lab", elsewhere)
         folder = write(tmp_path / "mine", net="from lab.net import Model\n")

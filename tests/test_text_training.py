@@ -139,10 +139,10 @@ def test_what_the_body_is_shown(model: str, monkeypatch: pytest.MonkeyPatch) -> 
             shown.append((*inputs.shape, state is None))  # type: ignore[arg-type]
         return forward(self, inputs, state, reads)
 
-    def watched_whole(self: Network, inputs: Tensor, reads: Any = None) -> Any:
+    def watched_whole(self: Network, inputs: Tensor, reads: Any = None, *rest: Any) -> Any:
         if self.training:
             shown.append((*inputs.shape, True))  # type: ignore[arg-type]
-        return read(self, inputs, reads)
+        return read(self, inputs, reads, *rest)
 
     read = Network.read
     monkeypatch.setattr(Network, "forward", watched)

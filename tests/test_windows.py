@@ -108,7 +108,7 @@ def test_training_shows_full_windows_that_follow_one_another(
     targets: list[list[int]] = [[] for _ in range(streams)]
     carried: list[list[int]] = [[] for _ in range(streams)]
     for step, batch in enumerate(steps_of(text)):
-        assert batch[2:] == (None, None, None)
+        assert set(batch[2:]) == {None}
         assert batch.inputs.shape == (streams, context + scored)
         assert batch.targets.shape == (streams, scored)
         assert torch.equal(batch.inputs[:, context + 1 :], batch.targets[:, :-1])  # the same, shifted by one

@@ -97,14 +97,14 @@ def _make_way(path: Path, wanted: Mapping[str, Path]) -> None:
 
 
 def _folders_elsewhere(wanted: Mapping[str, Path]) -> Iterator[str]:
-    """Loaded packages without a file of their own (a folder is one) that are to be found in other folders now."""
+    """Loaded packages that are to be found in other folders now, with a file of their own or without (a folder)."""
     for name, file in wanted.items():
         place = file.parent.parent if file.stem == "__init__" else file.parent
         while "." in name:
             name = name.rpartition(".")[0]
             there = sys.modules.get(name)
             folders = [Path(one).resolve() for one in getattr(there, "__path__", ())]
-            if there is not None and getattr(there, "__file__", None) is None and place.resolve() not in folders:
+            if there is not None and place.resolve() not in folders:
                 yield name
             place = place.parent
 

@@ -312,7 +312,7 @@ class _Sweep:
                 raise KeyboardInterrupt
             self.stop_code = 128 + number
 
-        # below nohup SIGHUP is ignored; SIGINT is so in each background job of a script, where `kill -INT` is still meant
+        # below nohup SIGHUP is ignored; SIGINT is so in each background job of a script, where `kill -INT` is meant
         nohup = {getattr(signal, "SIGHUP", None)}
         heeded = [one for one in STOPPING if one not in nohup or signal.getsignal(one) != signal.SIG_IGN]
         before = {number: signal.signal(number, handle) for number in heeded}
