@@ -262,7 +262,7 @@ def test_published_rows_are_plain_json_lines(folder: Path, trained: list[dict[st
     published(folder)
     for line in (folder / "runs.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-        assert publishing.untouched(row)
+        assert untouched(row)
 
 
 @pytest.mark.usefixtures("no_figure")

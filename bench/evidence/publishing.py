@@ -20,9 +20,8 @@ from ..report.figures.saving import FORMATS as ALL_FORMATS
 from ..report.tables.experiment_table import table
 from ..report.tables.ledger_table import write_ledger
 from ..rows import commits, measurements, renewals, sources
-from ..rows.comparing import is_of_its_configuration
-from ..rows.store import FINISHED, Row, Workplace, by_place, place_of, untouched
-from . import publishing_trials
+from ..rows.store import Row, Workplace, by_place, place_of
+from . import moving, publishing_trials
 
 TABLE, LEDGER = "table.md", "ledger.md"
 FORMATS = ("png", "svg")
@@ -63,12 +62,17 @@ def publish(experiment: Experiment, device: str | None = None) -> Publication:
         raise UsageError(f"{experiment.folder} is its own working area: SEQBENCH_RUNS must name another place")
     with workplace.held():
         begin(workplace)
-        moved, left, repaired = _move(experiment, workplace)
+        rows = _move(experiment, workplace)
         trials = publishing_trials.move(experiment)
         measured, left_files = _move_measurements(experiment, workplace)
         written = _write_all(experiment, workplace, device)
-    moved, left, repaired = [*trials.moved, *moved], [*trials.left, *left], [*trials.repaired, *repaired]
-    return Publication(moved, left, [*measured, *written], repaired, left_files)
+    return Publication(
+        moved=[*trials.moved, *rows.moved],
+        left=[*trials.left, *rows.left],
+        written=[*measured, *written],
+        repaired=[*trials.repaired, *rows.repaired],
+        left_files=left_files,
+    )
 
 
 def begin(workplace: Workplace) -> None:
@@ -97,41 +101,26 @@ def _write_all(experiment: Experiment, workplace: Workplace, device: str | None)
     return written
 
 
-def _move(experiment: Experiment, workplace: Workplace) -> tuple[list[Row], list[tuple[Row, str]], list[str]]:
+def _move(experiment: Experiment, workplace: Workplace) -> moving.Moved:
     runs = {run.id: run for run in experiment.runs}
-    moved, left = [], []
-    repaired = [text for file in (workplace.published, workplace.working) if (text := file.repair())]
-    working = workplace.working.read()
-    for row in by_place(working).values():
-        reason = _why_not(row, runs, experiment.folder)
-        if reason:
-            left.append((row, reason))
-        else:
-            moved.append(row)
-    if moved:
-        order = list(runs)
+    order = {run_id: place for place, run_id in enumerate(runs)}
+
+    def publish_rows(moved: Sequence[Row]) -> None:
         together = sorted(
             by_place([*workplace.published.read(), *moved]).values(),
-            key=lambda row: (order.index(row["id"]) if row["id"] in runs else len(runs), place_of(row)),
+            key=lambda row: (order.get(row["id"], len(order)), place_of(row)),
         )
         workplace.published.replace(together)
         new = (renewals.rehashed(row, runs[row["id"]]) for row in moved)
         renewals.keep(experiment.folder, together, [record for record in new if record is not None])
-        places = {place_of(row) for row in moved}
-        workplace.working.replace(row for row in working if place_of(row) not in places)
-    return moved, left, repaired
+
+    return moving.move(workplace, lambda row: _why_not(row, runs, experiment.folder), publish_rows)
 
 
 def _why_not(row: Row, runs: dict[str, Run], folder: Path) -> str | None:
     if row["id"] not in runs:
         return "not a run of this experiment as it is now"
-    if row["status"] not in FINISHED:
-        return f"{row['status']}: {row['error']['message']}"
-    if not untouched(row):
-        return "its content has not the sum that it was written with"
-    if not is_of_its_configuration(row, folder):
-        return "its id is not that of its configuration"
-    return commits.why_unclean(row["provenance"]) or _why_stale(row, runs[row["id"]])
+    return moving.why_unfit(row, folder) or _why_stale(row, runs[row["id"]])
 
 
 def _why_stale(row: Row, run: Run) -> str | None:

@@ -7,9 +7,8 @@ A trial says how settings were chosen, and no number of the table rests on its b
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from .. import atomic
 from ..experiments.config import Experiment
@@ -17,62 +16,38 @@ from ..report.figures import tuning_figures
 from ..report.figures.saving import alike, digest, digest_of, drawn_by
 from ..report.tables.tuning_tables import blocks
 from ..report.tables.writers import markdown
-from ..rows import commits, renewals
-from ..rows.comparing import is_of_its_configuration
-from ..rows.store import FINISHED, Row, Workplace, by_place, place_of, untouched
+from ..rows import renewals
+from ..rows.store import Row, Workplace, by_place, place_of
 from ..tuning import winners
 from ..tuning.selection import searched
 from ..tuning.study import FILE as FILE
 from ..tuning.study import trials_of
+from . import moving
 
 TABLE = "tuning.md"
 FORMATS = ("png", "svg")
 
 
-class Moved(NamedTuple):
-    """Trials that were moved, trials that were left with the reason for each, and torn lines that were set aside."""
-
-    moved: Sequence[Row] = ()
-    left: Sequence[tuple[Row, str]] = ()
-    repaired: Sequence[str] = ()
-
-
-def move(experiment: Experiment) -> Moved:
+def move(experiment: Experiment) -> moving.Moved:
     """Moves the clean, finished trials of an experiment's study; its working area is held.
 
     Trials of another space, seed or version are left, and no word is lost on those that the study has of before.
     """
     if experiment.tuning is None:
-        return Moved()
+        return moving.Moved()
     study = trials_of(experiment)
     workplace = Workplace(experiment.folder, record=FILE)
-    repaired = [text for file in (workplace.published, workplace.working) if (text := file.repair())]
     order = {run.id: place for place, run in enumerate(study.runs)}
-    working, moved, left = workplace.working.read(), [], []
-    for row in by_place(working).values():
-        reason = _why_not(row, order, experiment.folder)
-        if reason:
-            left.append((row, reason))
-        else:
-            moved.append(row)
-    if moved:
+
+    def publish(moved: Sequence[Row]) -> None:
         rows = by_place([*(row for row in workplace.published.read() if row["id"] in order), *moved]).values()
         workplace.published.replace(sorted(rows, key=lambda row: (order[row["id"]], place_of(row))))
-        places = {place_of(row) for row in moved}
-        workplace.working.replace(row for row in working if place_of(row) not in places)
-    return Moved(moved, left, repaired)
+
+    return moving.move(workplace, lambda row: _why_not(row, order, experiment.folder), publish)
 
 
-def _why_not(row: Row, order: dict[str, int], folder: Path) -> str | None:
-    if row["id"] not in order:
-        return "a trial of another space, seed or version"
-    if row["status"] not in FINISHED:
-        return f"{row['status']}: {row['error']['message']}"
-    if not untouched(row):
-        return "its content has not the sum that it was written with"
-    if not is_of_its_configuration(row, folder):
-        return "its id is not that of its configuration"
-    return commits.why_unclean(row["provenance"])
+def _why_not(row: Row, order: Container[str], folder: Path) -> str | None:
+    return moving.why_unfit(row, folder) if row["id"] in order else "a trial of another space, seed or version"
 
 
 def write(experiment: Experiment, device: str | None = None) -> list[Path]:
@@ -112,7 +87,7 @@ def faults(experiment: Experiment, reported: bool) -> Iterator[tuple[str, str, b
     runs = {run.id: run for run in trials_of(experiment).runs}
     known = [row for row in rows if row["id"] in runs]
     for row in known:
-        if (reason := _why_not(row, dict.fromkeys(runs, 0), experiment.folder)) is not None:
+        if (reason := _why_not(row, runs, experiment.folder)) is not None:
             yield f"{row['id']} {row['label']}", f"published, though {reason}", False
     if old := sum(renewals.staleness(row, runs[row["id"]]) is not None for row in known):
         yield FILE, f"{old} of {len(rows)} trials were made by other code; the winners were chosen by it", True
