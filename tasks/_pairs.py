@@ -119,12 +119,15 @@ class PairTask(base.Task):
 
     @cached_property
     def target_symbols(self) -> tuple[str, ...]:
-        """The symbols of a target, without PAD, START and END; the first has the id 3."""
-        raise NotImplementedError
+        """The symbols of a target, without PAD, START and END; the first has the id 3. By default the source's."""
+        return self.source_symbols
 
     def most_symbols(self, length: int) -> tuple[int, int]:
-        """The largest numbers of symbols of a source of this length, and of its target, END included."""
-        raise NotImplementedError
+        """The largest numbers of symbols of a source of this length, and of its target, END included.
+
+        By default a symbol of each is one of the length's unit.
+        """
+        return length, length + 1
 
     def examples(self, seed: int, split: str, start: int, count: int, threads: int = 1) -> Made:
         """Pairs `start`, …, `start` + `count` - 1 of a split: sources (count, S), targets (count, T) with END.

@@ -55,13 +55,6 @@ class Task(_pairs.PairTask):
     def source_symbols(self) -> tuple[str, ...]:
         return tuple(string.ascii_lowercase[: self.alphabet])
 
-    @cached_property
-    def target_symbols(self) -> tuple[str, ...]:
-        return self.source_symbols
-
-    def most_symbols(self, length: int) -> tuple[int, int]:
-        return length, length + 1
-
     def examples(self, seed: int, split: str, start: int, count: int, threads: int = 1) -> _pairs.Made:
         lengths = self.lengths_of(split, seed, start, count, threads)  # (N, 1)
         size = self.longest if split == "train" else self.length
