@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
 
 from experiments import SMALL, rows_of
 from made_rows import made
 from seqbench.bench.experiments import config, runs
 from seqbench.bench.running import worker
-from seqbench.bench.running.backend import Begun, Event, Job, RowMade
+from seqbench.bench.running.backend import Backend, Begun, Event, Job, RowMade
 
 Script = Callable[[Job, Callable[[], bool]], Iterable[Event]]
 """From a job, and a question whether it was asked to stop, to what happens."""
@@ -57,7 +56,7 @@ def statuses(folder: Path) -> dict[str, str]:
     return found
 
 
-class Scripted:
+class Scripted(Backend):
     """Has at most `slots` jobs at a time, and gives one event of each at every call of `events`.
 
     scripts: one for each job, in the order in which they are submitted; the last one is for all further jobs.
@@ -73,14 +72,6 @@ class Scripted:
         self._jobs: list[tuple[Job, Iterator[Event]]] = []
         self._asked: list[Job] = []
         self._idle = 0
-
-    def __enter__(self) -> Scripted:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def free(self) -> int:

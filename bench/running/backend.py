@@ -49,7 +49,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 if TYPE_CHECKING:
     from ...tasks.datasets import Remote
@@ -167,13 +167,12 @@ End = RowMade | Stopped | Refused
 class Backend(Protocol):
     """Has jobs executed; the text of the module says what must hold."""
 
+    job_seconds: float
+    """How long a job should last at least; shorter runs share one. 0 where each run may have its own."""
+
     @property
     def free(self) -> int:
         """How many more jobs it can take now."""
-
-    @property
-    def job_seconds(self) -> float:
-        """How long a job should last at least; shorter runs share one. 0 where each run may have its own."""
 
     def submit(self, job: Job) -> None:
         """Takes a job, and returns before it is done. Raises UsageError where no job can be started."""
@@ -193,10 +192,11 @@ class Backend(Protocol):
     def close(self) -> None:
         """Kills what is left and gives back what the backend holds."""
 
-    def __enter__(self) -> Backend:
+    def __enter__(self) -> Self:
         """The backend itself; it is closed at the end of the `with` block."""
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Closes the backend."""
+        self.close()

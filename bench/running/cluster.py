@@ -12,11 +12,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Literal, Protocol
 
 from ..errors import UsageError
-from .backend import Assignment, Begun, End, Event, Job, Lost, RowMade, Said, Stopped
+from .backend import Assignment, Backend, Begun, End, Event, Job, Lost, RowMade, Said, Stopped
 from .processes import GRACE
 from .storage import Storage, name_of
 from .supervision import Letter, Ticket
@@ -117,7 +116,7 @@ class _Work:
     asked_to_stop_at: float | None = None
 
 
-class Cluster:
+class Cluster(Backend):
     """Jobs on the nodes of an engine's cluster.
 
     device, threads: what the jobs will need; jobs: outstanding ones at the most, None for `AHEAD` times what the
@@ -145,14 +144,6 @@ class Cluster:
         self._stopping = self._closed = False
         self._stored: set[str] = set()
         self._said: set[str] = set()
-
-    def __enter__(self) -> Cluster:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def window(self) -> int:

@@ -7,10 +7,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from multiprocessing import connection
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from .backend import Begun, End, Event, Job, Lost, Said, Stopped
+from .backend import Backend, Begun, End, Event, Job, Lost, Said, Stopped
 from .cores import cores
 from .processes import (
     GRACE,
@@ -38,7 +37,7 @@ class _Worker:
         self.done_at: float | None = None
 
 
-class Local:
+class Local(Backend):
     """Processes of this machine, `jobs` at a time, each with a job of its own.
 
     device, threads: what the jobs will need; jobs: None for as many as suit these. What a process gets in the end is
@@ -70,14 +69,6 @@ class Local:
         if device == "cpu" and self.jobs * threads > cores():
             text = f"{self.jobs} runs at a time with {threads} threads each share {cores()} cores"
             self._arrived.append(Said(None, text))
-
-    def __enter__(self) -> Local:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def free(self) -> int:
