@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ..experiments.config import Experiment
     from ..running.planning import Planned
+    from ..running.shards import Shard
 
 Dir = Annotated[str, typer.Argument(metavar="DIR", help="A folder with an experiment.yaml, such as results/quick.")]
 
@@ -137,7 +138,6 @@ def run(
     backends.check(on, storage)
     if not dry_run and on is None:
         processes.start_ahead(device, threads, instructions)
-    from ..experiments import naming
     from ..running import each_set, shards, sweep
 
     share = shards.parse(shard) if shard is not None else None
@@ -150,13 +150,7 @@ def run(
     sets, left_out = each_set.available(experiment, instructions, chosen)
     for sentence in left_out:
         out.print(sentence, style="yellow")
-    named = [(one.id, str(one)) for one in experiment.runs]
-    if only and (text := naming.unmet(only, named)) is not None:
-        there = naming.listed(named)
-        raise UsageError(f"--only {text!r}: no run of {directory} has that in its label or begins with it: {there}")
-
-    meant = {run_id for run_id, label in named if not only or naming.any_means(only, run_id, label)}
-    mine = share.ids(meant) if share else meant
+    mine = asked_for(experiment, only, share, "run", directory)
 
     def plan(name: str | None) -> list[Planned]:
         planned = each_set.plan(experiment, workplace, chosen, name, afresh, stale)
@@ -181,9 +175,31 @@ def run(
         code = each_set.run(experiment, plans, lambda: Live(out), chosen, at_a_time, minutes, **options)
     _answer(experiment, workplace, chosen, out, figure)
     if code in sweep.CUT_SHORT:
-        again = f" --shard {share}" if share else ""
-        out.print(f"not done yet; go on with: seqbench run {shlex.quote(directory)}{again}", style="yellow")
+        say_how_to_go_on(out, "run", directory, share)
     raise typer.Exit(code)
+
+
+def asked_for(
+    experiment: Experiment, only: list[str] | None, share: Shard | None, kind: str, directory: str
+) -> AbstractSet[str]:
+    """The ids of the runs that `--only` and `--shard` leave.
+
+    kind: what the message calls a run. Raises UsageError where a text of `--only` means none.
+    """
+    from ..experiments import naming
+
+    named = [(one.id, str(one)) for one in experiment.runs]
+    if only and (text := naming.unmet(only, named)) is not None:
+        there = naming.listed(named)
+        raise UsageError(f"--only {text!r}: no {kind} of {directory} has that in its label or begins with it: {there}")
+    meant = {run_id for run_id, label in named if not only or naming.any_means(only, run_id, label)}
+    return share.ids(meant) if share else meant
+
+
+def say_how_to_go_on(out: Console, verb: str, directory: str, share: Shard | None) -> None:
+    """Names the command that trains what is left."""
+    again = f" --shard {share}" if share else ""
+    out.print(f"not done yet; go on with: seqbench {verb} {shlex.quote(directory)}{again}", style="yellow")
 
 
 def _say_untuned(directory: str, experiment: Experiment, mine: AbstractSet[str], out: Console) -> None:

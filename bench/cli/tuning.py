@@ -11,7 +11,7 @@ from rich.table import Table
 
 from ..errors import UsageError
 from . import backends
-from .experiments import Dir, device_named, number_or_auto
+from .experiments import Dir, asked_for, device_named, number_or_auto, say_how_to_go_on
 from .facts import show_json
 from .terminal import Console, echo, standard_output
 
@@ -31,7 +31,7 @@ def tune(
         str,
         typer.Option(callback=number_or_auto, help="Runs at a time; auto: one a core, or on a GPU as many as pay."),
     ] = "auto",
-    threads: Annotated[int, typer.Option(min=1, help="Threads of each run, on a CPU.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads of each run, on a CPU.")] = 1,
     only: Annotated[
         list[str] | None, typer.Option(help="Only trials with these words in their label, or an id.")
     ] = None,
@@ -63,7 +63,6 @@ def tune(
     backends.check(on, storage)
     if not dry_run and on is None:
         processes.start_ahead(device, threads)
-    from ..experiments import naming
     from ..rows.store import Workplace
     from ..running import planning, shards, sweep
     from ..tuning.study import check, trials_of
@@ -73,12 +72,7 @@ def tune(
     workplace = Workplace(folder, share.name if share else None, study.record)
     if workplace.installed:
         raise UsageError(f"{folder} belongs to the installed package: copy the folder to tune it")
-    named = [(run.id, str(run)) for run in study.runs]
-    if only and (text := naming.unmet(only, named)) is not None:
-        raise UsageError(f"--only {text!r}: no trial of {directory} is called that: {naming.listed(named)}")
-
-    meant = {run_id for run_id, label in named if not only or naming.any_means(only, run_id, label)}
-    mine = share.ids(meant) if share else meant
+    mine = asked_for(study, only, share, "trial", directory)
 
     def plan() -> list[Planned]:
         return [item for item in planning.plan(study, workplace, chosen) if item.run.id in mine]
@@ -97,7 +91,7 @@ def tune(
     if share is None:
         conclude(experiment, workplace, [*workplace.rows()], chosen, out)
     if result.exit_code in sweep.CUT_SHORT:
-        out.print(f"not done yet; go on with: seqbench tune {shlex.quote(directory)}", style="yellow")
+        say_how_to_go_on(out, "tune", directory, share)
     raise typer.Exit(result.exit_code)
 
 
