@@ -43,7 +43,7 @@ def test_the_disk_refuses_when_it_is_told_to(call: int, short: str, tmp_path: Pa
     refusing = {"FAULTS_UNDER": str(tmp_path), "FAULTS_AT": str(call), "FAULTS_FOR": "1", "FAULTS_ERRNO": "28"}
     ended = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "LD_PRELOAD": disk.library(), "FAULTS_SHORT": short, **refusing},
+        env={**os.environ, "LD_PRELOAD": disk.library(tmp_path.parent), "FAULTS_SHORT": short, **refusing},
         capture_output=True,
         text=True,
     )

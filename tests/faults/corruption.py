@@ -14,7 +14,7 @@ from seqbench.bench.engine.checkpoint import Checkpoint
 from seqbench.bench.rows.store import signed
 from seqbench.tasks import _encoded
 from seqbench.tasks._text import Encoded
-from trials import PATIENCE, Hung, Trial, time_limit
+from trials import Hung, Trial, time_limit
 
 ODD: tuple[Any, ...] = (
     None, True, 0, -1, 1.5, 10**400, 1e308, "", "a", "\ud800", "\x1b[2J", "[/b]", [], {}, [[]], {"a": {}}, "9" * 5000,
@@ -190,7 +190,7 @@ def _attempt(one: Trial, attempt: Callable[[], Any], expected: tuple[type[Except
     """What it gives; None for an expected error. A hang and any other error are troubles."""
     one.counts["files read"] += 1
     try:
-        with time_limit(PATIENCE):
+        with time_limit():
             return attempt()
     except expected:
         return None

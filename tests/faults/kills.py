@@ -21,15 +21,17 @@ def trial(one: Trial) -> None:
     rows = folder.parents[1] / "runs" / "small" / "runs.jsonl"
     seen = dict[str, str]()
     for _ in range(one.random.randint(1, 4)):
-        process = one.start("run", folder, "--device", "cpu", "--jobs", one.random.choice("12"))
         target = one.random.choice(["parent", "worker", "server", "group", "asked", "asked"])
-        moment = time.monotonic() + one.random.uniform(0, 1.2 * one.seconds)
+        forked = target != "server" and one.random.random() < 0.8
+        arguments = ("run", folder, "--device", "cpu", "--jobs", one.random.choice("12"))
+        process = one.start(*arguments, *one.random.choice([(), (), ("--afresh",)]), forked=forked)
+        moment = time.monotonic() + one.random.uniform(0, 1.2 * one.seconds[forked])
         if one.random.random() < 0.3:  # just when a row, or a checkpoint, is written
             count = len(lines_of(rows))
-            while process.poll() is None and time.monotonic() < moment and len(lines_of(rows)) == count:
+            while process.code is None and time.monotonic() < moment and len(lines_of(rows)) == count:
                 time.sleep(0.001)
         else:
-            while process.poll() is None and time.monotonic() < moment:
+            while process.code is None and time.monotonic() < moment:
                 time.sleep(0.005)
         _strike(one, process.pid, target)
         one.counts[f"{target} killed" if target != "asked" else "asked to stop"] += 1

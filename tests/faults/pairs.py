@@ -26,8 +26,8 @@ def trial(one: Trial) -> None:
         one.finish(one.start("merge", folder, one.rows), 0)
     first, second = random.choice(commands[:5]), random.choice(commands)
     one.counts["pairs"] += 1
-    beginning = one.start(*first)
-    time.sleep(random.uniform(0, one.seconds))
+    beginning = one.start(*first, forked=random.random() < 0.9)
+    time.sleep(random.uniform(0, one.seconds[True]))
     later = one.start(*second)
     one.finish(beginning, 0, 1, 2)
     one.finish(later, 0, 1, 2)

@@ -19,7 +19,7 @@ from unittest import mock
 from corruption import damaged
 from seqbench.tasks import _archives, _downloads
 from seqbench.tasks.datasets import DataError, Remote, fetch
-from trials import PATIENCE, Hung, Trial, time_limit
+from trials import Hung, Trial, time_limit
 
 LARGEST = 4 << 20
 """Bytes of a file while servers are tried, so that one that never ends is cheap."""
@@ -47,7 +47,7 @@ def _download(one: Trial) -> None:
         with mock.patch.dict(os.environ, own), limits:
             for _ in range(2):
                 try:
-                    with time_limit(PATIENCE):
+                    with time_limit():
                         if fetch(remote).read_bytes() != content:
                             one.found("other bits", "a wrong file was taken")
                 except DataError as error:
@@ -164,7 +164,7 @@ def _archive(one: Trial) -> None:
     one.counts["archives read"] += 1
     for reading in readings:
         try:
-            with time_limit(PATIENCE):
+            with time_limit():
                 reading()
         except DataError as error:
             if "\n" in str(error):
