@@ -108,9 +108,11 @@ class Hostile:
         elif how == "many":
             connection.sendall(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 300 + b"\r\n")
         elif how == "drip":
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n")
+            where = random.choice(["Content-Length: 20000\r\n\r\n", "X: ", "Transfer-Encoding: chunked\r\n\r\n1;"])
+            self.did.append(where.strip())
+            connection.sendall(b"HTTP/1.1 200 OK\r\n" + where.encode())
             while not self.over.wait(0.05):
-                connection.sendall(b"\0")
+                connection.sendall(b"0")
         elif how == "moved":
             places = ["", "/any", "http://", "http://[::1", "ftp://127.0.0.1/x", "file:///etc/passwd", "http://127.0.0.1:1/",
                       "http://127.0.0.1:99999999/", "//", "http://\x00/", "javascript:1", "x" * 60_000]  # fmt: skip

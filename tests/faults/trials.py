@@ -151,10 +151,18 @@ class Trial:
             self.found("lost", f"{len(missing)} rows: {', '.join(sorted(missing))}")
         return rows
 
+    def check_no_doubles(self, rows: list[Row], after: str) -> None:
+        """No run has two results, where none was asked for again."""
+        twice = [
+            name for name, count in Counter(row["id"] for row in rows if row["status"] in FINISHED).items() if count > 1
+        ]
+        if twice:
+            self.found("doubled", f"{after}: {', '.join(twice)}")
+
     def check_leftovers(self, folder: Path) -> None:
         """In the working area of an experiment that is done there are its rows, and nothing half-made."""
         for path in Workplace(folder).area.rglob("*"):
-            if path.suffix in (".tmp", ".lock", ".pt", ".copy", ".part") or path.name == "lock":
+            if path.suffix in (".tmp", ".lock", ".pt", ".replaces", ".copy", ".part") or path.name == "lock":
                 self.found("left behind", str(path.relative_to(folder.parents[1])))
 
 
