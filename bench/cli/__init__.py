@@ -8,12 +8,10 @@ from __future__ import annotations
 import atexit
 import gc
 import os
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import version
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -27,6 +25,7 @@ from . import (
     experiments,
     facts,
     fetching,
+    interrupts,
     plotting,
     renewal,
     report,
@@ -97,19 +96,18 @@ CommandError: type[Any] = typer.BadParameter.__bases__[0]
 def main() -> None:
     """The entry point: what a user did wrong is one line on standard error and exit code 2."""
     try:
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where it is ignored
-            signal.signal(signal.SIGINT, _interrupted)
         encodable(sys.stdout, sys.stderr)
         os.environ["MPLBACKEND"] = "agg"  # figures become files; a notebook's backend may not even be installed here
         atexit.register(gc.freeze)  # else the interpreter searches all of torch for rubbish once more as it ends: 0.3 s
-        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        with interrupts.ending_imports():
+            code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except CommandError as error:
         sys.exit(_complain(" ".join(str(error.format_message()).split()), 2))
     except UsageError as error:
         sys.exit(_complain(str(error), 2))
     except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
+        sys.exit(interrupts.EXIT_CODE)
     except MemoryError as error:
         sys.exit(_complain(f"not enough memory: {error or 'something smaller is needed'}", 1))
     except BrokenPipeError:  # `| head` has read enough
@@ -117,19 +115,6 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:
         sys.exit(_complain(f"{error.strerror or error}: {error.filename}" if error.filename else str(error), 1))
-
-
-def _interrupted(number: int, frame: FrameType | None) -> None:
-    """What Ctrl-C does: KeyboardInterrupt, but amid an import the end of the process.
-
-    An exception there meets code that does not expect it: torch's, in C++, aborts.
-    """
-    while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-        frame = frame.f_back
-    raise KeyboardInterrupt
 
 
 def _complain(message: str, code: int) -> int:

@@ -120,13 +120,15 @@ class Trial:
         except Hung:
             self.found("hangs", named)
             return None
-        except KeyboardInterrupt:  # the campaign's end
+        except KeyboardInterrupt:
             raise
         except BaseException as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{Path(where.filename).name}:{where.lineno}"
             self.found("tracebacks", f"{named}: {type(error).__name__}: {str(error)[:200]} ({place})")
             return None
+        if answer.code == 130:  # the campaign's end
+            raise KeyboardInterrupt
         if answer.code not in (0, 1, 2):
             self.found("tracebacks", f"{named}: exit code {answer.code}")
         if answer.code == 2 and (answer.err.count("\n") != 1 or "Error" in answer.err.split(":")[0]):
