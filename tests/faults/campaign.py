@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any
@@ -83,9 +83,10 @@ def _undisturbed(folder: Path) -> dict[str, Any]:
         one = Trial(0, folder / f"undisturbed-{forked}")
         one.room.mkdir()
         experiment, begin = one.experiment(), time.monotonic()
-        one.finish(one.start("run", experiment, "--device", "cpu", forked=forked), 0)
-        seconds[forked] = time.monotonic() - begin
-        one.finish(one.start("gradients", experiment, "--steps", "2", "--examples", "4"), 0)
+        with closing(one):
+            one.finish(one.start("run", experiment, "--device", "cpu", forked=forked), 0)
+            seconds[forked] = time.monotonic() - begin
+            one.finish(one.start("gradients", experiment, "--steps", "2", "--examples", "4"), 0)
         area = one.room / "runs" / "small"
         rows = lines_of(area / "runs.jsonl")
         references.append({row["id"]: measured(row) for row in rows})
@@ -103,9 +104,9 @@ def _undisturbed(folder: Path) -> dict[str, Any]:
 def _attempt(folder: Path, kind: str, seed: int, given: dict[str, Any]) -> Trial:
     one = Trial(seed, Path(tempfile.mkdtemp(dir=folder)), **given)
     try:
-        KINDS[kind][0](one)
+        with closing(one):
+            KINDS[kind][0](one)
     finally:
-        one.close()
         shutil.rmtree(one.room, ignore_errors=True)
     return one
 
