@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
+import itertools
 import os
 import shutil
 import socket
@@ -17,7 +19,7 @@ from typing import Any
 
 import pytest
 from experiments import PATIENCE
-from seqbench.tasks import _downloads, datasets
+from seqbench.tasks import _downloads, _punctual, datasets
 from seqbench.tasks.datasets import DataError, Remote, fetch
 
 CONTENT = bytes(range(256)) * 300
@@ -172,6 +174,23 @@ def test_a_bad_source_is_passed_over(server: str, cache: Path, how: str, reason:
     assert everything_in(cache) == []
     assert fetch(remote(bad, good)).read_bytes() == CONTENT
     assert everything_in(cache) == ["plain.mat"]
+
+
+@pytest.mark.parametrize(("sizes", "is_enough"), [([10] * 9, True), ([10, 9, 9, 1], False), ([99, *[1] * 6], False)])
+def test_bytes_have_to_come_at_a_rate(sizes: list[int], is_enough: bool) -> None:
+    """Ten bytes a second are asked for, counted over more than two seconds; a piece comes each second."""
+
+    class Pieces(io.RawIOBase):
+        def readinto(self, buffer: Any) -> int:
+            return sizes.pop(0) if sizes else 0
+
+    seconds = itertools.count()
+    reader = _punctual.Punctual(Pieces(), 2, 10, lambda: next(seconds))
+    if is_enough:
+        assert [reader.readinto(bytearray(100)) for _ in [*sizes, 0]] == [10] * 9 + [0]
+    else:
+        with pytest.raises(_punctual.TooSlow, match="gave up below 10 bytes a second"):
+            _ = [reader.readinto(bytearray(100)) for _ in [*sizes]]
 
 
 def test_a_damaged_gzip_is_passed_over(server: str, cache: Path) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 sys.path.insert(1, str(Path(__file__).parent / "faults"))
+import commands
 import corruption
 import disk
 import servers
@@ -28,6 +31,46 @@ def test_trials_that_find_nothing(kind: str, seed: int, tmp_path: Path) -> None:
     getattr(servers if kind == "_archive" else corruption, kind)(one)
     assert one.findings == []
     assert sum(one.counts.values()) >= 1
+
+
+class Process:
+    """As psutil has it. used: seconds of a processor, at each look so much more. status: what it does at each look."""
+
+    def __init__(self, used: float, status: str) -> None:
+        self.used, self.step, self.status_ = 0.0, used, status
+
+    def cpu_times(self) -> tuple[float, float]:
+        self.used += self.step
+        return self.used, 0.0
+
+    def status(self) -> str:
+        return self.status_
+
+
+@pytest.mark.parametrize(
+    ("used", "status", "hangs"),
+    [
+        (0.0, psutil.STATUS_SLEEPING, True),  # it waits for what will never come
+        (0.0, psutil.STATUS_RUNNING, False),  # it waits for a processor that others have
+        (0.05, psutil.STATUS_SLEEPING, False),
+        (2.0, psutil.STATUS_RUNNING, True),  # an endless loop
+    ],
+)
+def test_a_slow_machine_is_no_hang(used: float, status: str, hangs: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    process, seconds = Process(used, status), itertools.count()
+    monkeypatch.setattr(commands, "in_session", lambda session: [process])
+    monkeypatch.setattr(commands.time, "monotonic", lambda: next(seconds))
+    watch = commands.Watch(1)
+    assert any(watch.hangs() for _ in range(2 * commands.IDLE_SECONDS)) == hangs
+
+
+def test_two_results_of_a_run_are_a_finding(tmp_path: Path) -> None:
+    one = Trial(0, tmp_path)
+    rows = [{"id": "a", "status": "died"}, {"id": "a", "status": "done"}, {"id": "b", "status": "done"}]
+    one.check_no_doubles(rows, "kills")
+    assert one.findings == []
+    one.check_no_doubles([*rows, {"id": "a", "status": "diverged"}], "kills")
+    assert one.findings == ["doubled: kills: a"]
 
 
 def test_a_seed_repeats_a_trial(tmp_path: Path) -> None:
