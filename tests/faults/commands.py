@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -22,7 +23,7 @@ from unittest import mock
 import psutil
 from experiments import in_session
 from seqbench.bench import cli
-from seqbench.bench.running import local, processes
+from seqbench.bench.running import local, processes, sweep
 
 MOST_PROCESSOR_SECONDS = 300.0
 """What a command with all its processes may use; one that never ends uses more."""
@@ -86,7 +87,10 @@ def start(arguments: Sequence[str], environment: Mapping[str, str], output: Path
 
 
 def fork(arguments: Sequence[str], environment: Mapping[str, str], output: Path) -> Command:
-    """The same, forked; its workers are forked too, where they would come from a fork server."""
+    """The same, forked; its workers are forked too, where they would come from a fork server.
+
+    They save checkpoints every tenth of a second, so that what cuts them short often meets one.
+    """
     context: Any = multiprocessing.get_context("forkserver")
     process = context.Process(target=_perform, args=(list(arguments), dict(environment), output))
     process.start()
@@ -112,6 +116,7 @@ def _perform(arguments: list[str], environment: dict[str, str], output: Path) ->
     forked = multiprocessing.get_context("fork")
     for module in (local, processes):
         module.worker_context = lambda device: forked
+    sweep.run = partial(sweep.run, checkpoint_every=0.1)
     cli.main()
 
 
