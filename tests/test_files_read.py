@@ -10,7 +10,6 @@ import pytest
 from experiments import reasons, rows_of, sweep_in, write
 from made_rows import made
 from seqbench.bench.experiments import config
-from seqbench.bench.rows import files_read
 from seqbench.bench.rows.comparing import differences
 from seqbench.bench.rows.renewals import staleness
 from seqbench.bench.rows.row_shape import misshapen
