@@ -77,6 +77,7 @@ ORIGIN = Known(
         "diff?": (str, None),
         "differing?": Several(str),
         "unhashed?": Several(str),
+        "read?": Each(str),
         "repositories?": Each(Known({"commit": str, "dirty": bool, "diff": (str, None)})),
         "experiment?": str,
         "source": str,
