@@ -38,7 +38,7 @@ class Punctual(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        count = self.inner.readinto(buffer)  # type: ignore[attr-defined]
+        count = self.inner.readinto(buffer)
         self.counted, now = self.counted + (count or 0), self.clock()
         if self.since is None:
             self.since = now
@@ -59,7 +59,7 @@ def session(window: float, rate: float, clock: Clock = time.monotonic) -> reques
     class Response(http.client.HTTPResponse):
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, **options)
-            self.fp = io.BufferedReader(Punctual(self.fp.detach(), window, rate, clock))  # type: ignore[attr-defined]
+            self.fp = io.BufferedReader(Punctual(self.fp.detach(), window, rate, clock))
 
     class Connection(urllib3.connection.HTTPConnection):
         response_class = Response

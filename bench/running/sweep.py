@@ -151,10 +151,12 @@ class _Sweep:
 
     def run_through(self, planned: Sequence[Planned]) -> Result:
         unique = {item.run.id: item for item in planned}  # two rows may ask for the same run
-        for item in unique.values() if self.workplace else ():
-            checkpoint = self.workplace.checkpoint(item.run.id, torch.device(self.device).type, self.instructions)
-            if item.reason.startswith("finished"):  # a kill may have left it beside the row
-                resumable.end(checkpoint, self.backend.forget)
+        for item in unique.values():
+            if self.workplace and item.reason.startswith(
+                "finished"
+            ):  # a kill may have left its checkpoint
+                place = (item.run.id, torch.device(self.device).type, self.instructions)
+                resumable.end(self.workplace.checkpoint(*place), self.backend.forget)
         there, self.result.unavailable = with_data(unique.values(), self.display.say)
         self.waiting.extend(there)
         self.display.begin(len(self.waiting), sum(not item.to_do for item in unique.values()))

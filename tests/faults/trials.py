@@ -164,7 +164,10 @@ class Trial:
     def check_leftovers(self, folder: Path) -> None:
         """In the working area of an experiment that is done there are its rows, and nothing half-made."""
         for path in Workplace(folder).area.rglob("*"):
-            if path.suffix in (".tmp", ".lock", ".pt", ".replaces", ".copy", ".part") or path.name == "lock":
+            checkpoint = (
+                path.suffix == ".pt" and path.parent.name == "checkpoints"
+            )  # what was learned is kept on purpose
+            if checkpoint or path.suffix in (".tmp", ".lock", ".replaces", ".copy", ".part") or path.name == "lock":
                 self.found("left behind", str(path.relative_to(folder.parents[1])))
 
 
