@@ -236,10 +236,20 @@ def floor_of(entries: Iterable[Entry]) -> float:
 
 
 def columns(entries: Sequence[Entry]) -> dict[tuple[str, str], str]:
-    """(task, model) -> the model's column: its plain name where no task has two models of that name, else its label."""
+    """(task, model) -> the model's column: its plain name where no task has two models of that name, else its label.
+
+    Of a label whose options all models of that name have, only the name is left, and what stands behind the options.
+    """
     cells = dict.fromkeys((entry.task, entry.model, entry.model_name) for entry in entries)
     several = {name for (_, name), count in Counter((task, name) for task, _, name in cells).items() if count > 1}
-    return {(task, model): model if name in several else name for task, model, name in cells}
+    options: dict[str, set[str]] = {}
+    for _, model, name in cells:
+        options.setdefault(name, set()).add(model.partition("), ")[0])
+    short = {name for name in several if len(options[name]) == 1}
+    return {
+        (task, model): f"{name}, {model.partition('), ')[2]}" if name in short else model if name in several else name
+        for task, model, name in cells
+    }
 
 
 def rule_of(run: Run, preset: Preset) -> str:
