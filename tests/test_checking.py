@@ -131,29 +131,28 @@ def of_seed(row: Row, seed: int) -> Row:
 
 
 ERRORS: dict[str, tuple[Any, ...]] = {
-    "edited": (lambda row: row | {"parameters": 1}, "edited by hand: its content has not the sum that it was written"),
-    "no sum": (lambda row: {key: row[key] for key in row if key != "sum"}, "edited by hand: "),
+    "edited": (lambda row: row | {"parameters": 1}, "checksum mismatch: its line is not as it was written"),
+    "no sum": (lambda row: {key: row[key] for key in row if key != "sum"}, "checksum mismatch: "),
     "id": (lambda row: resigned(row, id="0" * 12), "its id is not that of its configuration, "),
     "seed": (lambda row: of_seed(row, 7), "its id is not that of its configuration, ", "its label is not that of "),
     "label": (lambda row: resigned(row, label="adding best"), "its label is not that of its configuration, adding("),
     "commit": (lambda row: origin(row, commit=None), "published, though of no commit"),
     "dirty": (lambda row: origin(row, dirty=True, diff="0" * 64), "published, though dirty: "),
-    "origin": (lambda row: without(row, "processor"), "does not say where it comes from: provenance.processor"),
-    "memory": (lambda row: resigned(row, peak_memory_mb=None), "does not say where it comes from: peak_memory_mb"),
-    "failed": (lambda row: resigned(row, status="failed"), "published, though no result: failed"),
-    "device": (lambda row: resigned(row, device="tpu"), "of an unknown class of device: tpu"),
+    "failed": (
+        lambda row: resigned(row, status="failed", error={"message": "x"}),
+        "published, though no result: failed",
+    ),
     "data": (
         lambda row: origin(row, data={"a.bin": "5" * 64}),
         "made with other data: a.bin has sha256 555555555555… in the row, none… in the task",
     ),
-    "torn": (lambda row: resigned(row, config={"seed": 0}), "not as rows are: config.task: is missing; config.model: "),
     "settings": (
         lambda row: resigned(row, config={key: row["config"][key] for key in row["config"] if key != "training"}),
         "its configuration is not whole: KeyError: 'training'",
     ),
     "model": (
         lambda row: resigned(row, config=row["config"] | {"model": row["config"]["model"] | {"name": "gruu"}}),
-        "its configuration is not known any more: unknown model 'gruu'",
+        "its configuration is not known here: unknown model 'gruu'",
     ),
 }
 
@@ -169,6 +168,24 @@ def test_a_row_that_is_not_in_order(how: str, folder: Path) -> None:
     errors = [one for one in findings if one["kind"] == "error"]
     assert [one["what"][: len(text)] for one, text in zip(errors, what, strict=True)] == what
     assert errors[0]["where"] == f"{changed['id']} {changed['label']}"
+
+
+SHAPELESS: dict[str, tuple[Any, str]] = {
+    "origin": (lambda row: without(row, "processor"), "provenance: object missing required field `processor`"),
+    "memory": (lambda row: resigned(row, peak_memory_mb=None), "peak_memory_mb: expected `int | float`, got `null`"),
+    "device": (lambda row: resigned(row, device="tpu"), "device: invalid enum value 'tpu'"),
+    "torn": (lambda row: resigned(row, config={"seed": 0}), "config: object missing required field `task`"),
+}
+
+
+@pytest.mark.parametrize("how", SHAPELESS)
+def test_a_line_that_has_not_the_shape_of_a_row(how: str, folder: Path) -> None:
+    change, what = SHAPELESS[how]
+    row, *others = rows_in(folder)
+    published_in(folder, [*others, change(row)])
+    code, findings = answered(folder)
+    assert code == 1
+    assert findings == [vars(checking.Finding("runs.jsonl:2", f"row {row['id']}: {what}"))]
 
 
 def test_the_same_run_twice(folder: Path) -> None:

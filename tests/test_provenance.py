@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import made_rows
 import pytest
 import torch
 from experiments import OWN_MODEL, write
@@ -13,7 +14,7 @@ from seqbench.bench import api
 from seqbench.bench.experiments import config
 from seqbench.bench.experiments.runs import Run
 from seqbench.bench.rows.making import make_row
-from seqbench.bench.rows.provenance import REQUIRED, of_process, of_sweep
+from seqbench.bench.rows.provenance import of_process, of_sweep
 from suite_copies import copied
 
 TWO_MODELS = """\
@@ -162,7 +163,7 @@ def test_without_a_checkout_the_version_stands_in(suite: Path) -> None:
 
 def test_a_row_has_all_that_is_required(tmp_path: Path) -> None:
     origin: dict[str, Any] = {**of_sweep(tmp_path, []), **of_process(torch.device("cpu"))}
-    assert set(REQUIRED) - set(origin) == {"source", "source_files", "data", "started", "finished"}, (
+    assert made_rows.REQUIRED - set(origin) == {"source", "source_files", "data", "started", "finished"}, (
         "which the worker knows"
     )
     assert set(origin["versions"]) == {"python", "torch", "numpy", "numba", "scipy", "seqbench"}

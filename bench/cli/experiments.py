@@ -259,7 +259,8 @@ def status(directory: Dir, json: Json = False) -> None:
 
     Example: seqbench status results/quick
     """
-    from ..rows.store import Workplace, latest
+    from ..rows.newest import latest
+    from ..rows.store import Workplace
     from ..running import planning
 
     experiment = load(directory)

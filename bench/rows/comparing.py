@@ -148,21 +148,32 @@ class Cannot(Exception):
     """Why a row cannot be told as a run of here."""
 
 
-def counts(row: Row, folder: Path | None) -> bool:
-    """Whether anything of a row counts: nobody has edited it, and it is of the run that its id names.
+class OtherVersion(Cannot):
+    """It is of older contracts, which their commit has."""
 
-    folder: of the experiment.
+
+class Flaw(NamedTuple):
+    """Why nothing of a row counts, in words. stale: it is as it was made, but by older contracts than those of now."""
+
+    words: str
+    stale: bool = False
+
+    def __str__(self) -> str:
+        return self.words
+
+
+def flaw(row: Row, folder: Path | None) -> Flaw | None:
+    """Why nothing of a row counts; None where it does: nobody has edited it, and it is of the run that its id names.
+
+    This alone decides it. folder: of the experiment.
     """
-    return untouched(row) and is_of_its_configuration(row, folder)
-
-
-def is_of_its_configuration(row: Row, folder: Path | None) -> bool:
-    """Whether the row's id is that of the run which its configuration means, made by the contracts of now."""
+    if not untouched(row):
+        return Flaw("checksum mismatch: its line is not as it was written")
     try:
         run_of(row, folder)
-    except Cannot:
-        return False
-    return True
+    except Cannot as reason:
+        return Flaw(str(reason), isinstance(reason, OtherVersion))
+    return None
 
 
 def run_of(row: Row, folder: Path | None) -> Run:
@@ -175,12 +186,12 @@ def run_of(row: Row, folder: Path | None) -> Run:
         other, newer = other_versions(row, run), newer_version(row, run)
     except UsageError as error:
         raise Cannot(f"its configuration is not known here: {error}") from error
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise Cannot(f"its configuration is not whole: {type(error).__name__}: {error}") from error
     if newer:
         raise Cannot(f"it is of a newer version of the suite: {newer}; update the suite")
     if other:
-        raise Cannot(f"it is of another version: {other}; check out its commit")
+        raise OtherVersion(f"it is of another version: {other}; check out its commit")
     if run.id != row.get("id"):
         raise Cannot(f"its id is not that of its configuration, {run.id}")
     return run
@@ -190,7 +201,8 @@ def configured(row: Row, folder: Path | None) -> Run:
     """What a row's configuration means here, whatever its id and its versions are.
 
     Raises UsageError where its task or model is neither the suite's nor named by the experiment of the folder, and for
-    what is not known here; KeyError, TypeError, AttributeError or ValueError where the configuration is not whole.
+    what is not known here; KeyError, TypeError, AttributeError, ValueError or OverflowError where the configuration is
+    not whole.
     """
     permitted.check(row["config"], folder)
     config = row["config"]
