@@ -134,7 +134,7 @@ ERRORS: dict[str, tuple[Any, ...]] = {
     "edited": (lambda row: row | {"parameters": 1}, "checksum mismatch: its line is not as it was written"),
     "no sum": (lambda row: {key: row[key] for key in row if key != "sum"}, "checksum mismatch: "),
     "id": (lambda row: resigned(row, id="0" * 12), "its id is not that of its configuration, "),
-    "seed": (lambda row: of_seed(row, 7), "its id is not that of its configuration, ", "its label is not that of "),
+    "seed": (lambda row: of_seed(row, 7), "its id is not that of its configuration, "),
     "label": (lambda row: resigned(row, label="adding best"), "its label is not that of its configuration, adding("),
     "commit": (lambda row: origin(row, commit=None), "published, though of no commit"),
     "dirty": (lambda row: origin(row, dirty=True, diff="0" * 64), "published, though dirty: "),
@@ -204,7 +204,7 @@ def test_a_line_that_is_no_row(folder: Path) -> None:
     (folder / "runs.jsonl").write_bytes(b"{}\n" + content)
     code, findings = answered(folder)
     assert code == 1
-    assert re.fullmatch(r".+runs\.jsonl:1: not a row: no id or status; take the line out, .+", findings[0]["what"])
+    assert (findings[0]["where"], findings[0]["what"]) == ("runs.jsonl:1", "object missing required field `id`")
 
 
 def test_an_experiment_that_cannot_be_read(folder: Path) -> None:
@@ -287,7 +287,7 @@ def test_rows_of_another_version_of_the_contract(folder: Path) -> None:
     kind = row["config"]["model"] | {"version": 3}
     published_in(folder, [resigned(row, config=row["config"] | {"model": kind}, id="0" * 12), *others])
     finding = answered(folder)[1][0]
-    what = "of a newer version of the suite: model 3 in the row, 1 here; update the suite"
+    what = "it is of a newer version of the suite: model 3 in the row, 1 here; update the suite"
     assert (finding["what"], finding["kind"]) == (what, "error")
 
 

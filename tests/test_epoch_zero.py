@@ -19,7 +19,7 @@ from seqbench.bench.engine.evaluation import best_of, epochs_since_best, evaluat
 from seqbench.bench.engine.training import Loop, train
 from seqbench.bench.experiments import config
 from seqbench.bench.experiments.runs import Run
-from seqbench.bench.report.figures import curves
+from seqbench.bench.report.figures import curves, learning_curves
 from seqbench.bench.report.figures.panels import gather
 from seqbench.bench.report.page import page_curves, run_facts
 from seqbench.bench.rows import comparing
@@ -245,19 +245,19 @@ def test_figures_begin_at_epoch_0_where_all_rows_have_it(first: tuple[int, int],
     (mean,) = [line for line in figure.axes[0].lines if line.get_marker() in "^osv"]
     expected = [(epoch, SCORES[epoch]) for epoch in range(begins, 4)]
     assert drawing.points(mean) == [(epoch, pytest.approx(score)) for epoch, score in expected]
-    assert (curves.UNTRAINED in drawing.caption(figure)) == (0 in first)
+    assert (learning_curves.UNTRAINED in drawing.caption(figure)) == (0 in first)
     assert curves.ALONE not in drawing.caption(figure)
     on_page = page_curves.curves(evidence)
     (shown,) = on_page.drawings
     assert [one[3] for one in shown.values[0]["points"]] == [epoch for epoch, _ in expected]
     assert [float(one[2].split()[0]) for one in shown.values[0]["points"]] == [score for _, score in expected]
-    assert (curves.UNTRAINED in on_page.note) == (begins == 0)
+    assert (learning_curves.UNTRAINED in on_page.note) == (begins == 0)
 
 
 def test_a_curve_goes_on_after_an_untrained_network_without_a_score(tmp_path: Path) -> None:
     _, (row, _) = rows_with(tmp_path, 0, 0)
     row["curve"][0]["valid"]["nats"] = None
-    assert [one.epoch for one in curves.points_of(row, "nats")] == [1, 2, 3]
+    assert [one.at[0] for one in learning_curves.scores_of(row, "nats")] == [1, 2, 3]
 
 
 def test_one_epoch_after_it_is_still_one_epoch(tmp_path: Path) -> None:
@@ -265,8 +265,8 @@ def test_one_epoch_after_it_is_still_one_epoch(tmp_path: Path) -> None:
     short = [signed(row | {"curve": row["curve"][:2]}) for row in rows]
     with pytest.raises(curves.NothingToDraw, match="no run has a second epoch"):
         curves.draw(gather(experiment, short), "epochs")
-    (shown,) = page_curves.drawings(gather(experiment, short))
-    assert shown.axes == page_curves.STEPS_AXIS
+    (shown,) = page_curves.curves(gather(experiment, short)).drawings
+    assert shown.axes == learning_curves.STEPS_AXIS
 
 
 def test_old_published_rows_are_renewed_and_verified_by_runs_that_have_it(tmp_path: Path) -> None:

@@ -277,12 +277,10 @@ def test_what_is_mended_here_is_said_and_nothing_is_refused(folder: Path, traine
 
 def test_mistakes(folder: Path, trained: list[Row], tmp_path: Path) -> None:
     place = working(folder, trained[:1])
-    (tmp_path / "odd.jsonl").write_text("[1]\n", encoding="utf-8")
     for file, message in [
         (tmp_path / "none.jsonl", "no such file"),
         (tmp_path, f"a file of rows is needed, such as {tmp_path / 'runs.jsonl'}"),
         (place.working.path, "these are the experiment's own rows"),
-        (tmp_path / "odd.jsonl", "not a row: no id or status"),
     ]:
         answer = seqbench("merge", folder, file)
         assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)

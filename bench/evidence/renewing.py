@@ -172,8 +172,8 @@ def _stale(row: Row, folder: Path, found: list[Renewal]) -> _Stale | None:
         changed = old.changed
         record = renewals.latest_record(row, folder)
         commit = record["commit"] if record is not None else row["provenance"]["commit"]
-        if found := flaw(row, folder):
-            raise Cannot(str(found))
+        if why := flaw(row, folder):
+            raise Cannot(str(why))
         if commit is None or row["provenance"]["dirty"]:
             raise Cannot("it was made by no commit, or by changed sources; train it again")
         if own := [name for name in changed if name.partition("/")[0] not in sources.ROOMS]:

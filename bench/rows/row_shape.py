@@ -13,7 +13,7 @@ import msgspec
 
 FINISHED = ("done", "diverged")
 """What is a result; `failed` and `died` are tried again by the next run."""
-LATER = ("instructions", "diff", "cpu", "source_files")
+LATER = ("diff", "source_files", "cpu", "instructions")
 """Keys of a provenance that are asked for since rows were first published: rows of before are read all the same."""
 SAID_ELSEWHERE = ("cpu", "source_files")
 """Which of them say nothing that an older row does not say in another way: the processor has a name, and commits have
@@ -263,6 +263,7 @@ def shortened(text: str) -> str:
 
 
 def lacking(row: dict[str, Any]) -> list[str]:
-    """Which keys of `LATER` a row's provenance does not have; of a clean row `diff` is null."""
+    """Which keys of `LATER` a row's provenance does not have, or has null; of a clean row `diff` is null."""
     origin = row["provenance"]
-    return [key for key in LATER if origin.get(key) is None and not (key == "diff" and not origin["dirty"])]
+    null = [key for key in LATER if origin.get(key) is None]
+    return [key for key in null if not (key == "diff" and key in origin and not origin["dirty"])]
