@@ -31,8 +31,8 @@ run: $(INSTALLED)
 	$(BIN)/seqbench run results/quick --afresh --figure --device cpu; code=$$?; \
 		$(BIN)/seqbench report results/quick && exit $$code   # the page, even where a run failed
 
-test: $(INSTALLED)
-	$(BIN)/python -m pytest -n $(SIDE_BY_SIDE) --maxprocesses 5 --dist loadfile --no-loadscope-reorder
+test: $(INSTALLED)   # compiled tests are kept, whatever the user's setting is: four processes would each compile all of them
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(SIDE_BY_SIDE) --maxprocesses 5 --dist loadfile --no-loadscope-reorder
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

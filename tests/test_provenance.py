@@ -13,6 +13,7 @@ from experiments import OWN_MODEL, write
 from seqbench.bench import api
 from seqbench.bench.experiments import config
 from seqbench.bench.experiments.runs import Run
+from seqbench.bench.rows import row_shape
 from seqbench.bench.rows.making import make_row
 from seqbench.bench.rows.provenance import of_process, of_sweep
 from suite_copies import copied
@@ -171,3 +172,4 @@ def test_a_row_has_all_that_is_required(tmp_path: Path) -> None:
     assert (origin["instructions"], origin["driver"]) == (torch.backends.cpu.get_cpu_capability(), None)
     row = make_row(gru(), "cpu", origin, error={"message": "no", "traceback": ""})
     assert (row["status"], row["provenance"], row["device"]) == ("failed", origin, "cpu")
+    assert not {*origin} - {*row_shape.Provenance.__annotations__}

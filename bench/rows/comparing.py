@@ -299,7 +299,10 @@ def _beginning() -> Tolerance:
 
 
 def _other_data(here: Row, there: Row) -> Iterator[Difference]:
-    yield from _walk("provenance.data", here["provenance"]["data"], there["provenance"]["data"])
+    ours, theirs = here["provenance"], there["provenance"]
+    yield from _walk("provenance.data", ours["data"], theirs["data"])
+    read = [sorted((origin.get("read") or {}).values()) for origin in (ours, theirs)]  # paths may differ
+    yield from _walk("provenance.read", *read)
 
 
 def _of_curves(here: list[dict[str, Any]], there: list[dict[str, Any]]) -> Iterator[Difference]:

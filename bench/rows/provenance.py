@@ -2,7 +2,8 @@
 
 Keys of a row's `provenance`: `commit` (of the suite; None where it is an installed package, whose version stands among
 `versions`), `dirty`, `diff` (SHA-256 of what differed from the commits, None where nothing did), `differing` (some of
-the files that did), `unhashed` (modules that were loaded and that no hash covers), `repositories` (the user's own, that
+the files that did), `unhashed` (modules that were loaded and that no hash covers), `read` (files of numbers that
+code of the user's own has read -> SHA-256), `repositories` (the user's own, that
 hold the experiment or files which define the result: name -> `commit`, `dirty`, `diff`), `experiment` (which of them
 holds the experiment), `source` (hash of the code that defines the result), `source_files` (the hash of each of its
 files), `command`, `versions`, `platform`, `processor` (its name), `cpu` (maker, family and model), `instructions` (the

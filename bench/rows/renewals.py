@@ -22,7 +22,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..experiments.runs import Run
-from . import sources
+from . import files_read, sources
 from .store import Row, RowFile, signed, untouched
 
 FILE = "renewed.jsonl"
@@ -55,6 +55,8 @@ def staleness(row: Row, run: Run) -> Staleness | None:
 
     run: the row's, with the folder of its experiment.
     """
+    if read := files_read.changed(row["provenance"], run.folder):
+        return Staleness(tuple(read))
     now = sources.source_hash(run)
     record = latest_record(row, run.folder)
     if now in (row["provenance"]["source"], record and record["source"]):

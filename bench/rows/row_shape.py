@@ -94,6 +94,7 @@ class Provenance(TypedDict):
     command: NotRequired[str | list[str]]
     differing: NotRequired[list[str]]
     unhashed: NotRequired[list[str]]
+    read: NotRequired[dict[str, str]]
     repositories: NotRequired[dict[str, RepositoryState]]
     experiment: NotRequired[str]
 

@@ -26,7 +26,7 @@ from ..errors import UsageError
 from ..experiments import runs
 from ..experiments.runs import Run
 from ..experiments.user_code import described
-from ..rows import provenance, sources, unhashed
+from ..rows import files_read, provenance, sources, unhashed
 from ..rows.making import make_row, now, origin_of
 from .backend import Assignment, Begun, Event, Job, Progressed, Refused, RowMade, Said, Stopped
 from .packing import Packing, Shelf
@@ -60,6 +60,7 @@ def perform(job: Job, send: Callable[[Event], None], should_stop: Callable[[], b
     should_stop: asked before every step. Once it says yes, the runs that are in work save checkpoints and stop, and no
     other is begun. A job of one run begins it in any case. Every run has come to its end when this returns.
     """
+    files_read.watch()
     device, shelf = torch.device(job.device), Shelf(loaded)
     members = []
     for assignment in job.runs:
@@ -144,7 +145,7 @@ class _Member:
             origin["beside"], memory = self.lane.beside - 1, self.lane.memory / 2**20
         if outcome is not None and outcome.uncaptured:
             origin["uncaptured"] = outcome.uncaptured
-        origin |= unhashed.of_run(self.run, origin)
+        origin |= unhashed.of_run(self.run, origin) | files_read.of_run(self.run)
         failure = None
         if error is not None:
             trace = "".join(traceback.format_exception(error))

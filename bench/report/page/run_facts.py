@@ -25,7 +25,7 @@ from ..tables.writers import Table
 
 ORIGIN = (
     "commit", "diff", "source", "versions", "processor", "platform", "instructions", "device", "driver", "threads",
-    "data", "command",
+    "data", "read", "command",
 )  # fmt: skip
 """What is said of where rows come from, in the words of `provenance`."""
 NAMES = {
@@ -33,6 +33,7 @@ NAMES = {
     "source": "hash of the defining source",
     "instructions": "vector instructions",
     "data": "SHA-256 of the data",
+    "read": "SHA-256 of files that your code reads",
 }
 """Those of them that need other words."""
 
