@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from experiments import reasons, rows_of, sweep_in, write
-from made_rows import made
+from made_rows import made, misshapen
 from seqbench.bench.experiments import config
 from seqbench.bench.rows.comparing import differences
 from seqbench.bench.rows.renewals import staleness

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -70,6 +71,8 @@ def test_a_row_for_each_run(small: tuple[Path, Recorder]) -> None:
 
 def test_rows_are_whole(small: tuple[Path, Recorder]) -> None:
     folder, _ = small
+    lines = Workplace(folder).working.path.read_bytes().splitlines()
+    assert rows_of(folder) == [json.loads(line) for line in lines], "row_shape names every key"
     by_id = {run.id: run for run in config.load(folder).runs}
     for row in rows_of(folder):
         run = by_id[row["id"]]
