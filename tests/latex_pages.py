@@ -19,6 +19,8 @@ def _has_tex() -> bool:
 
 
 NEEDS_TEX = pytest.mark.skipif(not _has_tex(), reason="pdflatex with tabularray, or pdftotext, is not there")
+EDGE = 36
+"""Points of a page beside which nothing stands: half of the margins that the pages here have."""
 LAYOUT = re.compile(r"\\penalty\\exhyphenpenalty ")
 
 
@@ -68,10 +70,12 @@ def colliding(folder: Path) -> list[tuple[str, str]]:
     subprocess.run(["pdftotext", "-bbox", "table.pdf", "table.html"], cwd=folder, check=True, timeout=60)
     found = []
     for page in (folder / "table.html").read_text(encoding="utf-8").split("<page ")[1:]:
-        across, down = (float(size) for size in re.findall(r'(?:width|height)="([\d.]+)"', page)[:2])
+        sizes = [float(size) for size in re.findall(r'(?:width|height)="([\d.]+)"', page)[:2]]
         pattern = r'<word xMin="([\d.]+)" yMin="([\d.]+)" xMax="([\d.]+)" yMax="([\d.]+)">(.*?)</word>'
         boxes = [(*map(float, one[:4]), one[4]) for one in re.findall(pattern, page)]
-        found += [(text, "edge") for left, top, right, low, text in boxes if right > across or low > down]
+        turned = max((box[2] for box in boxes), default=0) > sizes[0]  # pdftotext turns the words, not the page
+        across, down = reversed(sizes) if turned else sizes
+        found += [(box[4], "edge") for box in boxes if box[2] > across - EDGE or box[3] > down]
         for place, (left, top, right, low, text) in enumerate(boxes):
             for other in boxes[place + 1 :]:
                 sideways = min(right, other[2]) - max(left, other[0])

@@ -216,7 +216,8 @@ class _Head(msgspec.Struct):
     scores: dict[str, msgspec.Raw] | None = None
 
 
-_HEAD, _SCORED, _UNSCORED, _FAILURE = map(msgspec.json.Decoder, (_Head, Scored, Unscored, Failure))
+_HEAD = msgspec.json.Decoder(_Head)
+_SCORED, _UNSCORED, _FAILURE = (msgspec.json.Decoder[Any](kind) for kind in (Scored, Unscored, Failure))
 
 
 class Malformed(ValueError):
