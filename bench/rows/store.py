@@ -56,7 +56,7 @@ class StoredRow(Row):
     def _fixed(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError("a stored row does not change: make a new one, {**row, …}")
 
-    __setitem__ = __delitem__ = __ior__ = update = setdefault = pop = popitem = clear = _fixed  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __ior__ = update = setdefault = pop = popitem = clear = _fixed
 
     def __reduce__(self) -> tuple[Any, ...]:
         return dict, (dict(self),)

@@ -85,16 +85,17 @@ def describe(evidence: Evidence) -> list[TaskCurves]:
         scores = _runs(evidence, panel, scores_of)
         epochs = int(max((point.at[0] for of_cell in scores for one in of_cell for point in one.points), default=0))
         if epochs > 1:
-            metric, axes, runs = panel.entries[0].metric, AXES, scores
+            metric, runs = panel.entries[0].metric, scores
         else:
-            metric, axes, runs = LOSS, STEPS_AXIS, _runs(evidence, panel, _losses_of)
+            metric, runs = LOSS, _runs(evidence, panel, _losses_of)
         values = [point.score for of_cell in runs for one in of_cell for point in one.points]
         on_logs = bool(values) and logarithmic(metric, values)
         cells = [
             CellCurves(label, curves, _mean([one.points for one in curves if one.points and not one.diverged], on_logs))
             for label, curves in zip(panel.labels, runs, strict=True)
         ]
-        found.append(TaskCurves(panel, metric, axes if values else (), epochs, on_logs, cells))
+        axes = (AXES if epochs > 1 else STEPS_AXIS) if values else ()
+        found.append(TaskCurves(panel, metric, axes, epochs, on_logs, cells))
     return found
 
 
