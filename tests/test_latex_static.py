@@ -98,7 +98,7 @@ def test_both_sets_of_instructions_and_a_hostile_question(tmp_path: Path) -> Non
         r"{\bfseries x",
         r"a_b",
         "$x",
-        r"\begin{tabular}{lr} a & b & c \\ \end{tabular}",
+        "\\begin{longtblr}[label=none]{colspec={X[-1.0,l]X[-2.0,r]},\nrowhead=1}\na & b & c \\\\\n\\end{longtblr}",
         r"\begin{center} x \end{tabular}",
         "☃",
     ],

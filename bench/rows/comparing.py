@@ -33,17 +33,10 @@ from .provenance import COMPUTE
 from .sources import VERSION
 from .store import Row, untouched
 
-MEASURED = (
-    "status", "parameters", "state_size", "receptive_field", "causal", "scores", "lengths", "curve", "trace",
-    "yardsticks",
-)  # fmt: skip
-"""What of a row depends on the run alone; its times and its memory do not."""
 EXACT = ("status", "parameters", "state_size", "receptive_field", "causal")
 """What must be equal on every machine."""
-
-BEGINNING, BEGINNING_STEPS = 1e-3, 10
-"""How far the mean loss of the first steps may differ elsewhere, relatively, where it covers so many steps at most.
-Float32 sums differ by 1e-7; a GPU that multiplies in TF32, which has 10 bits of mantissa, by up to 1e-3."""
+MEASURED = (*EXACT, "scores", "lengths", "curve", "trace", "yardsticks")
+"""What of a row depends on the run alone; its times and its memory do not."""
 
 
 class Tolerance(NamedTuple):
@@ -83,6 +76,11 @@ class Difference(NamedTuple):
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+BEGINNING, BEGINNING_STEPS = Tolerance("relative", 1e-3), 10
+"""How far the mean loss of the first steps may differ elsewhere, where it covers so many steps at most.
+Float32 sums differ by 1e-7; a GPU that multiplies in TF32, which has 10 bits of mantissa, by up to 1e-3."""
 
 
 def tolerance_of(metric: Metric) -> Tolerance:
@@ -149,7 +147,7 @@ class Cannot(Exception):
 
 
 class OtherVersion(Cannot):
-    """It is of older contracts, which their commit has."""
+    """It is of older contracts."""
 
 
 class Flaw(NamedTuple):
@@ -163,9 +161,9 @@ class Flaw(NamedTuple):
 
 
 def flaw(row: Row, folder: Path | None) -> Flaw | None:
-    """Why nothing of a row counts; None where it does: nobody has edited it, and it is of the run that its id names.
+    """Why nothing of a row counts; None where its line is as it was written, and of the run that its id names.
 
-    This alone decides it. folder: of the experiment.
+    folder: of the experiment.
     """
     if not untouched(row):
         return Flaw("checksum mismatch: its line is not as it was written")
@@ -289,13 +287,9 @@ def _at_the_beginning(here: Row, there: Row) -> Iterator[Difference]:
     if ours[0] != theirs[0]:
         yield Difference(f"{path}[0]", *(None if math.isinf(one[0]) else one[0] for one in (ours, theirs)))
     elif ours[0] <= BEGINNING_STEPS and not (
-        ours[1] == theirs[1] or (None not in (ours[1], theirs[1]) and _beginning().allows(ours[1], theirs[1]))
+        ours[1] == theirs[1] or (None not in (ours[1], theirs[1]) and BEGINNING.allows(ours[1], theirs[1]))
     ):
         yield Difference(f"{path}[1]", ours[1], theirs[1])
-
-
-def _beginning() -> Tolerance:
-    return Tolerance("relative", BEGINNING)
 
 
 def _other_data(here: Row, there: Row) -> Iterator[Difference]:

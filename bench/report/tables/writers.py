@@ -89,9 +89,10 @@ def latex(blocks: Iterable[Block]) -> str:
     text = "\n\n\\medskip\n".join(
         _latex_table(block) if isinstance(block, Table) else rf"\noindent {latex_text(block)}" for block in blocks
     )
-    needed = NEEDS * ("{longtblr}" in text) + LANDSCAPE * ("{landscape}" in text)
+    needed, untitled = (NEEDS, UNTITLED) if "{longtblr}" in text else ("", "")
+    needed += LANDSCAPE if "{landscape}" in text else ""
     opening = f"% needs {needed}\n" if needed else ""
-    return f"{opening}\\begingroup\\footnotesize\\sloppy{UNTITLED}\n{text}\n\\par\\endgroup\n"
+    return f"{opening}\\begingroup\\footnotesize\\sloppy{untitled}\n{text}\n\\par\\endgroup\n"
 
 
 def _latex_table(table: Table) -> str:
@@ -100,11 +101,7 @@ def _latex_table(table: Table) -> str:
     scores = {column for line in lines for column, text in enumerate(line) if any("[" in part for part in text)}
     stacked = scores if table.wide else set()
     header, *body = [
-        _guarded(
-            " & ".join(
-                _latex_cell(text, (place, column) in bold, column in stacked) for column, text in enumerate(line)
-            )
-        )
+        " & ".join(_latex_cell(text, (place, column) in bold, column in stacked) for column, text in enumerate(line))
         + r" \\"
         for place, line in enumerate(lines)
     ]
@@ -146,11 +143,6 @@ def _rooms(
     turned, size, room = next((page for page in PAGES if sum(least) + gaps <= page[-1]), PAGES[-1])
     share = max(room - gaps - sum(least), 0.0) / sum(whole)
     return [need + share * wanted for need, wanted in zip(least, whole, strict=True)], turned, size
-
-
-def _guarded(line: str) -> str:
-    """A line that the end of the line before does not take for its option."""
-    return "{}" + line if line.startswith("[") else line
 
 
 def _latex_cell(text: Text, bold: bool, stacked: bool) -> str:
