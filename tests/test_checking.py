@@ -170,24 +170,6 @@ def test_a_row_that_is_not_in_order(how: str, folder: Path) -> None:
     assert errors[0]["where"] == f"{changed['id']} {changed['label']}"
 
 
-SHAPELESS: dict[str, tuple[Any, str]] = {
-    "origin": (lambda row: without(row, "processor"), "provenance: object missing required field `processor`"),
-    "memory": (lambda row: resigned(row, peak_memory_mb=None), "peak_memory_mb: expected `int | float`, got `null`"),
-    "device": (lambda row: resigned(row, device="tpu"), "device: invalid enum value 'tpu'"),
-    "torn": (lambda row: resigned(row, config={"seed": 0}), "config: object missing required field `task`"),
-}
-
-
-@pytest.mark.parametrize("how", SHAPELESS)
-def test_a_line_that_has_not_the_shape_of_a_row(how: str, folder: Path) -> None:
-    change, what = SHAPELESS[how]
-    row, *others = rows_in(folder)
-    published_in(folder, [*others, change(row)])
-    code, findings = answered(folder)
-    assert code == 1
-    assert findings == [vars(checking.Finding("runs.jsonl:2", f"row {row['id']}: {what}"))]
-
-
 def test_the_same_run_twice(folder: Path) -> None:
     rows = rows_in(folder)
     published_in(folder, [*rows, resigned(rows[0], resumed=1)])
