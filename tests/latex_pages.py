@@ -21,7 +21,7 @@ def _has_tex() -> bool:
 NEEDS_TEX = pytest.mark.skipif(not _has_tex(), reason="pdflatex with tabularray, or pdftotext, is not there")
 EDGE = 36
 """Points of a page beside which nothing stands: half of the margins that the pages here have."""
-LAYOUT = re.compile(r"\\penalty\\exhyphenpenalty ")
+LAYOUT = re.compile(r"\\begin\{longtblr\}[^\n]*\n[^\n]*\n|(?<=\\SetCell)\[c=\d+\]\{l\}|\\penalty\\exhyphenpenalty ")
 
 
 def content(latex: str) -> str:
