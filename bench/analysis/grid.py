@@ -17,9 +17,10 @@ from ..experiments import registry
 from ..experiments.config import Cell, Experiment, Preset
 from ..experiments.describing import cost_of
 from ..experiments.runs import Run
-from ..rows.comparing import counts
+from ..rows.comparing import flaw
+from ..rows.newest import by_place, latest
 from ..rows.renewals import staleness
-from ..rows.store import FINISHED, Row, by_place, latest
+from ..rows.store import FINISHED, Row
 from .cell_scores import BEST, LAST, counted, of_sets
 from .remarks import remarks
 from .samples import FEWEST, Summary, summary, summary_of_solved
@@ -216,7 +217,7 @@ def _by_instructions(
             continue
         if row is not shown[place.id]:
             old = [staleness(one, runs[place.id]) is None for one in (row, shown[place.id])]
-            if row["provenance"]["dirty"] or old[0] != old[1] or not counts(row, experiment.folder):
+            if row["provenance"]["dirty"] or old[0] != old[1] or flaw(row, experiment.folder):
                 continue
         found.setdefault(place.instructions, {})[place.id] = row
     return found
@@ -227,7 +228,7 @@ def edited_of(rows: Mapping[str, Row], folder: Path) -> frozenset[str]:
 
     folder: of the experiment.
     """
-    return frozenset(run_id for run_id, row in rows.items() if not counts(row, folder))
+    return frozenset(run_id for run_id, row in rows.items() if flaw(row, folder))
 
 
 def floor_of(entries: Iterable[Entry]) -> float:

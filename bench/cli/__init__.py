@@ -96,6 +96,7 @@ def main() -> None:
     """The entry point: what a user did wrong is one line on standard error and exit code 2."""
     encodable(sys.stdout, sys.stderr)
     os.environ["MPLBACKEND"] = "agg"  # figures become files; a notebook's backend may not even be installed here
+    gc.set_threshold(50_000, 20, 10)  # rows are no rubbish: to look through thousands again and again takes seconds
     atexit.register(gc.freeze)  # else the interpreter searches all of torch for rubbish once more as it ends: 0.3 s
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)

@@ -259,14 +259,14 @@ def status(directory: Dir, json: Json = False) -> None:
 
     Example: seqbench status results/quick
     """
-    from ..rows.store import Workplace, latest
+    from ..rows.newest import latest
+    from ..rows.store import Workplace
     from ..running import planning
 
     experiment = load(directory)
     workplace = Workplace(experiment.folder)
     of_folder = workplace.published.read()
-    there, every = set(latest(of_folder)), [*of_folder, *workplace.rows("working")]
-    rows = latest(every)
+    there, rows = set(latest(of_folder)), latest(every := [*of_folder, *workplace.rows("working")])
     lines: list[dict[str, Any]] = []
     for device in sorted({device for _, device in rows}) or ["cpu"]:
         for item in planning.plan(experiment, workplace, device, known=every):
@@ -290,8 +290,8 @@ def status(directory: Dir, json: Json = False) -> None:
     printed = []
     for line in lines:
         state = line["state"] + (" (dirty)" if line["dirty"] else "") + (f": {line['error']}" if line["error"] else "")
-        published = "yes" if line["published"] else ""
-        printed.append((line["id"], line["run"], line["device"], state, line["next"], published))
+        facts = (line["id"], line["run"], line["device"], state, line["next"])
+        printed.append((*facts, "yes" if line["published"] else ""))
     print_columns(("id", "run", "device", "state", "next run", "published"), printed)
     for why in dict.fromkeys(line["stale"] for line in lines if line["stale"]):
         echo(f"{sum(line['stale'] == why for line in lines)} rows are {why}")
