@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from typing import Any
 
+import grpc
 import ray
 import ray.exceptions as failures
 
@@ -24,6 +25,8 @@ from .cluster import Cause, Ended, Failed, Needs, News, Told, refuse
 from .cores import cores
 from .supervision import Letter, Ticket, supervise
 
+LOST = (ConnectionError, failures.RaySystemError, failures.RpcError, failures.GetTimeoutError, grpc.RpcError)
+"""What Ray raises where the connection to its cluster is lost; the last is its client's, where a new head is there."""
 MEBIBYTE = 2**20
 LOOK_EVERY = 10.0
 """Seconds between two looks at what nodes there are."""
@@ -145,14 +148,15 @@ class Ray:
 
     def news(self, timeout: float, stopping: bool) -> list[News]:
         """Letters that have come, and tasks that have ended. Raises Gone where the cluster is no more."""
-        with self._unless_gone():
+        found: list[News] = []
+        with self._unless_gone((Exception,)):  # a new head answers a question about what it does not know by just that
             if self._taking is None:
                 self._taking = self._mailbox.take.remote(1.0, stopping)
             waited = [self._taking, *self._tickets]
             ready, _ = ray.wait(waited, num_returns=1, timeout=timeout)
             if ready:  # whatever else is there already
                 ready, _ = ray.wait(waited, num_returns=len(waited), timeout=0)
-            found: list[News] = []
+        with self._unless_gone():
             for reference in ready:
                 if reference is self._taking or reference == self._taking:
                     self._taking = None
@@ -171,27 +175,31 @@ class Ray:
         reference = self._references.get(ticket)
         if reference is None or self._gone:
             return
-        with contextlib.suppress(failures.RayError, ConnectionError, ValueError, RuntimeError):
+        with contextlib.suppress(failures.RayError, *LOST, ValueError, RuntimeError):
             ray.cancel(reference, force=at_once)
         if at_once:
             self._tickets.pop(reference, None)
             del self._references[ticket]
 
     def close(self) -> None:
-        """Ends the mailbox, and the connection where it is our own: then also a cluster that was started for it."""
-        with contextlib.suppress(Exception):  # the cluster may be no more
-            if not self._gone:
-                ray.kill(self._mailbox)
+        """Ends the connection where it is our own: then also a cluster that was started for it.
+
+        The mailbox ends when nobody has a handle of it. Were it killed, Ray would print what it was just doing.
+        """
+        self._mailbox = self._taking = None
         if self._own:
             with contextlib.suppress(Exception):
                 ray.shutdown()
 
     @contextlib.contextmanager
-    def _unless_gone(self) -> Iterator[None]:
-        """Within it a lost connection is Gone. Afterwards Ray must be asked nothing: it would look for a cluster."""
+    def _unless_gone(self, kinds: tuple[type[Exception], ...] = LOST) -> Iterator[None]:
+        """Within it a lost connection is Gone. Afterwards Ray must be asked nothing: it would look for a cluster.
+
+        kinds: which errors mean that.
+        """
         try:
             yield
-        except (ConnectionError, failures.RaySystemError, failures.RpcError, failures.GetTimeoutError) as error:
+        except kinds as error:
             self._gone = True
             reason = " ".join(str(error).split())[:200]
             raise Gone(f"the cluster is gone ({reason}); the same command goes on once it is back") from error

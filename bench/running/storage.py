@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ...tasks.datasets import DataError, Remote, cache_folder, fetch
+from ...tasks.datasets import Remote, cache_folder, fetch
 from ..errors import UsageError
 from .backend import Assignment
 
@@ -112,7 +112,7 @@ class Storage:
                 with tempfile.TemporaryDirectory(prefix="seqbench-") as mirror, _mirror(mirror):
                     if self.take(f"data/{remote.filename}", Path(mirror) / remote.filename):
                         fetch(remote, siblings=remotes)
-            except (DataError, OSError) as error:
+            except Exception as error:  # each kind of storage has errors of its own; DataError: another content
                 say(f"{remote.filename} of {self.url}: {error}")
 
     def _at(self, name: str) -> str:
@@ -212,7 +212,12 @@ class NodeFiles:
         except Exception as error:  # each kind of storage has errors of its own
             if not self._complained:
                 self._complained = True
-                self._say(f"{self._storage.url}: {error}; the run goes on, its checkpoint is on its node alone")
+                self._say(f"{self._storage.url}: {reason(error)}; the run goes on, its checkpoint is on its node alone")
+
+
+def reason(error: Exception) -> object:
+    """What is the matter, without the name of a file: of many runs it is said once."""
+    return getattr(error, "strerror", None) or error
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:
