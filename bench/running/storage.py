@@ -160,7 +160,7 @@ class NodeFiles:
                 self._names[kind] = name_of(file)
                 self._files[kind] = folder / self._names[kind]
         self._stored: tuple[int, int] | None = None
-        self._complained = False
+        self._complained = self._finished = False
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
         if checkpoint := self._files.get("checkpoint"):
@@ -175,6 +175,7 @@ class NodeFiles:
 
     def close(self, finished: bool) -> None:
         """Brings what came last. finished: the run has a result, so its checkpoint is needed no more."""
+        self._finished = finished
         self._done.set()
         if self._thread is not None:
             self._thread.join(PATIENCE)
@@ -205,6 +206,8 @@ class NodeFiles:
         if stamp is not None and (again or stamp != self._stored):
             self._stored = stamp
             self._guarded(lambda: self._storage.keep(checkpoint, self._names["checkpoint"]))
+            if self._finished:  # meanwhile: the storage was slow, and the driver has removed what it had then
+                self._guarded(lambda: self._storage.remove(self._names["checkpoint"]))
 
     def _guarded(self, action: Callable[[], Any]) -> None:
         try:
