@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import time
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from typing import Any
@@ -22,7 +21,7 @@ import ray.exceptions as failures
 from ..errors import UsageError
 from .backend import Gone, Job
 from .cluster import Cause, Ended, Failed, Needs, News, Told, refuse
-from .cores import cores
+from .ray_connection import connect
 from .supervision import Letter, Ticket, supervise
 
 LOST = (ConnectionError, failures.RaySystemError, failures.RpcError, failures.GetTimeoutError, grpc.RpcError)
@@ -34,8 +33,6 @@ LETTERS_A_SECOND = 200
 """Messages that the actor gets at most from all nodes together: it can do some thousands."""
 GATHERED = 0.1
 """Seconds for which letters are gathered: the driver looks at all outstanding tasks whenever it gets some."""
-OBJECTS = 256 * MEBIBYTE
-"""What a cluster of this machine alone keeps free for objects: rows are small."""
 
 
 class Mailbox:
@@ -112,7 +109,7 @@ class Ray:
         self._gone = False
         self._own = not ray.is_initialized()
         if self._own:
-            _connect(address)
+            connect(address)
         self._mailbox = _actor()
         self._taking: Any = None
         self._attempt = ray.remote(max_retries=0, max_calls=0)(attempt)
@@ -223,21 +220,6 @@ class Ray:
                 self._nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]] + _to_come()
             self._looked_at = time.monotonic()
         return self._nodes
-
-
-def _connect(address: str | None) -> None:
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-    joins = address or os.environ.get("RAY_ADDRESS")
-    if not joins:
-        os.environ.setdefault("RAY_worker_niceness", "0")  # else runs would give way to whatever else computes here
-    own = {"num_cpus": cores(), "include_dashboard": False, "object_store_memory": OBJECTS}
-    here: dict[str, Any] = {} if joins else own
-    try:
-        # None would join the cluster that was last started on this machine, if its address was left in a file
-        ray.init(address=address or (None if joins else "local"), namespace=f"seqbench-{uuid.uuid4()}", **quiet, **here)
-    except (ConnectionError, RuntimeError, ValueError, failures.RayError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"--on ray: {joins or 'this machine'}: no cluster can be used: {reason[:300]}") from error
 
 
 def _actor() -> Any:
