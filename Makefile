@@ -1,4 +1,5 @@
-# make run: the comparison in a few minutes. make test: the tests. make check: style and types. make help: this.
+# make install: .venv, with the command seqbench. make run: the comparison in a few minutes. make test: the tests.
+# make check: style and types. make help: this.
 # make faults: kills, disk errors, damaged files, hostile servers, by lot, for MINUTES (10).
 # make oracles: tests of the modern models against other people's packages, in an environment beside .venv.
 # make cluster: tests on Ray clusters of this machine; SMALLEST=1: only those that continuous integration runs.
@@ -12,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Where Linux has no NVIDIA driver, torch's CPU build is taken: 0.2 GB instead of 3. uv knows where each build lies.
 TORCH_BACKEND ?= $(shell test "$$(uname -s)" = Linux && ! test -e /dev/nvidiactl && echo cpu)
 
-.PHONY: run test check faults cluster oracles answers speed speed-report speed-compare speed-history clean help
+.PHONY: install run test check faults cluster oracles answers speed speed-report speed-compare speed-history clean help
 
 # make speed: the benchmarks of bench/speed on the present sources. speed-compare BASE=COMMIT: what changed since.
 # speed-history: over the commits of the history, resumable. speed-report: all of it as a site, in .cache/asv-html.
@@ -27,12 +28,14 @@ ASV_ENV := $(if $(TORCH_INDEX),PIP_EXTRA_INDEX_URL=$(TORCH_INDEX)) PIP_DISABLE_P
 # Processes that test: one more than there are cores, for a test in five waits for other processes.
 SIDE_BY_SIDE ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 
+install: $(INSTALLED)
+
 run: $(INSTALLED)
 	$(BIN)/seqbench run results/quick --afresh --figure --device cpu; code=$$?; \
 		$(BIN)/seqbench report results/quick && exit $$code   # the page, even where a run failed
 
-test: $(INSTALLED)
-	$(BIN)/python -m pytest -n $(SIDE_BY_SIDE) --maxprocesses 5 --dist loadfile --no-loadscope-reorder
+test: $(INSTALLED)   # compiled tests are kept, whatever the user's setting is: four processes would each compile all of them
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(SIDE_BY_SIDE) --maxprocesses 5 --dist loadfile --no-loadscope-reorder
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

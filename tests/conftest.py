@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("ATEN_CPU_CAPABILITY", "avx2")  # as workers have it: torch reads it when it is imported
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait leave the cores to other tests
 
 import pytest
 import torch

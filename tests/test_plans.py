@@ -45,6 +45,16 @@ def test_each_cell_knows_its_reference(tmp_path: Path) -> None:
         assert cell.reference.id in {one.runs[0].id for one in experiment.cells}
 
 
+@pytest.mark.parametrize("written", ["gru(layers=2)", "gru(width=4, layers=2)", "gru(layers=2,width=4)"])
+def test_a_reference_may_be_named_as_the_model_is_written(tmp_path: Path, written: str) -> None:
+    """Though its label leaves out the width; a model without options needs none."""
+    text = TEXT.replace("reference: gru(layers=2)", f"reference: {written}").replace(
+        "reference: lstm\n", "reference: lstm(width=4)\n"
+    )
+    references = [cell.reference.model_label for cell in loaded(tmp_path / "x", text).cells if cell.reference]
+    assert references == ["lstm"] * 4 + ["gru(layers=2)"] * 2
+
+
 def test_of_two_rows_with_one_label_each_has_its_own(tmp_path: Path) -> None:
     row = "- {task: adding(length=20), training: {epochs: %d}, models: [rnn(width=4), lstm(width=4)]}\n"
     experiment = loaded(tmp_path / "x", f"question: Q\nreference: lstm\nrows:\n{row % 1}{row % 2}")

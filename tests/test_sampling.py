@@ -76,6 +76,9 @@ def test_streaming_writes_what_the_whole_text_would_give(folder: Path, model: st
     assert whole.most_probable()[0, 2:].tolist() == ids[3:]
 
 
+DRAWN = 600
+
+
 def test_symbols_are_drawn_as_often_as_they_are_probable(a_run: Run, network: Network) -> None:
     task = a_run.make_task()
     prompt = task.encode("a")
@@ -84,10 +87,10 @@ def test_symbols_are_drawn_as_often_as_they_are_probable(a_run: Run, network: Ne
     log_probabilities = answer.log_probabilities()[0, 0]
     for temperature in (1.0, 0.5):
         expected = (log_probabilities / temperature).softmax(0)
-        drawn = Counter("".join(sampling.write(network, task, "a", 1, temperature, seed))[1] for seed in range(2000))
+        drawn = Counter("".join(sampling.write(network, task, "a", 1, temperature, seed))[1] for seed in range(DRAWN))
         most = int(expected.argmax())
-        share = drawn[task.decode([most])] / 2000
-        spread = math.sqrt(expected[most] * (1 - expected[most]) / 2000)
+        share = drawn[task.decode([most])] / DRAWN
+        spread = math.sqrt(expected[most] * (1 - expected[most]) / DRAWN)
         assert abs(share - expected[most]) < 4 * spread
 
 

@@ -204,7 +204,7 @@ def test_planned_contrasts_are_drawn_with_their_reference_and_what_matters(tmp_p
     said = caption(figure)
     assert scores.REFERENCE in said
     assert scores.EFFECT in said
-    assert "gru against tcn +4.93 % [+4.64 to +5.22] (found)." in said
+    assert "Differences from tcn, not found where not marked: gru +4.93 % [+4.64 to +5.22] (found)." in said
     plain = scores.by_model(gather(write(tmp_path / "plain", JSB), rows_of(experiment, [8.5], [8.1])))
     assert not plain.axes[0].patches
     assert scores.REFERENCE not in caption(plain)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ..errors import nearest
+from ..errors import UsageError, nearest
 from . import networks, registry
 from .marked_yaml import Marked, Path_
+from .notation import Spec, parse, written
 from .runs import Run
 from .trials import Plan
 
@@ -45,16 +46,17 @@ def told_apart(cells: list[Cell]) -> Iterator[Cell]:
 
 
 def referring(marked: Marked, path: Path_, wanted: str, cells: list[Cell]) -> Iterator[Cell]:
-    """The cells of a row with their reference, which `wanted` names by its label or by its model's name."""
+    """The cells of a row with their reference, which `wanted` names by its label, or as a model is written.
+
+    So `gru`, or with some of its options, `gru(width=4)`, though they may not stand in the label.
+    """
     by_task: dict[str, list[Cell]] = {}
     for cell in cells:
         by_task.setdefault(cell.task, []).append(cell)
     found: dict[str, Run] = {}
     for task, others in by_task.items():
         named = [other for other in others if other.model == wanted]
-        named = named or [
-            other for other in others if registry.short(other.runs[0].model.name) == registry.short(wanted)
-        ]
+        named = named or [other for other in others if _is_written(other.runs[0].model, wanted)]
         if not named:
             known = {name for one in others for name in (one.model, registry.short(one.runs[0].model.name))}
             raise marked.error(path, f"reference: {task} has no model {wanted!r}: {nearest(wanted, known)}")
@@ -63,6 +65,17 @@ def referring(marked: Marked, path: Path_, wanted: str, cells: list[Cell]) -> It
             raise marked.error(path, f"reference: {wanted!r} names several models of {task}: {labels}")
         found[task] = named[0].runs[0]
     return (replace(cell, reference=found[cell.task]) for cell in cells)
+
+
+def _is_written(model: Spec, wanted: str) -> bool:
+    """Whether a text names this model, and no option that it has otherwise."""
+    try:
+        named = parse(wanted)
+    except UsageError:
+        return False
+    options = {name: written(value) for name, value in model.options.items()}
+    asked = {name: written(value) for name, value in named.options.items()}
+    return registry.short(model.name) == registry.short(named.name) and asked.items() <= options.items()
 
 
 def _distinguished(cell: Cell) -> list[str]:

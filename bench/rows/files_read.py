@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from ...tasks.datasets import cache_folder
@@ -100,7 +101,8 @@ def _is_read(arguments: tuple[Any, ...]) -> bool:
 
 
 def _users_callers() -> set[str]:
-    frame, found = sys._getframe(2), set()
+    found = set[str]()
+    frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         if _is_users(frame.f_code.co_filename):
             found.add(str(Path(frame.f_code.co_filename).resolve()))

@@ -222,7 +222,7 @@ def keep_apart(figure: Figure) -> None:
             if lower.get_window_extent().overlaps(upper.get_window_extent()):
                 lower.set_verticalalignment("top")
                 upper.set_verticalalignment("bottom")
-    figure.set_layout_engine("none")
+    figure.set_layout_engine(None)  # not "none", which stands for an engine: with one each file would be drawn twice
 
 
 def _fit_words(figure: Figure, axes: Axes) -> bool:

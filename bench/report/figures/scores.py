@@ -199,12 +199,15 @@ def _differences(panel: Panel, named: bool) -> str:
         return ""
     label_of = {entry.model: label for entry, label in zip(panel.entries, panel.own_labels, strict=True)}
     decimals = panel.entries[0].metric.decimals
-    texts = [
-        f"{label_of[one.model]} against {label_of[one.reference]} {difference_text(one, decimals)} "
-        f"({'found' if one.found else 'not found'})"
-        for one in found.contrasts
-    ]
-    return f"{panel.cells[0].task + ': ' if named else ''}{'; '.join(texts)}."
+    lines = []
+    for reference in dict.fromkeys(one.reference for one in found.contrasts):
+        texts = [
+            f"{label_of[one.model]} {difference_text(one, decimals)}{' (found)' if one.found else ''}"
+            for one in found.contrasts
+            if one.reference == reference
+        ]
+        lines.append(f"Differences from {label_of[reference]}, not found where not marked: {'; '.join(texts)}.")
+    return f"{panel.cells[0].task + ': ' if named else ''}{' '.join(lines)}"
 
 
 def draw_bar(axes: Axes, place: float, bounds: tuple[float, float], colour: str) -> bool:
