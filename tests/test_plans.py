@@ -61,7 +61,7 @@ def test_of_two_rows_with_one_label_each_has_its_own(tmp_path: Path) -> None:
     references = [cell.reference.training.epochs for cell in experiment.cells if cell.reference is not None]
     assert references == [1, 1, 2, 2]
     entries = collect(experiment, [])
-    assert [entry.reference for entry in entries] == ["lstm", "lstm", "lstm #2", "lstm #2"]
+    assert [entry.reference for entry in entries] == ["lstm, epochs=1"] * 2 + ["lstm, epochs=2"] * 2
 
 
 def test_it_stands_beneath_the_question_in_every_format(tmp_path: Path) -> None:

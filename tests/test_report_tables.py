@@ -176,8 +176,8 @@ def test_cells_that_differ_in_settings_alone_stay_apart(tmp_path: Path) -> None:
     experiment = write(tmp_path, text)
     rows = [made(run, 1.0 + run.training.epochs) for run in experiment.runs]
     entries = [entry for entry in grid.collect(experiment, rows) if entry.task == "jsb"]
-    assert [(entry.model, entry.values[0]) for entry in entries] == [("gru", 2.0), ("gru #2", 3.0)]
-    assert "| gru #2" in experiment_table.table(entries)
+    assert [(entry.model, entry.values[0]) for entry in entries] == [("gru, epochs=1", 2.0), ("gru, epochs=2", 3.0)]
+    assert "| gru, epochs=2" in experiment_table.table(entries)
 
 
 def test_formats_hold_the_same_numbers(experiment: Experiment) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from ..errors import UsageError, nearest
 from . import networks, registry
@@ -35,7 +35,7 @@ class Cell:
 
 
 def told_apart(cells: list[Cell]) -> Iterator[Cell]:
-    """The cells; those of one task with the same label have in it what differs: width, head, embedding."""
+    """The cells; those of one task with the same label have in it what differs: size, head, embedding, training."""
     common: dict[tuple[str, str], set[str]] = {}
     for cell in cells:
         texts = common.setdefault((cell.task, cell.model), set(_distinguished(cell)))
@@ -82,4 +82,6 @@ def _distinguished(cell: Cell) -> list[str]:
     """What a cell's label has only where it is needed."""
     run = cell.runs[0]
     size = [f"{name}={run.model.options.get(name)}" for name in networks.size_options(run.model_class)]
-    return [*size, f"head={run.head}", str(run.embedding)]
+    settings = asdict(run.training).items()
+    training = [f"{name}={value if isinstance(value, str) else written(value)}" for name, value in settings]
+    return [*size, f"head={run.head}", str(run.embedding), *training]
