@@ -175,7 +175,7 @@ def run(
         code = each_set.run(experiment, plans, lambda: Live(out), chosen, at_a_time, minutes, **options)
     _answer(experiment, workplace, chosen, out, figure)
     if code in sweep.CUT_SHORT:
-        say_how_to_go_on(out, "run", directory, share)
+        say_how_to_go_on(out, "run", directory, shard=share, on=on, storage=storage)
     raise typer.Exit(code)
 
 
@@ -196,10 +196,10 @@ def asked_for(
     return share.ids(meant) if share else meant
 
 
-def say_how_to_go_on(out: Console, verb: str, directory: str, share: Shard | None) -> None:
-    """Names the command that trains what is left."""
-    again = f" --shard {share}" if share else ""
-    out.print(f"not done yet; go on with: seqbench {verb} {shlex.quote(directory)}{again}", style="yellow")
+def say_how_to_go_on(out: Console, verb: str, directory: str, **given: object) -> None:
+    """Names the command that trains what is left. given: options by name; those that are None were not given."""
+    words = [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
+    out.print(f"not done yet; go on with: seqbench {shlex.join([verb, directory, *words])}", style="yellow")
 
 
 def _say_untuned(directory: str, experiment: Experiment, mine: AbstractSet[str], out: Console) -> None:
