@@ -2,7 +2,7 @@
 # make check: style and types. make help: this.
 # make faults: kills, disk errors, damaged files, hostile servers, by lot, for MINUTES (10).
 # make oracles: tests of the modern models against other people's packages, in an environment beside .venv.
-# make cluster: tests on a Ray cluster of this machine, two nodes of one processor each.
+# make cluster: tests on Ray clusters of this machine; SMALLEST=1: only those that continuous integration runs.
 # make answers: every table and figure of results/, the ledger, and the copies of them in README.md and results/README.md, from the rows.
 # On Windows use WSL, or the commands below by hand. TORCH_BACKEND=cpu, cu128, … or TORCH_INDEX=<URL>: another torch.
 
@@ -58,9 +58,13 @@ faults: .cache/faults-installed
 oracles: .cache/oracles/installed
 	.cache/oracles/bin/python -m pytest tests/oracles
 
-cluster: $(INSTALLED)
-	@$(BIN)/python -c "import ray" 2> /dev/null || $(BIN)/python -m pip install -q --no-build-isolation -e ".[ray]"
-	$(BIN)/python -m pytest tests/cluster --durations 10
+cluster: .cache/cluster-installed
+	$(BIN)/python -m pytest tests/cluster --durations 10 $(if $(SMALLEST),-m smallest)
+
+.cache/cluster-installed: $(INSTALLED)
+	@mkdir -p .cache
+	$(BIN)/python -m pip install -q "seqbench[ray]"   # seqbench is there: this looks for its extra only
+	@touch $@
 
 answers: $(INSTALLED)
 	$(BIN)/python -m seqbench.bench.evidence.answers

@@ -18,7 +18,8 @@ from .experiments.options import checked, options_of
 from .experiments.places import experiment_folder
 from .experiments.runs import Run
 from .experiments.settings import Training
-from .rows.store import Workplace, latest
+from .rows.newest import latest
+from .rows.store import Workplace
 from .trained_runs import load_run, predictions
 
 __all__ = ["load_run", "make_network", "make_run", "make_task", "predictions", "read_rows", "train"]

@@ -27,7 +27,8 @@ from .experiments.config import Experiment
 from .experiments.places import experiment_folder
 from .experiments.runs import Run
 from .rows import sources
-from .rows.store import Row, Workplace, latest
+from .rows.newest import latest
+from .rows.store import Row, Workplace
 
 DEVICES = ("cpu", "cuda")
 Part = Literal["train", "valid", "test"]

@@ -10,10 +10,18 @@ from pathlib import Path
 import pytest
 from seqbench.bench.report.tables.latex_text import LATEX
 
-NEEDS_TEX = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not there")
-LAYOUT = re.compile(
-    r"\\setlength\{[^}]*\}\{[^}]*\}|p\{[\d.]+\\linewidth\}|\\multicolumn\{\d+\}|\\penalty\\exhyphenpenalty "
-)
+
+def _has_tex() -> bool:
+    """Whether pdflatex is there, with tabularray, and pdftotext to read its pages."""
+    if None in map(shutil.which, ("pdflatex", "kpsewhich", "pdftotext")):
+        return False
+    return subprocess.run(["kpsewhich", "tabularray.sty"], capture_output=True).returncode == 0
+
+
+NEEDS_TEX = pytest.mark.skipif(not _has_tex(), reason="pdflatex with tabularray, or pdftotext, is not there")
+EDGE = 36
+"""Points of a page beside which nothing stands: half of the margins that the pages here have."""
+LAYOUT = re.compile(r"\\begin\{longtblr\}[^\n]*\n[^\n]*\n|(?<=\\SetCell)\[c=\d+\]\{l\}|\\penalty\\exhyphenpenalty ")
 
 
 def content(latex: str) -> str:
@@ -24,11 +32,12 @@ def content(latex: str) -> str:
 def cells(latex: str) -> list[list[str]]:
     """The texts of all lines of tables, as they were before they were LaTeX."""
     lines = [line.removesuffix(r" \\") for line in content(latex).splitlines() if line.endswith(r" \\")]
-    return [[_plain(cell) for cell in re.split(" & |^& ", line)] for line in lines if not line.startswith("{@{}l@{}}")]
+    return [[_plain(cell) for cell in re.split(" & |^& ", line)] for line in lines if not line.startswith(r"\SetCell")]
 
 
 def _plain(latex: str) -> str:
-    text = latex.replace(r" \newline ", " ").replace("~", " ")
+    text = re.sub(r"^\{(.*)\}$", r"\1", latex) if r" \\ " in latex else latex  # parts one below the other
+    text = text.replace(r" \\ ", " ").replace("~", " ")
     text = re.sub(r"\$([\d.]+)\\times10\^\{(-?\d+)\}\$", r"\1e\2", text)
     text = re.sub(r"\{\\bfseries\\boldmath ([^{}]*)\}", r"\1", text)
     text = re.sub(r"\\mbox\{([^{}]*)\}", r"\1", text)
@@ -53,7 +62,24 @@ def compiled(latex: str, folder: Path, geometry: str = "") -> str:
     return (folder / "table.log").read_text(encoding="utf-8", errors="replace")
 
 
-def overfull(log: str) -> list[str]:
-    """What stands out of its line or page by more than 2 pt."""
-    found = re.findall(r"Overfull \\[hv]box \((\d+)\.\d+pt too .*", log)
-    return [points for points in found if int(points) >= 2]
+def colliding(folder: Path) -> list[tuple[str, str]]:
+    """The words on the pages of a compiled table that lie on each other, or beyond the edge of the text.
+
+    Its log does not say: tabularray also sets columns that are too narrow, in trying.
+    """
+    subprocess.run(["pdftotext", "-bbox", "table.pdf", "table.html"], cwd=folder, check=True, timeout=60)
+    found = []
+    for page in (folder / "table.html").read_text(encoding="utf-8").split("<page ")[1:]:
+        sizes = [float(size) for size in re.findall(r'(?:width|height)="([\d.]+)"', page)[:2]]
+        pattern = r'<word xMin="([\d.]+)" yMin="([\d.]+)" xMax="([\d.]+)" yMax="([\d.]+)">(.*?)</word>'
+        boxes = [(*map(float, one[:4]), one[4]) for one in re.findall(pattern, page)]
+        turned = max((box[2] for box in boxes), default=0) > sizes[0]  # pdftotext turns the words, not the page
+        across, down = reversed(sizes) if turned else sizes
+        found += [(box[4], "edge") for box in boxes if box[2] > across - EDGE or box[3] > down]
+        for place, (left, top, right, low, text) in enumerate(boxes):
+            for other in boxes[place + 1 :]:
+                sideways = min(right, other[2]) - max(left, other[0])
+                upright = min(low, other[3]) - max(top, other[1])
+                if sideways > 1 and upright > 0.6 * min(low - top, other[3] - other[1]):
+                    found.append((text, other[4]))
+    return found

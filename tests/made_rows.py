@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, get_origin, get_type_hints
 
 from seqbench.bench.experiments import config
 from seqbench.bench.experiments.config import Experiment
 from seqbench.bench.experiments.runs import Run
-from seqbench.bench.rows import sources
+from seqbench.bench.rows import row_shape, sources
 from seqbench.bench.rows.store import Row, signed
 
 LONE = """
@@ -23,6 +24,14 @@ rows:
 VERSIONS = {
     "python": "3.11.7", "torch": "2.13.0", "numpy": "2.3.5", "numba": "0.63.1", "scipy": "1.16.3", "seqbench": "0.1.0",
 }  # fmt: skip
+
+
+REQUIRED = frozenset(
+    key
+    for key, hint in get_type_hints(row_shape.Provenance, include_extras=True).items()
+    if get_origin(hint) is not NotRequired or key in row_shape.LATER
+)
+"""The keys that the provenance of a new row has."""
 
 
 def origin(run: Run, **changes: Any) -> dict[str, Any]:
@@ -88,6 +97,15 @@ def made(run: Run, score: float | None = 0.5, status: str = "done", curve: Seque
             ],
         }
     return signed(row | changes)
+
+
+def misshapen(row: Row) -> str:
+    """What of a row has not the shape of rows; empty where it all has."""
+    try:
+        row_shape.typed(json.dumps(row).encode())
+    except row_shape.Misshapen as error:
+        return str(error)
+    return ""
 
 
 def dirtied(row: Row, **origin: Any) -> Row:

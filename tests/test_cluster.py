@@ -20,6 +20,7 @@ from seqbench.bench.running import cluster, sweep
 from seqbench.bench.running.backend import Begun, Gone, Job, Lost, Progressed, Refused, Said, Stopped
 from seqbench.bench.running.cluster import Cluster, Ended, Failed, News, Told
 from seqbench.bench.running.estimates import Estimates
+from seqbench.bench.running.storage import Storage
 from seqbench.bench.running.supervision import Letter, Outbox, Ticket
 
 pytestmark = pytest.mark.usefixtures("forgotten")
@@ -111,6 +112,24 @@ def test_a_process_that_dies_on_its_node_is_the_runs_end(folder: Path) -> None:
         assert sweep_in(folder, backend=backend).exit_code == 1
     assert {row["error"]["message"] for row in rows_of(folder)} == {"the worker was killed by SIGKILL"}
     assert len(engine.started) == 4
+
+
+def test_a_storage_that_is_full_costs_no_row_and_is_said_once(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("fsspec")
+    place, display = Storage(str(tmp_path / "shared")), Recorder()
+
+    def full(self: Storage, name: object) -> None:
+        raise OSError(28, "No space left on device", f"{name}")
+
+    for action in ("keep_data", "remove"):
+        monkeypatch.setattr(Storage, action, full)
+    with Cluster(FakeEngine(), storage=place) as backend:
+        assert sweep_in(folder, display, backend=backend).exit_code == 0
+    assert statuses(folder) == dict.fromkeys(ids(folder), "done")
+    ends = ["nodes look for the data elsewhere", "checkpoints that are needed no more stay"]
+    assert display.said == [f"{place.url}: No space left on device; {end}" for end in ends]
 
 
 def test_a_node_with_other_sources_makes_no_row(folder: Path) -> None:

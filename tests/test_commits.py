@@ -17,7 +17,6 @@ from seqbench.bench.evidence.publishing import publish
 from seqbench.bench.experiments import config, registry
 from seqbench.bench.rows import commits, repositories, sources
 from seqbench.bench.rows.provenance import of_sweep
-from seqbench.bench.rows.row_shape import misshapen
 from seqbench.bench.running import sweep
 from suite_copies import copied, edit
 from test_own_files import CELLS, ONE, net
@@ -180,7 +179,7 @@ def test_a_model_of_ones_own_is_published_from_an_installed_package(tmp_path: Pa
     assert (row["provenance"]["commit"], row["provenance"]["experiment"]) == (None, "paper")
     assert row["provenance"]["repositories"]["paper"]["commit"] == git(folder, "rev-parse", "HEAD")
     assert row["provenance"]["versions"]["seqbench"]
-    assert misshapen(row) == []
+    assert made_rows.misshapen(row) == ""
     found = checking.check(folder)
     assert [str(one) for one in found.findings if one.kind == "error" and "png" not in one.where] == []
     for file in package:

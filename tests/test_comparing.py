@@ -164,7 +164,7 @@ ALLOWED: list[Callable[[Row], Row]] = [
     lambda row: put(row, "scores.best.test.recall", 0.299),
     lambda row: put(row, "scores.best.epoch", 1),
     lambda row: put(row, "curve.1.test.loss", 5.0),
-    lambda row: put(row, "trace.0.1", 0.9 * (1 + 0.9 * BEGINNING)),
+    lambda row: put(row, "trace.0.1", 0.9 * (1 + 0.9 * BEGINNING.value)),
     lambda row: put(row, "trace.1.1", 0.1),
 ]
 FORBIDDEN: list[tuple[str, Any]] = [
@@ -177,7 +177,7 @@ FORBIDDEN: list[tuple[str, Any]] = [
     ("scores.best.valid.recall", None),
     ("scores.last.test.loss", 0.12),
     ("lengths.30.recall", 0.19),
-    ("trace.0.1", 0.9 * (1 + 2 * BEGINNING)),
+    ("trace.0.1", 0.9 * (1 + 2 * BEGINNING.value)),
     ("trace.0.1", None),
     ("trace.0.0", 3),
 ]

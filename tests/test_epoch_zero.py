@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,10 @@ from seqbench.bench.engine.evaluation import best_of, epochs_since_best, evaluat
 from seqbench.bench.engine.training import Loop, train
 from seqbench.bench.experiments import config
 from seqbench.bench.experiments.runs import Run
-from seqbench.bench.report.figures import curves
+from seqbench.bench.report.figures import curves, learning_curves
 from seqbench.bench.report.figures.panels import gather
 from seqbench.bench.report.page import page_curves, run_facts
 from seqbench.bench.rows import comparing
-from seqbench.bench.rows.row_shape import misshapen
 from seqbench.bench.rows.store import Row, finite, signed
 from seqbench.tasks import jsb, sequential_mnist
 
@@ -188,13 +188,10 @@ def test_a_row_with_it_has_the_shape_of_rows(tmp_path: Path) -> None:
     sweep_in(folder := write(tmp_path / "results" / "one"))
     (row, _) = rows_of(folder)
     assert [one["epoch"] for one in row["curve"]] == [0, 1, 2]
-    assert misshapen(row) == []
+    assert made_rows.misshapen(row) == ""
+    row = copy.deepcopy(row)
     row["curve"][0]["train_loss"] = "none"
-    row["curve"][0]["lengths"] = {"9": {"mse": "x"}}
-    assert misshapen(row) == [
-        "curve[0].train_loss: 'none' is not a number or null",
-        "curve[0].lengths.9.mse: 'x' is not a number or null",
-    ]
+    assert made_rows.misshapen(row) == f"row {row['id']}: curve[0].train_loss: expected `int | float | null`, got `str`"
 
 
 def test_a_row_without_it_is_the_same_row(tmp_path: Path) -> None:
@@ -248,19 +245,19 @@ def test_figures_begin_at_epoch_0_where_all_rows_have_it(first: tuple[int, int],
     (mean,) = [line for line in figure.axes[0].lines if line.get_marker() in "^osv"]
     expected = [(epoch, SCORES[epoch]) for epoch in range(begins, 4)]
     assert drawing.points(mean) == [(epoch, pytest.approx(score)) for epoch, score in expected]
-    assert (curves.UNTRAINED in drawing.caption(figure)) == (0 in first)
+    assert (learning_curves.UNTRAINED in drawing.caption(figure)) == (0 in first)
     assert curves.ALONE not in drawing.caption(figure)
     on_page = page_curves.curves(evidence)
     (shown,) = on_page.drawings
     assert [one[3] for one in shown.values[0]["points"]] == [epoch for epoch, _ in expected]
     assert [float(one[2].split()[0]) for one in shown.values[0]["points"]] == [score for _, score in expected]
-    assert (curves.UNTRAINED in on_page.note) == (begins == 0)
+    assert (learning_curves.UNTRAINED in on_page.note) == (begins == 0)
 
 
 def test_a_curve_goes_on_after_an_untrained_network_without_a_score(tmp_path: Path) -> None:
     _, (row, _) = rows_with(tmp_path, 0, 0)
     row["curve"][0]["valid"]["nats"] = None
-    assert [one.epoch for one in curves.points_of(row, "nats")] == [1, 2, 3]
+    assert [one.at[0] for one in learning_curves.scores_of(row, "nats")] == [1, 2, 3]
 
 
 def test_one_epoch_after_it_is_still_one_epoch(tmp_path: Path) -> None:
@@ -268,8 +265,8 @@ def test_one_epoch_after_it_is_still_one_epoch(tmp_path: Path) -> None:
     short = [signed(row | {"curve": row["curve"][:2]}) for row in rows]
     with pytest.raises(curves.NothingToDraw, match="no run has a second epoch"):
         curves.draw(gather(experiment, short), "epochs")
-    (shown,) = page_curves.drawings(gather(experiment, short))
-    assert shown.axes == page_curves.STEPS_AXIS
+    (shown,) = page_curves.curves(gather(experiment, short)).drawings
+    assert shown.axes == learning_curves.STEPS_AXIS
 
 
 def test_old_published_rows_are_renewed_and_verified_by_runs_that_have_it(tmp_path: Path) -> None:

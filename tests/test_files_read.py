@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from experiments import reasons, rows_of, sweep_in, write
-from made_rows import made
+from made_rows import made, misshapen
 from seqbench.bench.experiments import config
 from seqbench.bench.rows.comparing import differences
 from seqbench.bench.rows.renewals import staleness
-from seqbench.bench.rows.row_shape import misshapen
 from test_own_files import ONE, net
 
 pytestmark = pytest.mark.usefixtures("forgotten")
@@ -48,7 +47,7 @@ def test_what_is_read_is_in_the_row_and_another_content_makes_it_stale(tmp_path:
     (row,) = rows_of(folder)
     assert row["status"] == "done", row["error"]
     assert row["provenance"]["read"] == {"./models/keep.npy": checksum(file)}
-    assert not misshapen(row)
+    assert misshapen(row) == ""
     assert reasons(folder) == ["finished"]
     weights_in(folder / "models", 0.25)
     run = config.load(folder).runs[0]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from experiments import Recorder, rows_of, sweep_in, write
+from made_rows import misshapen
 from seqbench.bench.experiments import config, imports
 from seqbench.bench.experiments.hidden_imports import calls, remarks
 from seqbench.bench.rows.commits import why_unclean
-from seqbench.bench.rows.row_shape import misshapen
 from test_own_files import CELLS, ONE, net
 from test_provenance import git
 
@@ -47,7 +47,7 @@ def test_a_module_that_no_hash_covers_is_said_and_its_rows_are_not_published(tmp
     assert row["provenance"]["unhashed"] == ["cells_at_run_time"]
     assert row["provenance"]["dirty"]
     assert row["provenance"]["diff"]
-    assert not misshapen(row)
+    assert misshapen(row) == ""
     assert "does not cover cells_at_run_time" in (why_unclean(row["provenance"] | {"commit": "c0ffee"}) or "")
 
 

@@ -13,7 +13,8 @@ from experiments import SMALL, clean, rows_of, sweep_in, write
 from seqbench.bench.errors import UsageError
 from seqbench.bench.evidence import merging
 from seqbench.bench.experiments import config, runs
-from seqbench.bench.rows.store import Row, RowFile, Workplace, latest, signed
+from seqbench.bench.rows.newest import latest
+from seqbench.bench.rows.store import Row, RowFile, Workplace, signed
 
 TWO_SEEDS = SMALL.replace("rows:", "seeds: 2\nrows:")
 EARLY, LATE = "2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00"
@@ -213,19 +214,30 @@ def of_another_seed(row: Row) -> Row:
 
 
 REFUSED: dict[str, tuple[Callable[[Row], Row], str]] = {
-    "edited": (lambda row: row | {"parameters": 1}, "its content has not the sum that it was written with"),
+    "edited": (lambda row: row | {"parameters": 1}, "checksum mismatch: its line is not as it was written"),
     "id": (lambda row: clean(row, id="0" * 12), "its id is not that of its configuration, "),
     "version": (versioned, "it is of a newer version of the suite: task 9 in the row, 1 here; update the suite"),
     "foreign": (of_another_seed, "not a run of this experiment as it is now"),
-    "failed": (lambda row: clean(row, status="failed"), "no result: it failed"),
-    "device": (lambda row: clean(row, device="tpu"), "of an unknown class of device: tpu"),
-    "origin": (lambda row: clean(row, provenance={"platform": None}), "it lacks provenance.platform"),
-    "time": (lambda row: clean(row, seconds={}), "it lacks seconds.training, seconds.evaluation, seconds.cpu"),
-    "torn": (
-        lambda row: clean(row, config={"seed": 0}),
-        "not as rows are: config.task: is missing; config.model: is missing",
-    ),
+    "failed": (lambda row: clean(row, status="failed", error={"message": "x"}), "no result: it failed"),
+    "origin": (lambda row: clean(row, provenance={"instructions": None}), "it lacks provenance.instructions"),
 }
+SHAPELESS: dict[str, tuple[Callable[[Row], Row], str]] = {
+    "device": (lambda row: clean(row, device="tpu"), "device: invalid enum value 'tpu'"),
+    "platform": (lambda row: clean(row, provenance={"platform": None}), "provenance.platform: expected `str`"),
+    "time": (lambda row: clean(row, seconds={}), "seconds: object missing required field `training`"),
+}
+
+
+@pytest.mark.parametrize("how", SHAPELESS)
+def test_a_line_that_has_not_the_shape_of_a_row_is_named(
+    how: str, folder: Path, trained: list[Row], tmp_path: Path
+) -> None:
+    change, what = SHAPELESS[how]
+    file = file_of(tmp_path / "b.jsonl", [change(trained[0]), trained[1]])
+    answer = seqbench("merge", folder, file)
+    assert (answer.code, answer.out) == (1, "1 rows added, 0 were here already\n")
+    assert answer.err.startswith(f"refused: {file}:1: row {trained[0]['id']}: {what}")
+    assert answer.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("how", REFUSED)
@@ -265,12 +277,10 @@ def test_what_is_mended_here_is_said_and_nothing_is_refused(folder: Path, traine
 
 def test_mistakes(folder: Path, trained: list[Row], tmp_path: Path) -> None:
     place = working(folder, trained[:1])
-    (tmp_path / "odd.jsonl").write_text("[1]\n", encoding="utf-8")
     for file, message in [
         (tmp_path / "none.jsonl", "no such file"),
         (tmp_path, f"a file of rows is needed, such as {tmp_path / 'runs.jsonl'}"),
         (place.working.path, "these are the experiment's own rows"),
-        (tmp_path / "odd.jsonl", "not a row: no id or status"),
     ]:
         answer = seqbench("merge", folder, file)
         assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)

@@ -20,7 +20,7 @@ from seqbench.bench.report.figures.profile import HOW
 from seqbench.bench.report.figures.style import FURTHER, STYLE
 from seqbench.bench.report.page import page
 from seqbench.bench.report.page.colours import CONTRAST, DARK_PAPER, contrast, on_dark
-from seqbench.bench.report.page.page_curves import HEIGHT, HOW_TO_READ, LEFT, curves, drawings
+from seqbench.bench.report.page.page_curves import HEIGHT, HOW_TO_READ, LEFT, curves
 from seqbench.bench.report.tables import cost_table
 
 
@@ -42,7 +42,7 @@ def written(experiment: Experiment) -> Element:
 
 
 def test_curves_show_each_seed_their_mean_and_where_one_diverged(experiment: Experiment) -> None:
-    adding, copy, jsb = drawings(gather(experiment, pages.rows(experiment)))
+    adding, copy, jsb = curves(gather(experiment, pages.rows(experiment))).drawings
     assert [model.label for model in adding.models] == ["rnn", "lstm", "gru", MODEL]
     rnn, lstm, _, _ = adding.models
     assert [path.seed for path in rnn.paths] == [True] * 5 + [False]
@@ -107,8 +107,8 @@ def test_each_task_is_drawn_or_said_to_have_nothing(tmp_path: Path) -> None:
 def test_runs_without_a_trace_have_no_curve_of_one_epoch_and_a_lone_run_is_its_own_mean(tmp_path: Path) -> None:
     experiment = made_rows.write(tmp_path / "x", pages.PLAIN)
     (run,) = experiment.runs
-    assert drawings(gather(experiment, [pages.row(run, epochs=1)])) == []
-    (drawing,) = drawings(gather(experiment, [pages.row(run, epochs=3)]))
+    assert curves(gather(experiment, [pages.row(run, epochs=1)])).drawings == []
+    (drawing,) = curves(gather(experiment, [pages.row(run, epochs=3)])).drawings
     assert [(path.seed, path.title) for path in drawing.models[0].paths] == [(False, "gru, the only seed")]
     assert drawing.values[0]["points"][2][2:] == ["4.94e-4", 3, "4.5 s"]
 

@@ -6,14 +6,16 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import made_rows
 import pytest
 import torch
 from experiments import OWN_MODEL, write
 from seqbench.bench import api
 from seqbench.bench.experiments import config
 from seqbench.bench.experiments.runs import Run
+from seqbench.bench.rows import row_shape
 from seqbench.bench.rows.making import make_row
-from seqbench.bench.rows.provenance import REQUIRED, of_process, of_sweep
+from seqbench.bench.rows.provenance import of_process, of_sweep
 from suite_copies import copied
 
 TWO_MODELS = """\
@@ -162,7 +164,7 @@ def test_without_a_checkout_the_version_stands_in(suite: Path) -> None:
 
 def test_a_row_has_all_that_is_required(tmp_path: Path) -> None:
     origin: dict[str, Any] = {**of_sweep(tmp_path, []), **of_process(torch.device("cpu"))}
-    assert set(REQUIRED) - set(origin) == {"source", "source_files", "data", "started", "finished"}, (
+    assert made_rows.REQUIRED - set(origin) == {"source", "source_files", "data", "started", "finished"}, (
         "which the worker knows"
     )
     assert set(origin["versions"]) == {"python", "torch", "numpy", "numba", "scipy", "seqbench"}
@@ -170,3 +172,4 @@ def test_a_row_has_all_that_is_required(tmp_path: Path) -> None:
     assert (origin["instructions"], origin["driver"]) == (torch.backends.cpu.get_cpu_capability(), None)
     row = make_row(gru(), "cpu", origin, error={"message": "no", "traceback": ""})
     assert (row["status"], row["provenance"], row["device"]) == ("failed", origin, "cpu")
+    assert not {*origin} - {*row_shape.Provenance.__annotations__}

@@ -15,8 +15,9 @@ from experiments import SMALL, clean, published_in, write
 from seqbench.bench.errors import UsageError
 from seqbench.bench.evidence import reproducing
 from seqbench.bench.experiments import config, registry
+from seqbench.bench.rows.newest import latest
 from seqbench.bench.rows.provenance import COMPUTE
-from seqbench.bench.rows.store import Row, RowFile, Workplace, latest
+from seqbench.bench.rows.store import Row, RowFile, Workplace
 from test_sweep import OWN_TASK
 
 QUICK = registry.ROOT / "results" / "quick"

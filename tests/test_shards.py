@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shlex
@@ -12,7 +13,9 @@ import pytest
 from backends import FOUR, Scripted, ids, jobs_of
 from command import seqbench
 from experiments import Recorder, checkpoints, rows_of, write
+from rich.console import Console
 from ruamel.yaml import YAML
+from seqbench.bench.cli.experiments import say_how_to_go_on
 from seqbench.bench.errors import UsageError
 from seqbench.bench.experiments import config
 from seqbench.bench.rows.store import Workplace
@@ -105,6 +108,14 @@ def test_the_command_plans_each_run_in_one_shard(folder: Path) -> None:
     chosen = [seqbench("run", folder, "--dry-run", "--json", "--only", "gru", "--shard", f"{one}/2") for one in (1, 2)]
     assert [len(answer.json) for answer in chosen] == [1, 1], "shares of what else is asked for"
     assert seqbench("run", folder, "--shard", "4/3").code == 2
+
+
+def test_the_command_that_goes_on_has_the_share_and_the_cluster() -> None:
+    shown = io.StringIO()
+    given = {"shard": Shard(3, 16), "on": "ray", "storage": "/shared disk", "seeds": None}
+    say_how_to_go_on(Console(file=shown, width=200), "tune", "results/mine", **given)
+    command = shown.getvalue().partition("go on with: ")[2].strip()
+    assert command == "seqbench tune results/mine --shard 3/16 --on ray --storage '/shared disk'"
 
 
 SCRIPTS = [*re.finditer(r"```sh\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)]

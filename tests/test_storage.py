@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,38 @@ def test_a_full_storage_is_said_once_and_the_run_goes_on(tmp_path: Path, monkeyp
     (text,) = said
     assert "No space left on device" in text
     assert file.read_bytes() == b"three", "the run goes on with its own file"
+
+
+def test_a_slow_storage_holds_up_no_run_and_keeps_nothing_of_a_finished_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first upload is under way until the run has ended."""
+    monkeypatch.setattr(storages, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(storages, "PATIENCE", 0.01)
+    place, said = Storage(str(tmp_path / "shared")), list[str]()
+    uploading, may_end = threading.Event(), threading.Event()
+
+    def slow(file: Path, name: str) -> None:
+        content = file.read_bytes()
+        uploading.set()
+        may_end.wait()
+        (tmp_path / "shared" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "shared" / name).write_bytes(content)
+
+    monkeypatch.setattr(place, "keep", slow)
+    files = NodeFiles(assignment(tmp_path / "runs" / "quick"), place, tmp_path / "node", said.append)
+    file = files.files["checkpoint"]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"one")
+    wait_for(uploading.is_set, "the upload")
+    file.write_bytes(b"more")
+    files.close(finished=True)
+    assert stored(place) is None, "it was not waited for"
+    assert files._thread is not None
+    may_end.set()
+    files._thread.join()
+    assert stored(place) is None
+    assert said == []
 
 
 def test_data_are_fetched_from_the_storage_and_verified(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import made_rows
 import pytest
 from backends import Scripted
 from experiments import (
@@ -26,7 +28,6 @@ from experiments import (
 from seqbench.bench.errors import UsageError
 from seqbench.bench.experiments import config
 from seqbench.bench.rows import sources
-from seqbench.bench.rows.provenance import REQUIRED
 from seqbench.bench.rows.store import RowFile, Workplace, untouched
 
 OWN_TASK = '''\
@@ -70,6 +71,8 @@ def test_a_row_for_each_run(small: tuple[Path, Recorder]) -> None:
 
 def test_rows_are_whole(small: tuple[Path, Recorder]) -> None:
     folder, _ = small
+    lines = Workplace(folder).working.path.read_bytes().splitlines()
+    assert rows_of(folder) == [json.loads(line) for line in lines], "row_shape names every key"
     by_id = {run.id: run for run in config.load(folder).runs}
     for row in rows_of(folder):
         run = by_id[row["id"]]
@@ -77,7 +80,7 @@ def test_rows_are_whole(small: tuple[Path, Recorder]) -> None:
         assert row["config"] == run.config
         assert (row["status"], row["device"], row["error"], row["resumed"]) == ("done", "cpu", None, 0)
         assert row["parameters"] == run.make_network(run.make_task()).parameter_count
-        assert set(REQUIRED) <= set(row["provenance"])
+        assert set(row["provenance"]) >= made_rows.REQUIRED
         assert row["provenance"]["source"] == sources.source_hash(run)
         assert row["provenance"]["threads"] == 1
         assert row["provenance"]["started"] <= row["provenance"]["finished"]
@@ -175,7 +178,7 @@ def test_what_raises_becomes_a_row_and_the_rest_goes_on(where: str, tmp_path: Pa
     (message,) = (row["error"]["message"] for row in failed)
     assert re.fullmatch(rf"my_{where}\.py:\d+: ArithmeticError: too hard", message), "and the line of their file"
     assert f"my_{where}.py" in failed[0]["error"]["traceback"]
-    assert set(REQUIRED) <= set(failed[0]["provenance"])
+    assert set(failed[0]["provenance"]) >= made_rows.REQUIRED
     others = [row for row in rows_of(folder) if row["status"] == "done"]
     assert len(others) == len(config.load(folder).runs) - 1
     assert sorted(set(reasons(folder))) == ["finished", "tried again"]

@@ -18,7 +18,6 @@ from seqbench.bench.engine.repeatable import drawing_globally
 from seqbench.bench.errors import UsageError
 from seqbench.bench.experiments.runs import Run
 from seqbench.bench.report.tables import experiment_table
-from seqbench.bench.rows import row_shape
 from seqbench.bench.rows.store import signed
 from seqbench.models.base import Model, State
 from torch import Tensor, nn
@@ -274,5 +273,5 @@ def test_a_model_that_is_not_causal_is_named_in_the_table_and_never_bold(tmp_pat
     assert standing(entries[:1] + [one for one in entries if one.metric == entries[0].metric][1:]).left_out == {
         "rnn": "not causal"
     }
-    assert not row_shape.misshapen(sees[-1])
+    assert made_rows.misshapen(sees[-1]) == ""
     assert "¶" not in experiment_table.table(grid.collect(experiment, rows))

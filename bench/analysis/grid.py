@@ -17,9 +17,10 @@ from ..experiments import registry
 from ..experiments.config import Cell, Experiment, Preset
 from ..experiments.describing import cost_of
 from ..experiments.runs import Run
-from ..rows.comparing import counts
+from ..rows.comparing import flaw
+from ..rows.newest import by_place, latest
 from ..rows.renewals import staleness
-from ..rows.store import FINISHED, Row, by_place, latest
+from ..rows.store import FINISHED, Row
 from .cell_scores import BEST, LAST, counted, of_sets
 from .remarks import remarks
 from .samples import FEWEST, Summary, summary, summary_of_solved
@@ -216,7 +217,7 @@ def _by_instructions(
             continue
         if row is not shown[place.id]:
             old = [staleness(one, runs[place.id]) is None for one in (row, shown[place.id])]
-            if row["provenance"]["dirty"] or old[0] != old[1] or not counts(row, experiment.folder):
+            if row["provenance"]["dirty"] or old[0] != old[1] or flaw(row, experiment.folder):
                 continue
         found.setdefault(place.instructions, {})[place.id] = row
     return found
@@ -227,7 +228,7 @@ def edited_of(rows: Mapping[str, Row], folder: Path) -> frozenset[str]:
 
     folder: of the experiment.
     """
-    return frozenset(run_id for run_id, row in rows.items() if not counts(row, folder))
+    return frozenset(run_id for run_id, row in rows.items() if flaw(row, folder))
 
 
 def floor_of(entries: Iterable[Entry]) -> float:
@@ -236,10 +237,20 @@ def floor_of(entries: Iterable[Entry]) -> float:
 
 
 def columns(entries: Sequence[Entry]) -> dict[tuple[str, str], str]:
-    """(task, model) -> the model's column: its plain name where no task has two models of that name, else its label."""
+    """(task, model) -> the model's column: its plain name where no task has two models of that name, else its label.
+
+    Of a label whose options all models of that name have, only the name is left, and what stands behind the options.
+    """
     cells = dict.fromkeys((entry.task, entry.model, entry.model_name) for entry in entries)
     several = {name for (_, name), count in Counter((task, name) for task, _, name in cells).items() if count > 1}
-    return {(task, model): model if name in several else name for task, model, name in cells}
+    options: dict[str, set[str]] = {}
+    for _, model, name in cells:
+        options.setdefault(name, set()).add(model.partition("), ")[0])
+    short = {name for name in several if len(options[name]) == 1}
+    return {
+        (task, model): f"{name}, {model.partition('), ')[2]}" if name in short else model if name in several else name
+        for task, model, name in cells
+    }
 
 
 def rule_of(run: Run, preset: Preset) -> str:

@@ -18,8 +18,9 @@ from ..experiments.places import experiment_folder
 from ..experiments.registry import short
 from ..experiments.runs import label, make_task
 from ..rows.commits import of_no_commit
-from ..rows.comparing import counts
-from ..rows.store import Row, Workplace, latest
+from ..rows.comparing import flaw
+from ..rows.newest import latest
+from ..rows.store import Row, Workplace
 from .grid import Entry, collect
 from .one_more_run import any_false
 from .published import Number, read
@@ -234,9 +235,8 @@ def _of_cell(number: Number, found: _Found, cell: Cell, device: str | None) -> I
         entries = collect(replace(found.experiment, cells=(cell,)), every, one)
         entry = next((entry for entry in entries if entry.metric.name == number.metric), None)
         solving = next((entry for entry in entries if entry.metric.solved_at is not None), None)
-        flaws = {
-            "of no commit": sum(of_no_commit(row["provenance"]) for row in rows if counts(row, found.experiment.folder))
-        }
+        sound = (row for row in rows if flaw(row, found.experiment.folder) is None)
+        flaws = {"of no commit": sum(of_no_commit(row["provenance"]) for row in sound)}
         unpublished = sum(id(row) in found.unpublished for row in rows)
         judgement = judge(number, entry, solving, flaws)
         yield Line(number, found.experiment.name, entry, solving, unpublished, judgement)

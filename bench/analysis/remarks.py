@@ -12,7 +12,8 @@ from ..experiments import permitted, registry
 from ..experiments.config import Experiment
 from ..experiments.runs import LOOP_VERSION, Run
 from ..rows.comparing import differences, elsewhere
-from ..rows.store import FINISHED, Place, Row, by_place, latest
+from ..rows.newest import Place, by_place, latest
+from ..rows.store import FINISHED, Row
 
 NAMED = 3
 """So many of the things that are left out are named; of the others there is a count."""

@@ -98,6 +98,7 @@ def main() -> None:
     try:
         encodable(sys.stdout, sys.stderr)
         os.environ["MPLBACKEND"] = "agg"  # figures become files; a notebook's backend may not even be installed here
+        gc.set_threshold(50_000, 20, 10)  # rows are no rubbish: to look through thousands again and again takes seconds
         atexit.register(gc.freeze)  # else the interpreter searches all of torch for rubbish once more as it ends: 0.3 s
         with interrupts.ending_imports():
             code = app(sys.argv[1:] or ["--help"], standalone_mode=False)

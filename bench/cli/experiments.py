@@ -175,7 +175,7 @@ def run(
         code = each_set.run(experiment, plans, lambda: Live(out), chosen, at_a_time, minutes, **options)
     _answer(experiment, workplace, chosen, out, figure)
     if code in sweep.CUT_SHORT:
-        say_how_to_go_on(out, "run", directory, share)
+        say_how_to_go_on(out, "run", directory, shard=share, on=on, storage=storage)
     raise typer.Exit(code)
 
 
@@ -196,10 +196,10 @@ def asked_for(
     return share.ids(meant) if share else meant
 
 
-def say_how_to_go_on(out: Console, verb: str, directory: str, share: Shard | None) -> None:
-    """Names the command that trains what is left."""
-    again = f" --shard {share}" if share else ""
-    out.print(f"not done yet; go on with: seqbench {verb} {shlex.quote(directory)}{again}", style="yellow")
+def say_how_to_go_on(out: Console, verb: str, directory: str, **given: object) -> None:
+    """Names the command that trains what is left. given: options by name; those that are None were not given."""
+    words = [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
+    out.print(f"not done yet; go on with: seqbench {shlex.join([verb, directory, *words])}", style="yellow")
 
 
 def _say_untuned(directory: str, experiment: Experiment, mine: AbstractSet[str], out: Console) -> None:
@@ -259,14 +259,14 @@ def status(directory: Dir, json: Json = False) -> None:
 
     Example: seqbench status results/quick
     """
-    from ..rows.store import Workplace, latest
+    from ..rows.newest import latest
+    from ..rows.store import Workplace
     from ..running import planning
 
     experiment = load(directory)
     workplace = Workplace(experiment.folder)
     of_folder = workplace.published.read()
-    there, every = set(latest(of_folder)), [*of_folder, *workplace.rows("working")]
-    rows = latest(every)
+    there, rows = set(latest(of_folder)), latest(every := [*of_folder, *workplace.rows("working")])
     lines: list[dict[str, Any]] = []
     for device in sorted({device for _, device in rows}) or ["cpu"]:
         for item in planning.plan(experiment, workplace, device, known=every):
@@ -290,8 +290,8 @@ def status(directory: Dir, json: Json = False) -> None:
     printed = []
     for line in lines:
         state = line["state"] + (" (dirty)" if line["dirty"] else "") + (f": {line['error']}" if line["error"] else "")
-        published = "yes" if line["published"] else ""
-        printed.append((line["id"], line["run"], line["device"], state, line["next"], published))
+        facts = (line["id"], line["run"], line["device"], state, line["next"])
+        printed.append((*facts, "yes" if line["published"] else ""))
     print_columns(("id", "run", "device", "state", "next run", "published"), printed)
     for why in dict.fromkeys(line["stale"] for line in lines if line["stale"]):
         echo(f"{sum(line['stale'] == why for line in lines)} rows are {why}")

@@ -91,7 +91,7 @@ def tune(
     if share is None:
         conclude(experiment, workplace, [*workplace.rows()], chosen, out)
     if result.exit_code in sweep.CUT_SHORT:
-        say_how_to_go_on(out, "tune", directory, share)
+        say_how_to_go_on(out, "tune", directory, shard=share, on=on, storage=storage)
     raise typer.Exit(result.exit_code)
 
 

@@ -27,7 +27,8 @@ from ..analysis.statistics import Interval
 from ..experiments.config import Preset
 from ..experiments.runs import Run
 from ..rows.comparing import tolerance_of
-from ..rows.store import Row, place_of
+from ..rows.newest import place_of
+from ..rows.store import Row
 from .set_tolerances import Between, key_of
 
 SMALLEST = 0.1

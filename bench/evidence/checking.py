@@ -23,15 +23,13 @@ from ..report.tables.cells import STALE
 from ..report.tables.experiment_table import table
 from ..report.tables.ledger_table import ledger_page
 from ..rows import commits, renewals, sources
-from ..rows.comparing import configured, newer_version, other_versions
-from ..rows.row_shape import DEVICES, SAID_ELSEWHERE, lacking, misshapen
-from ..rows.store import FINISHED, Row, Workplace, place_of, untouched
+from ..rows.comparing import flaw, run_of
+from ..rows.newest import place_of
+from ..rows.row_shape import SAID_ELSEWHERE, lacking
+from ..rows.store import FINISHED, Row, Workplace
 from . import plans, publishing, publishing_trials
 
 DRAWN = ("*.png", "*.svg", "*.pdf")
-SHOWN = 3
-"""So many of the things that are wrong with the shape of a row are named."""
-
 Kind = Literal["error", "stale", "remark"]
 
 
@@ -68,11 +66,14 @@ def check(folder: Path) -> Report:
     report = Report(folder)
     try:
         experiment = config.load(folder)
-        rows = Workplace(folder).published.read(whole=False)
+        lines = Workplace(folder).published.lines()
     except UsageError as error:
         report.findings.append(Finding("experiment", str(error)))
         return report
-    report.rows = len(rows)
+    rows = [line.row for line in lines if line.row is not None]
+    report.rows = len(lines)
+    file = Workplace(folder).published.path
+    report.findings += [Finding(f"{file.name}:{line.number}", line.flaw) for line in lines if line.row is None]
     if Workplace(folder).unfinished.exists():
         what = "publish or renew was cut short before it was made; seqbench publish makes it"
         report.findings.append(Finding(publishing.TABLE, what))
@@ -80,7 +81,7 @@ def check(folder: Path) -> Report:
     grid = {run.id for run in experiment.runs}
     report.findings += [finding for row in rows for finding in _of_row(row, folder, grid)]
     report.findings += _of_renewals(folder, rows)
-    trials = Workplace(folder, record=publishing_trials.FILE).published.read(whole=False)
+    trials = [line.row for line in Workplace(folder, record=publishing_trials.FILE).published.lines() if line.row]
     report.findings += [Finding(plans.FILE, what, "remark") for what in plans.changed_since(folder, [*rows, *trials])]
     if experiment.tuning is not None:
         report.findings += _of_study(experiment, bool(rows))
@@ -88,7 +89,7 @@ def check(folder: Path) -> Report:
     for place, count in places.items():
         if count > 1:
             report.findings.append(Finding(place.id, f"{count} rows of this run on {' '.join(place[1:]).strip()}"))
-    if not rows:
+    if not lines:
         answers = [path.name for path in _answers(folder)]
         report.findings += [Finding(name, "there are no rows that it could be made of") for name in answers]
     elif not report.count("error"):  # of rows that are not in order no table can be made
@@ -112,59 +113,27 @@ def _torn(path: Path) -> Iterator[Finding]:
 
 
 def _of_row(row: Row, folder: Path, grid: set[str]) -> Iterator[Finding]:
-    where = f"{row['id']} {row.get('label', '')}".strip()
-    if not untouched(row):
-        yield Finding(where, "edited by hand: its content has not the sum that it was written with")
-    shape = [*_of_shape(row)]
-    yield from (Finding(where, what, kind) for what, kind in shape)
-    if all(kind == "remark" for _, kind in shape):
-        yield from (Finding(where, what, kind) for what, kind in _of_content(row, folder, grid))
+    where = f"{row['id']} {row['label']}".strip()
+    yield from (Finding(where, what, kind) for what, kind in _of_origin(row))
+    if found := flaw(row, folder):
+        yield Finding(where, f"stale: {found}", "stale") if found.stale else Finding(where, str(found))
+    else:
+        yield from (Finding(where, what, kind) for what, kind in _of_run(row, run_of(row, folder), grid))
 
 
-def _of_shape(row: Row) -> Iterator[tuple[str, Kind]]:
+def _of_origin(row: Row) -> Iterator[tuple[str, Kind]]:
     """What is to be known of a row whatever it is of, and of which kind it is."""
-    if missing := lacking(row, later=False):
-        yield f"does not say where it comes from: {', '.join(missing)}", "error"
-    elif later := [name for name in lacking(row) if name not in SAID_ELSEWHERE]:
-        yield f"made before rows had {', '.join(later)}", "remark"
+    if later := [name for name in lacking(row) if name not in SAID_ELSEWHERE]:
+        yield f"made before rows had provenance.{', provenance.'.join(later)}", "remark"
     if row["status"] not in FINISHED:
         yield f"published, though no result: {row['status']}", "error"
-        return
-    if row.get("device") not in DEVICES:
-        yield f"of an unknown class of device: {row.get('device')}", "error"
-        return
-    wrong = [text for text in misshapen(row) if text.partition(":")[0] not in missing]
-    if wrong:
-        more = f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-        yield f"not as rows are: {'; '.join(wrong[:SHOWN])}{more}", "error"
-
-
-def _of_content(row: Row, folder: Path, grid: set[str]) -> Iterator[tuple[str, Kind]]:
-    """What is to be known of a row that is whole, and of which kind it is."""
     if unclean := commits.why_unclean(row["provenance"]):
         yield f"published, though {unclean}", "error"
-    try:
-        run = configured(row, folder)
-        other, newer = other_versions(row, run), newer_version(row, run)
-    except UsageError as error:
-        yield f"its configuration is not known any more: {error}", "error"
-        return
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        yield f"its configuration is not whole: {type(error).__name__}: {error}", "error"
-        return
-    if newer:
-        yield f"of a newer version of the suite: {newer}; update the suite", "error"
-    elif other:
-        yield f"stale: of another version: {other}", "stale"
-    else:
-        yield from _of_run(row, run, grid)
 
 
 def _of_run(row: Row, run: Run, grid: set[str]) -> Iterator[tuple[str, Kind]]:
-    """What is to be known of a row whose configuration means this run."""
-    if row["id"] != run.id:
-        yield f"its id is not that of its configuration, {run.id}", "error"
-    elif run.id not in grid:
+    """What is to be known of a row that is of this run."""
+    if run.id not in grid:
         yield "not a run of the experiment as it is now: no table shows it", "remark"
     # Older sources may have written the label of the same configuration in another way.
     if row["label"] != str(run) and row["provenance"]["source"] == sources.source_hash(run):
@@ -184,7 +153,7 @@ def _of_renewals(folder: Path, rows: Sequence[Row]) -> Iterator[Finding]:
     for number, line in renewals.lines(folder):
         where = f"{renewals.FILE}:{number}"
         if line is None:
-            yield Finding(where, "edited by hand: its content has not the sum that it was written with")
+            yield Finding(where, "checksum mismatch: its line is not as it was written")
         elif line["row"] not in sums_of_rows:
             yield Finding(where, f"of a row that is not there: {line['label']}")
 

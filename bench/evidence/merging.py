@@ -9,9 +9,10 @@ from typing import Literal
 
 from ..errors import UsageError
 from ..experiments.config import Experiment
-from ..rows.comparing import Cannot, Difference, differences, run_of
-from ..rows.row_shape import SAID_ELSEWHERE, lacking, misshapen
-from ..rows.store import FINISHED, Place, Row, RowFile, Workplace, by_place, place_of, untouched
+from ..rows.comparing import Difference, differences, flaw
+from ..rows.newest import Place, by_place, place_of
+from ..rows.row_shape import SAID_ELSEWHERE, lacking
+from ..rows.store import FINISHED, Row, RowFile, Workplace
 
 Prefer = Literal["here", "there", "newer"]
 
@@ -89,12 +90,13 @@ def _fit(file: Path, experiment: Experiment, merger: Merger) -> Iterable[Row]:
 
     Of one run the newest; where rows of the same sources disagree, all of them, so that the conflict shows.
     """
-    rows = RowFile(file).read(whole=False)
+    lines = RowFile(file).lines()
+    merger.refused += [f"{file}:{line.number}: {line.flaw}" for line in lines if line.row is None]
     if RowFile(file).torn:
         merger.refused.append(f"{file}: the last line is half-written; its row is not taken")
     grid = {run.id for run in experiment.runs}
     sound: dict[Place, list[Row]] = {}
-    for row in rows:
+    for row in (line.row for line in lines if line.row is not None):
         reason = _why_not(row, grid, experiment.folder)
         if reason:
             merger.refused.append(f"{file}: {row['id']} {row.get('label', '')}: {reason}")
@@ -107,21 +109,13 @@ def _fit(file: Path, experiment: Experiment, merger: Merger) -> Iterable[Row]:
 
 
 def _why_not(row: Row, grid: set[str], folder: Path) -> str | None:
-    if not untouched(row):
-        return "its content has not the sum that it was written with"
-    if row.get("device") not in ("cpu", "cuda"):
-        return f"of an unknown class of device: {row.get('device')}"
     if row["status"] not in FINISHED:
         return f"no result: it {row['status']}"
     if missing := [name for name in lacking(row) if name not in SAID_ELSEWHERE]:
-        return f"it lacks {', '.join(missing)}"
-    if wrong := misshapen(row):
-        return f"not as rows are: {'; '.join(wrong)}"
-    try:
-        run = run_of(row, folder)
-    except Cannot as reason:
-        return str(reason)
-    if run.id not in grid:
+        return f"it lacks provenance.{', provenance.'.join(missing)}"
+    if found := flaw(row, folder):
+        return str(found)
+    if row["id"] not in grid:
         return "not a run of this experiment as it is now"
     return None
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..rows import commits
-from ..rows.comparing import is_of_its_configuration
-from ..rows.store import FINISHED, Row, Workplace, by_place, place_of, untouched
+from ..rows.comparing import flaw
+from ..rows.newest import by_place, place_of
+from ..rows.store import FINISHED, Row, Workplace
 
 
 class Moved(NamedTuple):
@@ -44,8 +45,6 @@ def why_unfit(row: Row, folder: Path) -> str | None:
     """Why a row may not be published by any experiment; None where nothing of itself is against it."""
     if row["status"] not in FINISHED:
         return f"{row['status']}: {row['error']['message']}"
-    if not untouched(row):
-        return "its content has not the sum that it was written with"
-    if not is_of_its_configuration(row, folder):
-        return "its id is not that of its configuration"
+    if found := flaw(row, folder):
+        return str(found)
     return commits.why_unclean(row["provenance"])

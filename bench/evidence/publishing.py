@@ -20,7 +20,8 @@ from ..report.figures.saving import FORMATS as ALL_FORMATS
 from ..report.tables.experiment_table import table
 from ..report.tables.ledger_table import write_ledger
 from ..rows import commits, measurements, renewals, sources
-from ..rows.store import Row, Workplace, by_place, place_of
+from ..rows.newest import by_place, place_of
+from ..rows.store import Row, Workplace
 from . import moving, publishing_trials
 
 TABLE, LEDGER = "table.md", "ledger.md"

@@ -17,7 +17,8 @@ from ..report.figures.saving import alike, digest, digest_of, drawn_by
 from ..report.tables.tuning_tables import blocks
 from ..report.tables.writers import markdown
 from ..rows import renewals
-from ..rows.store import Row, Workplace, by_place, place_of
+from ..rows.newest import by_place, place_of
+from ..rows.store import Row, Workplace
 from ..tuning import winners
 from ..tuning.selection import searched
 from ..tuning.study import FILE as FILE

@@ -37,8 +37,9 @@ from ..experiments import registry
 from ..experiments.runs import Run
 from ..experiments.settings import make_schedule
 from ..rows import comparing, provenance, renewals, sources
-from ..rows.comparing import Cannot
-from ..rows.store import FINISHED, Row, Workplace, place_of, untouched
+from ..rows.comparing import Cannot, flaw
+from ..rows.newest import place_of
+from ..rows.store import FINISHED, Row, Workplace
 from ..running import processes
 from ..running.cores import cores
 from ..running.sweep import Display
@@ -171,8 +172,8 @@ def _stale(row: Row, folder: Path, found: list[Renewal]) -> _Stale | None:
         changed = old.changed
         record = renewals.latest_record(row, folder)
         commit = record["commit"] if record is not None else row["provenance"]["commit"]
-        if not untouched(row):
-            raise Cannot("checksum mismatch")
+        if why := flaw(row, folder):
+            raise Cannot(str(why))
         if commit is None or row["provenance"]["dirty"]:
             raise Cannot("it was made by no commit, or by changed sources; train it again")
         if own := [name for name in changed if name.partition("/")[0] not in sources.ROOMS]:

@@ -16,8 +16,9 @@ from ..experiments import naming, registry
 from ..experiments.places import own_folders
 from ..rows import commits, instructions, provenance, repositories
 from ..rows.comparing import Cannot, run_of
+from ..rows.newest import by_place, place_of
 from ..rows.provenance import COMPUTE
-from ..rows.store import Row, Workplace, by_place, place_of
+from ..rows.store import Row, Workplace
 
 
 @dataclass(frozen=True)

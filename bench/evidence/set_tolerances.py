@@ -17,7 +17,8 @@ from ..analysis.samples import FEWEST
 from ..errors import UsageError
 from ..experiments import runs
 from ..rows.comparing import Tolerance
-from ..rows.store import Row, by_place, untouched
+from ..rows.newest import by_place
+from ..rows.store import Row, untouched
 
 Tolerances = Mapping[str, Mapping[str, Tolerance]]
 """Run without its seed (`key_of`) -> metric -> tolerance."""

@@ -16,7 +16,8 @@ from ..experiments.config import Cell, Experiment
 from ..experiments.runs import Run
 from ..rows import instructions, renewals
 from ..rows.comparing import Cannot, Difference, differences, elsewhere, large_differences, run_of
-from ..rows.store import FINISHED, Row, Workplace, by_place, latest, place_of, signed, untouched
+from ..rows.newest import by_place, latest, place_of
+from ..rows.store import FINISHED, Row, Workplace, checksum, untouched
 from ..running import sweep
 from ..running.backend import Backend
 from ..running.planning import Planned
@@ -187,7 +188,7 @@ def judged(here: Row, row: Row, run: Run, known: Tolerances | None = None) -> Ve
     else:
         outcome = "differs" if found else "the same"
     if not untouched(row):
-        outcome, found = "differs", [Difference("sum", signed(row)["sum"], row.get("sum")), *found]
+        outcome, found = "differs", [Difference("sum", checksum(row), row.get("sum")), *found]
     return Verdict(row, outcome, reasons, tuple(found))
 
 

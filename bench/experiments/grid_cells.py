@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
@@ -36,13 +37,20 @@ class Cell:
 
 def told_apart(cells: list[Cell]) -> Iterator[Cell]:
     """The cells; those of one task with the same label have in it what differs: size, head, embedding, training."""
-    common: dict[tuple[str, str], set[str]] = {}
+    alike: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
-        texts = common.setdefault((cell.task, cell.model), set(_distinguished(cell)))
-        texts.intersection_update(_distinguished(cell))
+        alike.setdefault((cell.task, cell.model), []).append(cell)
     for cell in cells:
-        differing = [text for text in _distinguished(cell) if text not in common[cell.task, cell.model]]
-        yield replace(cell, model=", ".join([cell.model, *differing]))
+        others = [_distinguished(other) for other in alike[cell.task, cell.model]]
+        differing = [text for text in _distinguished(cell) if any(text not in texts for texts in others)]
+        yield replace(cell, model=", ".join([cell.model, *_in_short(differing, others)]))
+
+
+def _in_short(differing: list[str], others: list[list[str]]) -> list[str]:
+    """The texts without their brackets, such as a schedule's options, where no other text becomes the same by it."""
+    all_texts = {text for texts in others for text in texts}
+    met = Counter(text.partition("(")[0] for text in all_texts)
+    return [short if met[short := text.partition("(")[0]] == 1 else text for text in differing]
 
 
 def referring(marked: Marked, path: Path_, wanted: str, cells: list[Cell]) -> Iterator[Cell]:

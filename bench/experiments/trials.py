@@ -15,8 +15,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
-from scipy.stats import qmc
-
 from ..errors import UsageError, nearest
 from . import networks, registry
 from .kept_sizes import KEPT
@@ -171,6 +169,8 @@ class Plan:
 @lru_cache
 def points(dimensions: int, trials: int, draw: int) -> tuple[tuple[float, ...], ...]:
     """So many points of [0, 1)^dimensions, a power of two of them: a Sobol sequence, scrambled by the seed `draw`."""
+    from scipy.stats import qmc  # here, because it takes 0.8 s, and nobody who has no study needs it
+
     sequence = qmc.Sobol(dimensions, scramble=True, rng=draw)
     return tuple(tuple(float(place) for place in point) for point in sequence.random_base2(trials.bit_length() - 1))
 

@@ -9,32 +9,78 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
+
+import msgspec
 
 from .. import atomic
 from ..errors import UsageError
-from ..rows.row_shape import SCORE, Known, Several, unlike
+from ..rows.row_shape import Number, Score, Whole, in_words
 
 SAME = ("processor", "cores", "threads", "device", "dtype", "torch", "numba", "numpy", "python", "commit", "dirty")
 """What must be equal where two measurements stand in one file."""
 PARTS = ("rows", "sweep", "lengths", "left_out")
-WAY = Known({"jobs": int, "threads": int, "seconds": float, "runs_per_hour": float})
-"""Of a sweep: side by side, or in turn."""
-ROW = Known(
-    {"task": str, "model": str, "error?": str, "peaks_mb?": Several(float), "reference_peaks_mb?": Several(float)}
-    | {f"{key}?": SCORE for key in ("ours_ms", "ratio_defaults", "run_hours", "spread")}
-)
-CASE = Known({"task": str, "model": str, "reason": str})
-SHAPE = Known(
-    {
-        "machine": Known({"name?": str, "others?": float}),
-        "rows?": Several(ROW),
-        "left_out?": Several(CASE),
-        "sweep?": Known({"runs": int, "side_by_side": WAY, "in_turn": WAY, "ratio": float, "ratios?": Several(float)}),
-        "lengths?": Known({"task": str, "exponents": Several(Known({"model": str, "steps": SCORE, "batch": SCORE}))}),
-    }
-)
-"""What of a file the tables rely on."""
+
+
+class _Way(TypedDict):
+    """Of a sweep: side by side, or in turn."""
+
+    jobs: Whole
+    threads: Whole
+    seconds: Number
+    runs_per_hour: Number
+
+
+class _Row(TypedDict):
+    task: str
+    model: str
+    error: NotRequired[str]
+    peaks_mb: NotRequired[list[Number]]
+    reference_peaks_mb: NotRequired[list[Number]]
+    ours_ms: NotRequired[Score]
+    ratio_defaults: NotRequired[Score]
+    run_hours: NotRequired[Score]
+    spread: NotRequired[Score]
+
+
+class _Case(TypedDict):
+    task: str
+    model: str
+    reason: str
+
+
+class _Machine(TypedDict):
+    name: NotRequired[str]
+    others: NotRequired[Number]
+
+
+class _Sweep(TypedDict):
+    runs: Whole
+    side_by_side: _Way
+    in_turn: _Way
+    ratio: Number
+    ratios: NotRequired[list[Number]]
+
+
+class _Exponent(TypedDict):
+    model: str
+    steps: Score
+    batch: Score
+
+
+class _Lengths(TypedDict):
+    task: str
+    exponents: list[_Exponent]
+
+
+class _Measurements(TypedDict):
+    """What of a file the tables rely on."""
+
+    machine: _Machine
+    rows: NotRequired[list[_Row]]
+    left_out: NotRequired[list[_Case]]
+    sweep: NotRequired[_Sweep]
+    lengths: NotRequired[_Lengths]
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -42,13 +88,12 @@ def read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        msgspec.convert(content, _Measurements)  # only a check: what a later version has written beside it stays
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{path}: {in_words(error)}; measure again, or name another file") from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not JSON: {error}; name another file, or remove this one") from error
-    if not isinstance(content, dict) or not isinstance(content.get("machine"), dict):
-        raise UsageError(f"{path}: not a file of measurements: there is no machine in it; name another file")
-    if wrong := [*unlike("", content, SHAPE)]:
-        raise UsageError(f"{path}: {wrong[0]}; measure again, or name another file")
     return content
 
 

@@ -33,17 +33,10 @@ from .provenance import COMPUTE
 from .sources import VERSION
 from .store import Row, untouched
 
-MEASURED = (
-    "status", "parameters", "state_size", "receptive_field", "causal", "scores", "lengths", "curve", "trace",
-    "yardsticks",
-)  # fmt: skip
-"""What of a row depends on the run alone; its times and its memory do not."""
 EXACT = ("status", "parameters", "state_size", "receptive_field", "causal")
 """What must be equal on every machine."""
-
-BEGINNING, BEGINNING_STEPS = 1e-3, 10
-"""How far the mean loss of the first steps may differ elsewhere, relatively, where it covers so many steps at most.
-Float32 sums differ by 1e-7; a GPU that multiplies in TF32, which has 10 bits of mantissa, by up to 1e-3."""
+MEASURED = (*EXACT, "scores", "lengths", "curve", "trace", "yardsticks")
+"""What of a row depends on the run alone; its times and its memory do not."""
 
 
 class Tolerance(NamedTuple):
@@ -83,6 +76,11 @@ class Difference(NamedTuple):
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+BEGINNING, BEGINNING_STEPS = Tolerance("relative", 1e-3), 10
+"""How far the mean loss of the first steps may differ elsewhere, where it covers so many steps at most.
+Float32 sums differ by 1e-7; a GPU that multiplies in TF32, which has 10 bits of mantissa, by up to 1e-3."""
 
 
 def tolerance_of(metric: Metric) -> Tolerance:
@@ -148,21 +146,32 @@ class Cannot(Exception):
     """Why a row cannot be told as a run of here."""
 
 
-def counts(row: Row, folder: Path | None) -> bool:
-    """Whether anything of a row counts: nobody has edited it, and it is of the run that its id names.
+class OtherVersion(Cannot):
+    """It is of older contracts."""
+
+
+class Flaw(NamedTuple):
+    """Why nothing of a row counts, in words. stale: it is as it was made, but by older contracts than those of now."""
+
+    words: str
+    stale: bool = False
+
+    def __str__(self) -> str:
+        return self.words
+
+
+def flaw(row: Row, folder: Path | None) -> Flaw | None:
+    """Why nothing of a row counts; None where its line is as it was written, and of the run that its id names.
 
     folder: of the experiment.
     """
-    return untouched(row) and is_of_its_configuration(row, folder)
-
-
-def is_of_its_configuration(row: Row, folder: Path | None) -> bool:
-    """Whether the row's id is that of the run which its configuration means, made by the contracts of now."""
+    if not untouched(row):
+        return Flaw("checksum mismatch: its line is not as it was written")
     try:
         run_of(row, folder)
-    except Cannot:
-        return False
-    return True
+    except Cannot as reason:
+        return Flaw(str(reason), isinstance(reason, OtherVersion))
+    return None
 
 
 def run_of(row: Row, folder: Path | None) -> Run:
@@ -175,12 +184,12 @@ def run_of(row: Row, folder: Path | None) -> Run:
         other, newer = other_versions(row, run), newer_version(row, run)
     except UsageError as error:
         raise Cannot(f"its configuration is not known here: {error}") from error
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise Cannot(f"its configuration is not whole: {type(error).__name__}: {error}") from error
     if newer:
         raise Cannot(f"it is of a newer version of the suite: {newer}; update the suite")
     if other:
-        raise Cannot(f"it is of another version: {other}; check out its commit")
+        raise OtherVersion(f"it is of another version: {other}; check out its commit")
     if run.id != row.get("id"):
         raise Cannot(f"its id is not that of its configuration, {run.id}")
     return run
@@ -190,7 +199,8 @@ def configured(row: Row, folder: Path | None) -> Run:
     """What a row's configuration means here, whatever its id and its versions are.
 
     Raises UsageError where its task or model is neither the suite's nor named by the experiment of the folder, and for
-    what is not known here; KeyError, TypeError, AttributeError or ValueError where the configuration is not whole.
+    what is not known here; KeyError, TypeError, AttributeError, ValueError or OverflowError where the configuration is
+    not whole.
     """
     permitted.check(row["config"], folder)
     config = row["config"]
@@ -277,13 +287,9 @@ def _at_the_beginning(here: Row, there: Row) -> Iterator[Difference]:
     if ours[0] != theirs[0]:
         yield Difference(f"{path}[0]", *(None if math.isinf(one[0]) else one[0] for one in (ours, theirs)))
     elif ours[0] <= BEGINNING_STEPS and not (
-        ours[1] == theirs[1] or (None not in (ours[1], theirs[1]) and _beginning().allows(ours[1], theirs[1]))
+        ours[1] == theirs[1] or (None not in (ours[1], theirs[1]) and BEGINNING.allows(ours[1], theirs[1]))
     ):
         yield Difference(f"{path}[1]", ours[1], theirs[1])
-
-
-def _beginning() -> Tolerance:
-    return Tolerance("relative", BEGINNING)
 
 
 def _other_data(here: Row, there: Row) -> Iterator[Difference]:

@@ -1,4 +1,4 @@
-"""Where a row comes from: commit, source, versions, machine, data. A row without it is refused by the store.
+"""Where a row comes from: commit, source, versions, machine, data. `row_shape.Provenance` has its types.
 
 Keys of a row's `provenance`: `commit` (of the suite; None where it is an installed package, whose version stands among
 `versions`), `dirty`, `diff` (SHA-256 of what differed from the commits, None where nothing did), `differing` (some of
@@ -33,13 +33,6 @@ from ..experiments.runs import Run
 from . import commits, repositories, sources
 
 VERSIONS_OF = (*COMPUTE, "seqbench")
-REQUIRED = (
-    "commit", "dirty", "diff", "source", "source_files", "versions", "platform", "processor", "cpu", "instructions",
-    "device", "driver", "threads", "data", "started", "finished",
-)  # fmt: skip
-MAY_BE_NONE = ("commit", "diff", "driver")
-LATER = ("diff", "instructions", "source_files", "cpu")
-"""What is asked for since rows were first published: rows of before are read all the same."""
 
 
 def of_sweep(folder: Path, runs: Iterable[Run]) -> dict[str, Any]:

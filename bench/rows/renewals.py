@@ -12,6 +12,7 @@ or `rehashed`), `finished` (UTC), `sum` (the record's own checksum). That of a r
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -150,13 +151,14 @@ def keep(folder: Path, rows: Iterable[Row], new: Iterable[Record] = ()) -> None:
 
 
 def _read(folder: Path) -> Mapping[str, Record]:
-    path = (folder / FILE).resolve()
-    if not path.is_file():
+    path = os.path.abspath(folder)  # asked for each row: no more than one look at the disk
+    try:
+        there = os.stat(f"{path}/{FILE}")
+    except OSError:
         return {}
-    there = path.stat()
-    return _read_once(path.parent, there.st_ino, there.st_mtime_ns, there.st_size)
+    return _read_once(path, there.st_ino, there.st_mtime_ns, there.st_size)
 
 
 @lru_cache(maxsize=256)
-def _read_once(folder: Path, inode: int, modified: int, size: int) -> Mapping[str, Record]:
-    return {record["row"]: record for _, record in lines(folder) if record is not None}
+def _read_once(folder: str, inode: int, modified: int, size: int) -> Mapping[str, Record]:
+    return {record["row"]: record for _, record in lines(Path(folder)) if record is not None}

@@ -1,277 +1,271 @@
-"""The shape of a row: which keys it has, and what stands there. Whatever reads rows relies on it.
+"""The types of a row: which keys it has, and what stands there. Whatever reads rows relies on it.
 
-A sum proves that a row was not edited since it was signed, not that it was whole when it was signed.
+A row is one line of JSON. `typed` decodes and checks it in one pass; keys that are not named here are passed over, and
+stay in the line. (A checksum proves that a line was not edited since it was signed, not that it was whole then.) Whole
+numbers are within 64 bits, others within a double: JSON may have more, with which nothing can be computed.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
-from .provenance import COMPUTE, LATER, MAY_BE_NONE, REQUIRED
+import msgspec
 
 FINISHED = ("done", "diverged")
 """What is a result; `failed` and `died` are tried again by the next run."""
-STATUSES = (*FINISHED, "failed", "died")
-DEVICES = ("cpu", "cuda")
-SAID_ELSEWHERE = ("provenance.source_files", "provenance.cpu")
-"""What older rows lack without a loss: their commits have the hashes of files, and the processor has a name."""
+LATER = ("diff", "source_files", "cpu", "instructions")
+"""Keys of a provenance that are asked for since rows were first published: rows of before are read all the same."""
+SAID_ELSEWHERE = ("cpu", "source_files")
+"""Which of them say nothing that an older row does not say in another way: the processor has a name, and commits have
+the hashes of files."""
 
-
-@dataclass(frozen=True)
-class Known:
-    """A mapping with these keys at least; of a key that ends with `?` it may have none."""
-
-    keys: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Each:
-    """A mapping of any keys to values of one shape."""
-
-    value: Any
-
-
-@dataclass(frozen=True)
-class Several:
-    """A list of values of one shape."""
-
-    value: Any
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A list of two values."""
-
-    first: Any
-    second: Any
-
-
-WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", list: "a list", None: "null"}
-"""What a plain shape is called."""
-SCORE = (float, None)
+Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Number = Whole | float
+"""A whole number stays one: tables write it without a point."""
+Score = Number | None
 """Of a metric; null where it was not finite."""
-SCORES = Each(SCORE)
-SPEC = Known({"name": str, "options?": Each(object), "version": int})
-POINT = Known(
-    {
-        "epoch": int,
-        "steps": int,
-        "seconds": float,
-        "valid": SCORES,
-        "test": SCORES,
-        "learning_rate?": SCORE,
-        "train_loss?": SCORE,
-        "lengths?": Each(SCORES),
-    }
-)
-"""Of a curve. At epoch 0 no step has been taken: it has neither learning rate nor training loss, and may have lengths.
-Rows made before curves had an epoch 0 begin with epoch 1."""
-RULES = Known({"best": Known({"epoch": int, "valid": SCORES, "test": SCORES}), "last": Known({"test": SCORES})})
-ORIGIN = Known(
-    {
-        "commit": (str, None),
-        "dirty": bool,
-        "diff?": (str, None),
-        "differing?": Several(str),
-        "unhashed?": Several(str),
-        "read?": Each(str),
-        "repositories?": Each(Known({"commit": str, "dirty": bool, "diff": (str, None)})),
-        "experiment?": str,
-        "source": str,
-        "source_files?": Each(str),
-        "versions": Known(dict.fromkeys(("python", *COMPUTE), str)),
-        "platform": str,
-        "processor": str,
-        "cpu?": str,
-        "instructions?": (str, None),
-        "device": str,
-        "driver": (str, None),
-        "threads": int,
-        "data": Each((str, None)),
-        "command?": (str, list),
-        "started": str,
-        "finished": str,
-    }
-)
-ANY = Known(
-    {
-        "id": str,
-        "label": str,
-        "config": Known({"task": SPEC, "model": SPEC, "head?": object, "loop": int, "seed": int}),
-        "parameters?": (int, None),
-        "state_size?": (int, str, None),
-        "receptive_field?": (int, str, None),
-        "causal?": bool,
-        "error?": object,
-        "provenance": ORIGIN,
-    }
-)
-"""Of every row."""
-RESULT = Known(
-    {
-        "parameters": int,
-        "error?": None,
-        "lengths?": Each(SCORES),
-        "curve": Several(POINT),
-        "trace?": Several(Pair(float, SCORE)),
-        "yardsticks?": Several(Known({"name": str, "scores": SCORES})),
-        "seconds": Known({"training": float, "evaluation": float, "cpu": float}),
-        "peak_memory_mb": float,
-    }
-)
-"""Of a row that is a result. A run that diverged in its first epoch has no scores, one that is done has."""
-FAILURE = Known({"error": Known({"message": str})})
-"""Of a row that is none."""
-SCORED = Known({"scores": RULES})
-"""Of a row with scores."""
+Scores = dict[str, Score]
+Id = Annotated[str, msgspec.Meta(max_length=80)]
+Device = Literal["cpu", "cuda"]
+Status = Literal["done", "diverged", "failed", "died"]
 
 
-def misshapen(row: Any) -> list[str]:
-    """What of a row is not as readers rely on: `key: what is wrong there`, each in words; nothing where all is well.
+class Contract(TypedDict):
+    """A task or a model, its options, and the version of its contract."""
 
-    >>> misshapen({"id": "7d9f5bf61bde", "status": "gone", "device": "cpu"})
-    ["status: 'gone' is none of done, diverged, failed, died"]
+    name: str
+    version: Whole
+    options: NotRequired[dict[str, Any]]
+
+
+class Config(TypedDict):
+    """The configuration of a run; rows of before have neither embedding nor precision."""
+
+    task: Contract
+    model: Contract
+    loop: Whole
+    seed: Whole
+    head: NotRequired[Any]
+    embedding: NotRequired[Any]
+    training: NotRequired[Any]
+    precision: NotRequired[Any]
+
+
+class RepositoryState(TypedDict):
+    """A repository of the user's own: its commit, and what differed from it."""
+
+    commit: str
+    dirty: bool
+    diff: str | None
+
+
+class Versions(TypedDict):
+    """Of Python and the packages that compute."""
+
+    python: str
+    torch: str
+    numpy: str
+    numba: str
+    scipy: str
+    seqbench: NotRequired[str | None]
+    cuda: NotRequired[str | None]
+    cudnn: NotRequired[str | None]
+
+
+class Provenance(TypedDict):
+    """Where a row comes from; `provenance` describes the keys."""
+
+    commit: str | None
+    dirty: bool
+    source: str
+    versions: Versions
+    platform: str
+    processor: str
+    device: str
+    driver: str | None
+    threads: Whole
+    data: dict[str, str | None]
+    started: str
+    finished: str
+    diff: NotRequired[str | None]
+    instructions: NotRequired[str | None]
+    source_files: NotRequired[dict[str, str]]
+    cpu: NotRequired[str]
+    command: NotRequired[str | list[str]]
+    differing: NotRequired[list[str]]
+    unhashed: NotRequired[list[str]]
+    read: NotRequired[dict[str, str]]
+    repositories: NotRequired[dict[str, RepositoryState]]
+    experiment: NotRequired[str]
+
+
+class Point(TypedDict):
+    """Of a curve. At epoch 0 no step has been taken, so that there is neither learning rate nor training loss.
+
+    Rows made before curves had an epoch 0 begin with epoch 1.
     """
-    if not isinstance(row, dict):
-        return [f"{_shown(row)} is no mapping"]
-    for key, known in (("status", STATUSES), ("device", DEVICES)):
-        if row.get(key) not in known:
-            found = f"{_shown(row[key])} is none of" if key in row else "is missing: one of"
-            return [f"{key}: {found} {', '.join(known)}"]
-    wanted = [ANY, RESULT if row["status"] in FINISHED else FAILURE]
-    if row["status"] == "done" or row.get("scores"):
-        wanted.append(SCORED)
-    if all(_test_of(shape)(row) for shape in wanted):
-        return []
-    return [text for shape in wanted for text in unlike("", row, shape)]
+
+    epoch: Whole
+    steps: Whole
+    seconds: Number
+    valid: Scores
+    test: Scores
+    learning_rate: NotRequired[Score]
+    train_loss: NotRequired[Score]
+    lengths: NotRequired[dict[str, Scores]]
 
 
-def lacking(row: Mapping[str, Any], later: bool = True) -> list[str]:
-    """What a row does not say of its origin, as paths: provenance, and of a result its seed, times and memory.
+class Best(TypedDict):
+    """The scores of the epoch that validation chose."""
 
-    later: also what is asked for only since rows were first published.
+    epoch: Whole
+    valid: Scores
+    test: Scores
 
-    >>> origin = dict.fromkeys(REQUIRED, "known") | {"versions": dict.fromkeys(COMPUTE, "1.0"), "data": None}
-    >>> lacking({"status": "died", "provenance": origin})
-    ['provenance.data']
+
+class Last(TypedDict):
+    """The mean of the test scores of the last epochs."""
+
+    test: Scores
+    epochs: NotRequired[list[Whole]]
+
+
+class Rules(TypedDict):
+    """The scores by each rule of choosing an epoch."""
+
+    best: Best
+    last: Last
+
+
+class Yardstick(TypedDict):
+    """What a method without training scores on the same data."""
+
+    name: str
+    scores: Scores
+
+
+class Seconds(TypedDict):
+    """Wall time of training and evaluation, and time of the processor."""
+
+    training: Number
+    evaluation: Number
+    cpu: Number
+
+
+class Message(TypedDict):
+    """The error that ended a run."""
+
+    message: str
+    traceback: NotRequired[Any]
+
+
+Size = Whole | str | None
+"""A number of values or steps; "unknown" where the model does not say."""
+
+
+class _Any(TypedDict):
+    id: Id
+    status: Status
+    device: Device
+    label: str
+    config: Config
+    provenance: Provenance
+    state_size: NotRequired[Size]
+    receptive_field: NotRequired[Size]
+    causal: NotRequired[bool]
+    resumed: NotRequired[Whole]
+    sum: NotRequired[str | None]
+
+
+class _Result(_Any):
+    error: NotRequired[None]
+    parameters: Whole
+    curve: list[Point]
+    seconds: Seconds
+    peak_memory_mb: Number
+    lengths: NotRequired[dict[str, Scores]]
+    trace: NotRequired[list[Annotated[list[Score], msgspec.Meta(min_length=2, max_length=2)]]]
+    yardsticks: NotRequired[list[Yardstick]]
+
+
+class Scored(_Result):
+    """A result with scores."""
+
+    scores: Rules
+
+
+class Unscored(_Result):
+    """A run that diverged in its first epoch."""
+
+    scores: NotRequired[Annotated[dict[str, None], msgspec.Meta(max_length=0)] | None]
+
+
+class Failure(_Any):
+    """A run that failed or died."""
+
+    error: Message
+    parameters: NotRequired[Whole | None]
+    peak_memory_mb: NotRequired[Score]
+
+
+class _Head(msgspec.Struct):
+    """What decides on the type of a row. status: of the words of `Status`."""
+
+    id: Id
+    status: Status
+    scores: dict[str, msgspec.Raw] | None = None
+
+
+_HEAD = msgspec.json.Decoder(_Head)
+_SCORED, _UNSCORED, _FAILURE = (msgspec.json.Decoder[Any](kind) for kind in (Scored, Unscored, Failure))
+
+
+class Malformed(ValueError):
+    """Why a line is no JSON, in words."""
+
+
+class Misshapen(ValueError):
+    """What of a line is not as a row is, in words that name the key."""
+
+
+def typed(line: bytes) -> dict[str, Any]:
+    """The row of a line. Raises Malformed where it is no JSON, else Misshapen where it is no row.
+
+    >>> typed(b'{"id": "7d9f5bf61bde", "status": "gone"}')
+    Traceback (most recent call last):
+    seqbench.bench.rows.row_shape.Misshapen: status: invalid enum value 'gone'
     """
-    wanted = [f"provenance.{key}" for key in REQUIRED if later or key not in LATER]
-    if _at(row, "provenance.versions") is not _NOWHERE:
-        wanted += [f"provenance.versions.{name}" for name in COMPUTE]
-    if row.get("status") in FINISHED:
-        wanted += ["config.seed", "seconds.training", "seconds.evaluation", "seconds.cpu", "peak_memory_mb"]
-    may_be_none = {f"provenance.{key}" for key in MAY_BE_NONE}
-    if _at(row, "provenance.dirty"):
-        may_be_none.remove("provenance.diff")
-    return [path for path in wanted if _at(row, path, path not in may_be_none) is _NOWHERE]
+    head = None
+    try:
+        head = _HEAD.decode(line)
+        if head.status not in FINISHED:
+            decoder = _FAILURE
+        else:
+            decoder = _SCORED if head.status == "done" or head.scores else _UNSCORED
+        row: dict[str, Any] = decoder.decode(line)
+        return row
+    except msgspec.ValidationError as error:
+        raise Misshapen(f"row {head.id}: {in_words(error)}" if head else in_words(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(shortened(str(error))) from error
 
 
-_NOWHERE = object()
+def in_words(error: msgspec.ValidationError) -> str:
+    """What msgspec says of a value, with the path of its key before it."""
+    what, _, path = str(error).rpartition(" - at `$")
+    what, path = (what, path.removesuffix("`").lstrip(".")) if what else (path, "")
+    what = shortened(what[:1].lower() + what[1:])
+    return f"{path}: {what}" if path else what
 
 
-def _at(row: Any, path: str, not_none: bool = True) -> Any:
-    """What stands at a path of keys; _NOWHERE where nothing does, or None where that is not enough."""
-    for key in path.split("."):
-        if not isinstance(row, dict) or key not in row:
-            return _NOWHERE
-        row = row[key]
-    return _NOWHERE if row is None and not_none else row
+def shortened(text: str) -> str:
+    """A text in one line, of a length to be read."""
+    line = " ".join(text[:500].split())
+    return line if len(line) <= 160 else f"{line[:159]}…"
 
 
-Test = Callable[[Any], bool]
-_tests = dict[int, Test]()
-"""Of the shapes above, by their ids."""
-
-
-def _test_of(shape: Any) -> Test:
-    """Whether a value is of a shape: what `unlike` finds in words, ten times as fast. Most rows have no fault."""
-    if id(shape) not in _tests:
-        _tests[id(shape)] = _made_test(shape)
-    return _tests[id(shape)]
-
-
-def _made_test(shape: Any) -> Test:
-    if isinstance(shape, Known):
-        tests = [(key.removesuffix("?"), _made_test(inner), key.endswith("?")) for key, inner in shape.keys.items()]
-        return lambda value: (
-            type(value) is dict and all(test(value[key]) if key in value else may for key, test, may in tests)
-        )
-    if isinstance(shape, Pair):
-        first, second = _made_test(shape.first), _made_test(shape.second)
-        return lambda value: type(value) is list and len(value) == 2 and first(value[0]) and second(value[1])
-    if isinstance(shape, Each | Several):
-        plain = _types_of(shape.value)
-        if plain is not None and isinstance(shape, Each):  # without a call for each
-            return lambda value: type(value) is dict and plain.issuperset(map(type, value.values()))
-        if plain is not None:
-            return lambda value: type(value) is list and plain.issuperset(map(type, value))
-        inner = _made_test(shape.value)
-        if isinstance(shape, Each):
-            return lambda value: type(value) is dict and all(map(inner, value.values()))
-        return lambda value: type(value) is list and all(map(inner, value))
-    types = _types_of(shape)
-    return (lambda value: True) if types is None else (lambda value: type(value) in types)
-
-
-def _types_of(shape: Any) -> frozenset[type] | None:
-    """The types of JSON's values that are of a plain shape; None for a shape that is not plain, or that all are of."""
-    kinds = shape if isinstance(shape, tuple) else (shape,)
-    if object in kinds or not all(kind is None or isinstance(kind, type) for kind in kinds):
-        return None
-    return frozenset(
-        one for kind in kinds for one in ((int, float) if kind is float else (type(None) if kind is None else kind,))
-    )
-
-
-def unlike(path: str, value: Any, shape: Any) -> Iterator[str]:
-    """Where a value is not of a shape, of it and of what lies beneath. path: where the value stands."""
-    if isinstance(shape, Known | Each):
-        if not isinstance(value, dict):
-            yield f"{path}: {_shown(value)} is no mapping"
-            return
-        of_key = shape.keys if isinstance(shape, Known) else dict.fromkeys(value, shape.value)
-        for key, inner in of_key.items():
-            name = key.removesuffix("?") if isinstance(shape, Known) else key
-            where = f"{path}.{name}" if path else name
-            if name in value:
-                yield from unlike(where, value[name], inner)
-            elif name == key:
-                yield f"{where}: is missing"
-        return
-    if isinstance(shape, Several | Pair):
-        pair = isinstance(shape, Pair)
-        if not isinstance(value, list) or (pair and len(value) != 2):
-            yield f"{path}: {_shown(value)} is no {'pair' if pair else 'list'}"
-            return
-        inners = (shape.first, shape.second) if isinstance(shape, Pair) else [shape.value] * len(value)
-        for place, (item, inner) in enumerate(zip(value, inners, strict=True)):
-            yield from unlike(f"{path}[{place}]", item, inner)
-        return
-    kinds = shape if isinstance(shape, tuple) else (shape,)
-    if not any(_is(value, kind) for kind in kinds):
-        yield f"{path}: {_shown(value)} is not {' or '.join(WORDS[kind] for kind in kinds)}"
-
-
-def _is(value: Any, kind: Any) -> bool:
-    """Whether a value is of a plain kind; a whole number is a number too, and a truth value is neither.
-
-    Numbers are of a size that a computer's have: JSON may have others, with which nothing can be computed.
-    """
-    if kind is object or kind is None:
-        return kind is object or value is None
-    if isinstance(value, list):
-        return kind is list
-    if isinstance(value, bool):
-        return bool(kind is bool)
-    if kind in (int, float):
-        whole = isinstance(value, int) and abs(value) < 1 << 63
-        return whole or (kind is float and isinstance(value, float) and math.isfinite(value))
-    return isinstance(value, kind)
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}…"
+def lacking(row: dict[str, Any]) -> list[str]:
+    """Which keys of `LATER` a row's provenance does not have, or has null; of a clean row `diff` is null."""
+    origin = row["provenance"]
+    null = [key for key in LATER if origin.get(key) is None]
+    return [key for key in null if not (key == "diff" and key in origin and not origin["dirty"])]

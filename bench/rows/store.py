@@ -1,4 +1,4 @@
-"""Rows in, rows out: one JSON line a run, appended by one writer, each with its own sum.
+"""Rows in, rows out: one JSON line a run, appended by one writer, each with its own checksum.
 
 A row's keys: `id`, `status` (done, diverged, failed, died), `device` (cpu or cuda), `label`, `config`, `parameters`,
 `state_size` and `receptive_field` ("unknown" where the model does not say), `causal` (false where the model sees later
@@ -9,6 +9,7 @@ keys stand there), `error`, `sum`. `row_shape` says what stands in each.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import math
@@ -16,7 +17,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from filelock import Timeout
 
@@ -40,23 +41,49 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+class StoredRow(Row):
+    """A row as it stands in a file. line: its own bytes, which are copied wherever the row goes.
+
+    It does not change, so that it says what its line says; a copy of it is a plain row.
+    """
+
+    __slots__ = ("line",)
+
+    def __init__(self, row: Row, line: bytes) -> None:
+        super().__init__(row)
+        self.line = line
+
+    def _fixed(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("a stored row does not change: make a new one, {**row, …}")
+
+    __setitem__ = __delitem__ = __ior__ = update = setdefault = pop = popitem = clear = _fixed
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
+
+
 def signed(row: Row) -> Row:
-    """The row with the sum of its content."""
-    return {**row, "sum": _sum(row)}
+    """The row with the checksum of its content."""
+    return {**row, "sum": checksum({key: value for key, value in row.items() if key != "sum"})}
 
 
 def untouched(row: Row) -> bool:
-    """Whether the row's content still has the sum that it was written with."""
-    return row.get("sum") == _sum(row)
+    """Whether the row still has the checksum that it was written with."""
+    return "sum" in row and row["sum"] == checksum(row)
 
 
-def _sum(row: Row) -> str:
-    content = {key: value for key, value in row.items() if key != "sum"}
-    return hashlib.sha256(_line(content).encode()).hexdigest()[:16]
+def checksum(row: Row) -> str:
+    """16 hex digits: SHA-256 of the row's line, all of it but the checksum."""
+    whole, own = _line(row), f',"sum":"{row.get("sum")}"'.encode()
+    before, _, after = whole.partition(own)
+    return hashlib.sha256(before + after).hexdigest()[:16]
 
 
-def _line(row: Row) -> str:
-    return json.dumps(row, sort_keys=True, separators=(",", ":"), allow_nan=False)
+def _line(row: Row) -> bytes:
+    """The line of a row in a file, without its end."""
+    if isinstance(row, StoredRow):
+        return row.line
+    return json.dumps(row, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 class RowFile:
@@ -68,18 +95,19 @@ class RowFile:
     def append(self, row: Row) -> Row:
         """Signs the row and writes it to the disk; the signed row is returned.
 
-        Raises ValueError for a row that does not say where it comes from (see `row_shape.lacking`), OSError where the
+        Raises ValueError for what is no row, or does not say where it comes from (see `row_shape`), OSError where the
         disk refuses; then what was written of the line is taken back, so that the file stays whole.
         """
-        if missing := row_shape.lacking(row):
-            raise ValueError(f"row {row.get('id')} lacks {', '.join(missing)}")
-        row = signed(finite(row))
+        line = _line(signed(finite(row)))
+        kept = StoredRow(row_shape.typed(line), line)
+        if missing := row_shape.lacking(kept):
+            raise ValueError(f"row {row['id']} lacks provenance.{', provenance.'.join(missing)}")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.repair()
         new = not self.path.exists()
         with self.path.open("ab", buffering=0) as file:  # a buffer would write its rest once more when it is closed
             start = file.tell()
-            rest = memoryview(_line(row).encode() + b"\n")
+            rest = memoryview(line + b"\n")
             try:
                 while rest:
                     rest = rest[file.write(rest) :]
@@ -89,16 +117,18 @@ class RowFile:
                 raise
         if new:
             atomic.flush_folder(self.path.parent)
-        return row
+        return kept
 
     @property
     def torn(self) -> bool:
         """Whether the last line was cut short as it was written."""
         rest = self.path.read_bytes().rpartition(b"\n")[2] if self.path.is_file() else b""
         try:
-            return bool(rest) and json.loads(rest) is None
-        except (ValueError, RecursionError):
+            return bool(rest) and row_shape.typed(rest) is None
+        except row_shape.Malformed:
             return True
+        except row_shape.Misshapen:
+            return False
 
     def repair(self) -> str | None:
         """Sets a half-written last line aside, in `runs.jsonl.damaged`, and says so; None where all is whole."""
@@ -124,105 +154,63 @@ class RowFile:
             file.seek(-1, os.SEEK_END)
             return file.read(1) == b"\n"
 
-    def read(self, whole: bool = True) -> list[Row]:
-        """All rows; a torn last line is passed over. Raises UsageError naming file, line and key where one is no row.
-
-        whole: False gives rows of any shape that have an id and a status, to those who say what is wrong with them.
-        """
-        if not self.path.is_file():
-            return []
+    def read(self) -> list[Row]:
+        """All rows; a torn last line is passed over. Raises UsageError naming file, line and key of what is no row."""
         rows = []
-        lines = self.path.read_bytes().split(b"\n")
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                row = _DECODER.decode(line.decode("utf-8-sig"))
-                if not isinstance(row, dict) or not isinstance(row.get("id"), str) or "status" not in row:
-                    raise ValueError("no id or status")
-            except (ValueError, RecursionError) as error:
-                if number == len(lines):
-                    continue
-                raise UsageError(f"{self.path}:{number}: not a row: {error}{_REMEDY}") from error
-            if whole and (wrong := row_shape.misshapen(row)):
-                more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-                raise UsageError(f"{self.path}:{number}: row {row['id']}: {wrong[0]}{more}{_REMEDY}")
-            rows.append(row)
+        for line in self.lines():
+            if line.row is None:
+                raise UsageError(f"{self.path}:{line.number}: {line.flaw}{_REMEDY}")
+            rows.append(line.row)
         return rows
 
+    def lines(self) -> list[Line]:
+        """Every line with its row, or with what is wrong with it; empty ones and a torn last one are passed over."""
+        if not self.path.is_file():
+            return []
+        found = []
+        texts = self.path.read_bytes().split(b"\n")
+        with _uncollected():
+            for number, text in enumerate(texts, 1):
+                text = text.removeprefix(BYTE_ORDER_MARK).strip()
+                try:
+                    if text:
+                        found.append(Line(number, StoredRow(row_shape.typed(text), text)))
+                except row_shape.Misshapen as error:
+                    found.append(Line(number, None, str(error)))
+                except row_shape.Malformed as error:
+                    if number < len(texts):
+                        found.append(Line(number, None, f"not a row: {error}"))
+        return found
+
     def replace(self, rows: Iterable[Row]) -> None:
-        """Writes all rows anew."""
+        """Writes all rows anew; the lines of stored rows as they are."""
         with atomic.replacing(self.path) as file:
             for row in rows:
-                file.write(_line(row).encode() + b"\n")
+                file.write(_line(row) + b"\n")
 
 
+class Line(NamedTuple):
+    """A line of a file. number: from 1. row: None where it is none. flaw: what is wrong with it then."""
+
+    number: int
+    row: Row | None
+    flaw: str = ""
+
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _REMEDY = "; take the line out, and seqbench run makes the row again"
 
 
-def _no_number(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON")
-
-
-def _whole(text: str) -> int:
-    """A whole number. Raises ValueError beyond 64 bits, where nothing computes any more."""
-    value = int(text) if len(text) <= 20 else 2**63
-    if not -(2**63) <= value < 2**63:
-        raise ValueError(f"a number of {len(text)} digits is beyond 64 bits")
-    return value
-
-
-def _real(text: str) -> float:
-    value = float(text)
-    if math.isinf(value):
-        raise ValueError(f"{text[:20]} is beyond 64 bits")
-    return value
-
-
-_DECODER = json.JSONDecoder(parse_constant=_no_number, parse_int=_whole, parse_float=_real)
-
-
-class Place(NamedTuple):
-    """What there is one row of: a run, on a class of device, with a set of vector instructions (of a CPU; else ``)."""
-
-    id: str
-    device: str
-    instructions: str
-
-
-def place_of(row: Row) -> Place:
-    """The place of a row; rows of before rows said their instructions have none."""
-    device, origin = row.get("device", ""), row.get("provenance")
-    if device != "cpu" or not isinstance(origin, dict):
-        return Place(row["id"], device, "")
-    return Place(row["id"], device, origin.get("instructions") or "")
-
-
-def by_place(rows: Iterable[Row]) -> dict[Place, Row]:
-    """The newest row of each place; a result is never hidden by a later failure."""
-    found: dict[Place, Row] = {}
-    for row in rows:
-        place = place_of(row)
-        if place not in found or row["status"] in FINISHED or found[place]["status"] not in FINISHED:
-            found[place] = row
-    return found
-
-
-def latest(rows: Iterable[Row]) -> dict[tuple[str, str], Row]:
-    """One row of each (id, device class): a result before a failure, then the pinned instructions before others.
-
-    Within one place it is the newest, as `by_place` has it.
-    """
-    found: dict[tuple[str, str], Row] = {}
-    for place, row in by_place(rows).items():
-        other = found.get((place.id, place.device))
-        if other is None or _rank(row) <= _rank(other):
-            found[place.id, place.device] = row
-    return found
-
-
-def _rank(row: Row) -> tuple[bool, bool]:
-    return row["status"] not in FINISHED, place_of(row).instructions != PINNED
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Within it no garbage is looked for: among rows, which hold no cycles, that takes longer than to read them."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class Workplace:

@@ -11,13 +11,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
 
 from ..errors import UsageError
 from .backend import Assignment, Backend, Begun, End, Event, Job, Lost, RowMade, Said, Stopped
 from .processes import GRACE
-from .storage import Storage, name_of
+from .storage import Storage, name_of, reason
 from .supervision import Letter, Ticket
 
 JOB_SECONDS = 15.0
@@ -162,7 +163,7 @@ class Cluster(Backend):
         self._needs = self.engine.check(_needs(job.device, job.threads, job.memory))
         if self.storage is not None:
             new = [remote for remote in job.data if remote.filename not in self._stored]
-            self.storage.keep_data(new)
+            self._try(partial(self.storage.keep_data, new), "nodes look for the data elsewhere")
             self._stored |= {remote.filename for remote in new}
         self._stopping = False
         self._numbers += 1
@@ -199,7 +200,7 @@ class Cluster(Backend):
         """Removes a checkpoint here, and in the storage."""
         checkpoint.unlink(missing_ok=True)
         if self.storage is not None:
-            self.storage.remove(name_of(checkpoint))
+            self._try(partial(self.storage.remove, name_of(checkpoint)), "checkpoints that are needed no more stay")
 
     def close(self) -> None:
         """Ends all jobs; none is taken any more."""
@@ -253,17 +254,27 @@ class Cluster(Backend):
         elif isinstance(event, Begun):
             work.begun.add(event.run)
         elif isinstance(event, Said) and event.run is None:  # what is the matter with a node is the same for each job
-            if event.text in self._said:
-                return
-            self._said.add(event.text)
+            self._say(event.text)
+            return
         self._arrived.append(event)
 
     def _bring_what_was_learned(self, assignment: Assignment) -> None:
         if self.storage is not None and assignment.trained is not None:
-            try:
-                self.storage.take(name_of(assignment.trained), assignment.trained)
-            except Exception as error:  # each kind of storage has errors of its own
-                self._arrived.append(Said(assignment.run, f"what it has learned is not here: {error}"))
+            bring = partial(self.storage.take, name_of(assignment.trained), assignment.trained)
+            self._try(bring, "what runs have learned is not here")
+
+    def _try(self, action: Callable[[], object], otherwise: str) -> None:
+        """Does something with the storage. Where that fails no run suffers, so it is said, and once."""
+        assert self.storage is not None
+        try:
+            action()
+        except Exception as error:  # each kind of storage has errors of its own
+            self._say(f"{self.storage.url}: {reason(error)}; {otherwise}")
+
+    def _say(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            self._arrived.append(Said(None, text))
 
     def _failed(self, work: _Work, cause: Cause, text: str) -> None:
         if cause == "cancelled" and work.asked_to_stop_at is not None:

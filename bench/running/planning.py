@@ -9,8 +9,9 @@ from typing import Literal
 from ...tasks.datasets import DataError, fetch
 from ..experiments.config import Experiment
 from ..experiments.runs import Run
+from ..rows.newest import latest, place_of
 from ..rows.renewals import Staleness, staleness
-from ..rows.store import FINISHED, Row, Workplace, latest, place_of
+from ..rows.store import FINISHED, Row, Workplace
 from . import resumable
 
 Reason = Literal["new", "resumes", "tried again", "stale", "afresh", "finished", "finished, stale", "not tuned yet"]

@@ -10,20 +10,22 @@ import asyncio
 import contextlib
 import os
 import time
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from typing import Any
 
+import grpc
 import ray
 import ray.exceptions as failures
 
 from ..errors import UsageError
 from .backend import Gone, Job
 from .cluster import Cause, Ended, Failed, Needs, News, Told, refuse
-from .cores import cores
+from .ray_connection import connect
 from .supervision import Letter, Ticket, supervise
 
+LOST = (ConnectionError, failures.RaySystemError, failures.RpcError, failures.GetTimeoutError, grpc.RpcError)
+"""What Ray raises where the connection to its cluster is lost; the last is its client's, where a new head is there."""
 MEBIBYTE = 2**20
 LOOK_EVERY = 10.0
 """Seconds between two looks at what nodes there are."""
@@ -31,8 +33,6 @@ LETTERS_A_SECOND = 200
 """Messages that the actor gets at most from all nodes together: it can do some thousands."""
 GATHERED = 0.1
 """Seconds for which letters are gathered: the driver looks at all outstanding tasks whenever it gets some."""
-OBJECTS = 256 * MEBIBYTE
-"""What a cluster of this machine alone keeps free for objects: rows are small."""
 
 
 class Mailbox:
@@ -109,7 +109,7 @@ class Ray:
         self._gone = False
         self._own = not ray.is_initialized()
         if self._own:
-            _connect(address)
+            connect(address)
         self._mailbox = _actor()
         self._taking: Any = None
         self._attempt = ray.remote(max_retries=0, max_calls=0)(attempt)
@@ -145,14 +145,15 @@ class Ray:
 
     def news(self, timeout: float, stopping: bool) -> list[News]:
         """Letters that have come, and tasks that have ended. Raises Gone where the cluster is no more."""
-        with self._unless_gone():
+        found: list[News] = []
+        with self._unless_gone((Exception,)):  # a new head answers a question about what it does not know by just that
             if self._taking is None:
                 self._taking = self._mailbox.take.remote(1.0, stopping)
             waited = [self._taking, *self._tickets]
             ready, _ = ray.wait(waited, num_returns=1, timeout=timeout)
             if ready:  # whatever else is there already
                 ready, _ = ray.wait(waited, num_returns=len(waited), timeout=0)
-            found: list[News] = []
+        with self._unless_gone():
             for reference in ready:
                 if reference is self._taking or reference == self._taking:
                     self._taking = None
@@ -171,27 +172,31 @@ class Ray:
         reference = self._references.get(ticket)
         if reference is None or self._gone:
             return
-        with contextlib.suppress(failures.RayError, ConnectionError, ValueError, RuntimeError):
+        with contextlib.suppress(failures.RayError, *LOST, ValueError, RuntimeError):
             ray.cancel(reference, force=at_once)
         if at_once:
             self._tickets.pop(reference, None)
             del self._references[ticket]
 
     def close(self) -> None:
-        """Ends the mailbox, and the connection where it is our own: then also a cluster that was started for it."""
-        with contextlib.suppress(Exception):  # the cluster may be no more
-            if not self._gone:
-                ray.kill(self._mailbox)
+        """Ends the connection where it is our own: then also a cluster that was started for it.
+
+        The mailbox ends when nobody has a handle of it. Were it killed, Ray would print what it was just doing.
+        """
+        self._mailbox = self._taking = None
         if self._own:
             with contextlib.suppress(Exception):
                 ray.shutdown()
 
     @contextlib.contextmanager
-    def _unless_gone(self) -> Iterator[None]:
-        """Within it a lost connection is Gone. Afterwards Ray must be asked nothing: it would look for a cluster."""
+    def _unless_gone(self, kinds: tuple[type[Exception], ...] = LOST) -> Iterator[None]:
+        """Within it a lost connection is Gone. Afterwards Ray must be asked nothing: it would look for a cluster.
+
+        kinds: which errors mean that.
+        """
         try:
             yield
-        except (ConnectionError, failures.RaySystemError, failures.RpcError, failures.GetTimeoutError) as error:
+        except kinds as error:
             self._gone = True
             reason = " ".join(str(error).split())[:200]
             raise Gone(f"the cluster is gone ({reason}); the same command goes on once it is back") from error
@@ -215,21 +220,6 @@ class Ray:
                 self._nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]] + _to_come()
             self._looked_at = time.monotonic()
         return self._nodes
-
-
-def _connect(address: str | None) -> None:
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-    joins = address or os.environ.get("RAY_ADDRESS")
-    if not joins:
-        os.environ.setdefault("RAY_worker_niceness", "0")  # else runs would give way to whatever else computes here
-    own = {"num_cpus": cores(), "include_dashboard": False, "object_store_memory": OBJECTS}
-    here: dict[str, Any] = {} if joins else own
-    try:
-        # None would join the cluster that was last started on this machine, if its address was left in a file
-        ray.init(address=address or (None if joins else "local"), namespace=f"seqbench-{uuid.uuid4()}", **quiet, **here)
-    except (ConnectionError, RuntimeError, ValueError, failures.RayError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"--on ray: {joins or 'this machine'}: no cluster can be used: {reason[:300]}") from error
 
 
 def _actor() -> Any:

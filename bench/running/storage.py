@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ...tasks.datasets import DataError, Remote, cache_folder, fetch
+from ...tasks.datasets import Remote, cache_folder, fetch
 from ..errors import UsageError
 from .backend import Assignment
 
@@ -112,7 +112,7 @@ class Storage:
                 with tempfile.TemporaryDirectory(prefix="seqbench-") as mirror, _mirror(mirror):
                     if self.take(f"data/{remote.filename}", Path(mirror) / remote.filename):
                         fetch(remote, siblings=remotes)
-            except (DataError, OSError) as error:
+            except Exception as error:  # each kind of storage has errors of its own; DataError: another content
                 say(f"{remote.filename} of {self.url}: {error}")
 
     def _at(self, name: str) -> str:
@@ -160,7 +160,7 @@ class NodeFiles:
                 self._names[kind] = name_of(file)
                 self._files[kind] = folder / self._names[kind]
         self._stored: tuple[int, int] | None = None
-        self._complained = False
+        self._complained = self._finished = False
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
         if checkpoint := self._files.get("checkpoint"):
@@ -175,6 +175,7 @@ class NodeFiles:
 
     def close(self, finished: bool) -> None:
         """Brings what came last. finished: the run has a result, so its checkpoint is needed no more."""
+        self._finished = finished
         self._done.set()
         if self._thread is not None:
             self._thread.join(PATIENCE)
@@ -205,6 +206,8 @@ class NodeFiles:
         if stamp is not None and (again or stamp != self._stored):
             self._stored = stamp
             self._guarded(lambda: self._storage.keep(checkpoint, self._names["checkpoint"]))
+            if self._finished:  # meanwhile: the storage was slow, and the driver has removed what it had then
+                self._guarded(lambda: self._storage.remove(self._names["checkpoint"]))
 
     def _guarded(self, action: Callable[[], Any]) -> None:
         try:
@@ -212,7 +215,12 @@ class NodeFiles:
         except Exception as error:  # each kind of storage has errors of its own
             if not self._complained:
                 self._complained = True
-                self._say(f"{self._storage.url}: {error}; the run goes on, its checkpoint is on its node alone")
+                self._say(f"{self._storage.url}: {reason(error)}; the run goes on, its checkpoint is on its node alone")
+
+
+def reason(error: Exception) -> object:
+    """What is the matter, without the name of a file: of many runs it is said once."""
+    return getattr(error, "strerror", None) or error
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:

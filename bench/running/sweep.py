@@ -152,9 +152,7 @@ class _Sweep:
     def run_through(self, planned: Sequence[Planned]) -> Result:
         unique = {item.run.id: item for item in planned}  # two rows may ask for the same run
         for item in unique.values():
-            if self.workplace and item.reason.startswith(
-                "finished"
-            ):  # a kill may have left its checkpoint
+            if self.workplace and item.reason.startswith("finished"):  # a kill may have left its checkpoint
                 place = (item.run.id, torch.device(self.device).type, self.instructions)
                 resumable.end(self.workplace.checkpoint(*place), self.backend.forget)
         there, self.result.unavailable = with_data(unique.values(), self.display.say)

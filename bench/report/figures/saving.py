@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ... import atomic
-from ...rows.store import Row, signed
+from ...rows.store import Row, checksum
 from .style import settings
 
 FORMATS = ("png", "svg", "pdf")
@@ -37,7 +37,7 @@ def digest(rows: Iterable[Row]) -> str:
 
     The sums are of what the rows say now: one that was edited is another row.
     """
-    sums = [signed(row)["sum"] for row in rows]
+    sums = [checksum(row) for row in rows]
     return hashlib.sha256("\n".join(sums).encode()).hexdigest()[:16]
 
 

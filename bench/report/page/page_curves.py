@@ -1,8 +1,7 @@
 """Learning curves for the page: what its template draws as SVG, and what its script says of a place.
 
-A task with a second epoch shows its validation scores; any other one the training loss, which rows have within epochs.
-Ticks are matplotlib's, colours and marks are those of `style`, and `curves` decides which points there are, so that
-page and figures say the same. A panel is small and of one size: the page sets as many side by side as fit.
+`learning_curves` decides which points there are, for the figures too. Ticks are matplotlib's, colours and marks those
+of `style`. A panel is small and of one size: the page sets as many side by side as fit.
 """
 
 from __future__ import annotations
@@ -15,13 +14,21 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 
 from ....tasks.base import Metric
 from ...analysis.digits import number, seconds_text
-from ...analysis.samples import logarithmic
-from ...analysis.statistics import centre
-from ...rows.store import Row
-from ..figures.curves import MARKS, UNTRAINED, points_of
 from ..figures.layout import spans_decades
-from ..figures.overview import POINTS, thinned
-from ..figures.panels import Evidence, Look, Panel
+from ..figures.learning_curves import (
+    AXES,
+    LOSS,
+    MARKS,
+    STEPS_AXIS,
+    UNTRAINED,
+    CellCurves,
+    Mean,
+    Point,
+    TaskCurves,
+    describe,
+)  # fmt: skip
+from ..figures.overview import POINTS
+from ..figures.panels import Evidence, Look
 from ..tables.cells import metric_title
 
 WIDTH, HEIGHT = 340, 232
@@ -31,30 +38,10 @@ ROOM = 0.05
 """How much of the height stays free above and below the curves."""
 STEPS = (1, 2, 5, 10)
 """What ticks are multiples of."""
-AXES = ("epochs", "seconds")
-"""What scores are drawn against: a reader chooses one."""
-STEPS_AXIS = ("steps",)
-"""What losses are drawn against: rows do not have the time of each."""
-LOSS = Metric("training loss", "", "lower", math.nan)
 HOW_TO_READ = (
     "Thick: mean of the seeds, of errors and losses the geometric one, as far as all of them go; thin: each seed; a "
     "cross: a run that diverged."
 )
-
-
-class Point(NamedTuple):
-    """A score or a loss, and where it lies on each axis of its panel."""
-
-    at: tuple[float, ...]
-    score: float
-
-
-class Curve(NamedTuple):
-    """The points of a run."""
-
-    seed: int
-    diverged: bool
-    points: Sequence[Point]
 
 
 class Tick(NamedTuple):
@@ -115,23 +102,11 @@ class Curves(NamedTuple):
 
 def curves(evidence: Evidence) -> Curves:
     """All that the page shows of how models learned; no panel where no row has a curve."""
-    found = drawings(evidence)
+    described = describe(evidence)
+    found = [_drawing(one) for one in described if one.axes]
     present = {model.label for drawing in found for model in drawing.models}
     looks = {label: look for label, look in evidence.looks.items() if label in present}
-    return Curves(found, looks, _note(found, [panel.cells[0].task for panel in evidence.panels()]))
-
-
-def drawings(evidence: Evidence) -> list[Drawing]:
-    """A panel for each task: scores on validation, in its first metric, where a run has a second epoch; else losses."""
-    found = []
-    for panel in evidence.panels():
-        scores, losses = _runs(evidence, panel, _scores_of), _runs(evidence, panel, _losses_of)
-        if any(curve.points[-1].at[0] > 1 for of_model in scores for curve in of_model):
-            metric = panel.entries[0].metric
-            found.append(_drawing(panel, scores, metric, f"validation {metric_title(metric)}", AXES))
-        elif any(losses):
-            found.append(_drawing(panel, losses, LOSS, LOSS.name, STEPS_AXIS))
-    return found
+    return Curves(found, looks, _note(found, [one.panel.cells[0].task for one in described]))
 
 
 def _note(drawn: Sequence[Drawing], tasks: Sequence[str]) -> str:
@@ -153,45 +128,21 @@ def _note(drawn: Sequence[Drawing], tasks: Sequence[str]) -> str:
     return " ".join([*parts, HOW_TO_READ])
 
 
-def _runs(evidence: Evidence, panel: Panel, points_in: Callable[[Row, str], list[Point]]) -> list[list[Curve]]:
-    """The curves of each cell's runs, of those that have one."""
-    return [
-        [
-            Curve(run.seed, row["status"] == "diverged", points)
-            for run, row in evidence.runs_of(cell)
-            if row["status"] in ("done", "diverged") and (points := points_in(row, entry.metric.name))
-        ]
-        for cell, entry in zip(panel.cells, panel.entries, strict=True)
-    ]
-
-
-def _scores_of(row: Row, metric: str) -> list[Point]:
-    return [Point((point.epoch, point.seconds), point.score) for point in points_of(row, metric)]
-
-
-def _losses_of(row: Row, _: str) -> list[Point]:
-    return [Point((step,), loss) for step, loss in zip(*thinned(row.get("trace", [])), strict=True)]
-
-
-def _drawing(
-    panel: Panel, runs: Sequence[Sequence[Curve]], metric: Metric, score: str, axes: tuple[str, ...]
-) -> Drawing:
-    every = [point for of_model in runs for curve in of_model for point in curve.points]
-    scores = [point.score for point in every]
+def _drawing(described: TaskCurves) -> Drawing:
+    panel, metric, axes = described.panel, described.metric, described.axes
+    every = described.points
     thresholds = {} if metric is LOSS else panel.thresholds
-    y = _scores([*scores, *thresholds.values()], metric)
+    y = _scores([*(point.score for point in every), *thresholds.values()], metric)
     across = zip(*(point.at for point in every), strict=True)
     x = [_linear([0, *values], axis == "epochs") for axis, values in zip(axes, across, strict=True)]
-    on_logs = logarithmic(metric, scores)
     models, values = [], []
-    for label, of_model in zip(panel.labels, runs, strict=True):
-        mean = _mean([curve.points for curve in of_model if not curve.diverged], on_logs)
-        if of_model:
-            models.append(_model(label, of_model, mean, x, y))
-            values.append({"model": label, "points": list(_said(mean, of_model, metric, x, y))})
+    for cell in described.cells:
+        if any(curve.points for curve in cell.curves):
+            models.append(_model(cell, x, y))
+            values.append({"model": cell.label, "points": list(_said(cell.mean, metric, x, y))})
     return Drawing(
         panel.cells[0].task,
-        score,
+        LOSS.name if metric is LOSS else f"validation {metric_title(metric)}",
         axes,
         y.ticks,
         [axis.ticks for axis in x],
@@ -201,26 +152,8 @@ def _drawing(
     )
 
 
-def _mean(runs: Sequence[Sequence[Point]], on_logs: bool) -> list[Point]:
-    """The mean of the runs at each epoch or step that all of them have; of errors the geometric one."""
-    found = []
-    for column in _columns(runs):
-        # epochs or steps are the same for all; seconds differ
-        count, *times = zip(*(point.at for point in column), strict=True)
-        seconds = (math.fsum(time) / len(time) for time in times)
-        found.append(Point((count[0], *seconds), centre([point.score for point in column], on_logs)))
-    return found
-
-
-def _columns(runs: Sequence[Sequence[Point]]) -> list[list[Point]]:
-    """The points of all runs at each epoch or step that all of them have, in order."""
-    if not runs:
-        return []
-    of_runs = [{point.at[0]: point for point in points} for points in runs]
-    return [[of_run[at] for of_run in of_runs] for at in sorted(set.intersection(*map(set, of_runs)))]
-
-
-def _model(label: str, runs: Sequence[Curve], mean: Sequence[Point], x: Sequence[Scale], y: Scale) -> Model:
+def _model(cell: CellCurves, x: Sequence[Scale], y: Scale) -> Model:
+    label, runs, mean = cell.label, [curve for curve in cell.curves if curve.points], cell.mean
     done = sum(not curve.diverged for curve in runs)
     paths = []
     for seed, diverged, points in runs:
@@ -236,29 +169,25 @@ def _model(label: str, runs: Sequence[Curve], mean: Sequence[Point], x: Sequence
     return Model(label, paths, _places(mean[::every], x, y))
 
 
-def _places(points: Sequence[Point], x: Sequence[Scale], y: Scale) -> list[list[tuple[float, float]]]:
+def _places(points: Sequence[Point | Mean], x: Sequence[Scale], y: Scale) -> list[list[tuple[float, float]]]:
     """Where points lie, by axis."""
     return [[(axis.place(point.at[number]), y.place(point.score)) for point in points] for number, axis in enumerate(x)]
 
 
-def _polylines(points: Sequence[Point], x: Sequence[Scale], y: Scale) -> tuple[str, ...]:
+def _polylines(points: Sequence[Point | Mean], x: Sequence[Scale], y: Scale) -> tuple[str, ...]:
     return tuple(" ".join(f"{right:.1f},{down:.1f}" for right, down in places) for places in _places(points, x, y))
 
 
-def _said(
-    mean: Sequence[Point], runs: Sequence[Curve], metric: Metric, x: Sequence[Scale], y: Scale
-) -> Iterator[list[Any]]:
+def _said(mean: Sequence[Mean], metric: Metric, x: Sequence[Scale], y: Scale) -> Iterator[list[Any]]:
     """Each point of the mean: its place, and its score with the least and most of the seeds, see `Drawing.values`."""
-    done = [curve.points for curve in runs if not curve.diverged]
-    for point, column in zip(mean, _columns(done), strict=True):
-        scores = [one.score for one in column]
-        text = number(point.score, metric.decimals)
+    for at, score, scores in mean:
+        text = number(score, metric.decimals)
         if len(scores) > 1:
-            least, most = (number(score, metric.decimals) for score in (min(scores), max(scores)))
+            least, most = (number(one, metric.decimals) for one in (min(scores), max(scores)))
             text += f" ({least} to {most}, n={len(scores)})"
-        across = [round(axis.place(value), 1) for axis, value in zip(x, point.at, strict=True)]
-        count, *times = point.at
-        yield [across, round(y.place(point.score), 1), text, count, *(f"{seconds_text(time)} s" for time in times)]
+        across = [round(axis.place(value), 1) for axis, value in zip(x, at, strict=True)]
+        count, *times = at
+        yield [across, round(y.place(score), 1), text, count, *(f"{seconds_text(time)} s" for time in times)]
 
 
 def _scores(values: Sequence[float], metric: Metric) -> Scale:

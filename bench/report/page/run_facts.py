@@ -18,7 +18,7 @@ from ...experiments.config import Cell, Experiment
 from ...experiments.notation import written
 from ...experiments.runs import LOOP_VERSION, Run
 from ...rows import renewals
-from ...rows.comparing import counts
+from ...rows.comparing import flaw
 from ...rows.store import Row
 from ..tables.cells import ASSUMED, DIRTY, EDITED, NOTHING, STALE, Text, metric_title
 from ..tables.writers import Table
@@ -124,7 +124,7 @@ def place_of(folder: Path) -> str:
 def row_marks(run: Run, row: Row) -> str:
     """The signs of a row, as tables have them behind a cell."""
     origin = row["provenance"]
-    stale, edited = renewals.staleness(row, run) is not None, not counts(row, run.folder)
+    stale, edited = renewals.staleness(row, run) is not None, flaw(row, run.folder) is not None
     used = ((DIRTY, origin["dirty"]), (STALE, stale), (EDITED, edited))
     return "".join(sign for sign, is_used in used if is_used)
 

@@ -77,17 +77,17 @@ def bold_text(text: str) -> str:
     return f"{{\\bfseries\\boldmath {text}}}"
 
 
-def breakable(text: str, bold: bool, room: float) -> str:
-    """A text for a column of `room` em: it breaks between words, and inside them where it must.
+def breakable(text: str, bold: bool) -> str:
+    """A text for a column that may be narrow: it breaks between words, and inside them where it must.
 
-    An interval stays whole where it has room.
+    An interval stays whole.
     """
     shown = run = after = ""
     for word in words(text):
         for place, piece in enumerate(word):
             if place:  # TeX itself breaks after a hyphen, at this price
                 after = "" if word[place - 1].endswith("-") else r"\penalty\exhyphenpenalty "
-            if piece.startswith("[") and width(piece) <= room:
+            if piece.startswith("["):
                 shown += _run(run, bold) + after + rf"\mbox{{{_run(latex_text(piece), bold)}}}"
                 run = ""
             else:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from .cells import Text
-from .latex_columns import Columns, columns, hard_lines
-from .latex_text import bold_text, breakable, latex_text
+from .latex_text import breakable, latex_text, width, words
 
 
 @dataclass(frozen=True)
@@ -69,81 +67,87 @@ def _escaped(text: str) -> str:
     return re.sub(r"([*|<\\])", r"\\\1", text)
 
 
-PREAMBLE = {"booktabs": "toprule", "array": "arraybackslash", "longtable": "{longtable}", "pdflscape": "{landscape}"}
-"""The packages that a table may need, each with what tells that it does."""
-PAGE = 30
-"""Lines of type from which on a table may go over pages."""
+NEEDS = r"\usepackage{tabularray}\UseTblrLibrary{booktabs}"
+"""What a table needs in the preamble; with `LANDSCAPE` where a page is turned."""
+UNTITLED = r"\SetTblrTemplate{firsthead,middlehead,lasthead,firstfoot,middlefoot,lastfoot}{empty}"
+"""Neither a number nor a caption, as far as the group goes: a document that takes the table in has its own."""
+LANDSCAPE = r"\usepackage{pdflscape}"
+PAGES = ((False, "", 40.5), (False, r"\scriptsize", 43.2), (True, "", 64.6), (True, r"\scriptsize", 68.9))
+"""Whether a page is turned, the size of type, and the em that the class article then leaves for a line."""
+GAP = 0.75
+"""Between two columns, in em: twice 3pt."""
+SPACING = "colsep=3pt,rowsep=1pt,column{1}={leftsep=0pt},column{Z}={rightsep=0pt}"
+BOLD = 1.17
+"""How much wider bold type is."""
 
 
 def latex(blocks: Iterable[Block]) -> str:
     """The blocks as a fragment for \\input, for pages of one column, at least as wide as those of the class article.
 
-    Its first line names the packages that it needs.
+    Its first line names the packages that it needs. tabularray fits the columns, and breaks a table over pages.
     """
     text = "\n\n\\medskip\n".join(
         _latex_table(block) if isinstance(block, Table) else rf"\noindent {latex_text(block)}" for block in blocks
     )
-    needed = ", ".join(name for name, sign in PREAMBLE.items() if sign in text)
-    lengths = r"\setlength{\tabcolsep}{3pt}"
-    if "longtable" in needed:
-        lengths += r"\setlength{\LTleft}{0pt}\setlength{\LTright}{\fill}"
-        lengths += r"\setlength{\LTpre}{\smallskipamount}\setlength{\LTpost}{0pt}"
-    opening = f"% needs \\usepackage{{{needed}}}\n" if needed else ""
-    return f"{opening}\\begingroup\\footnotesize\\sloppy{lengths}\n{text}\n\\par\\endgroup\n"
+    needed, untitled = (NEEDS, UNTITLED) if "{longtblr}" in text else ("", "")
+    needed += LANDSCAPE if "{landscape}" in text else ""
+    opening = f"% needs {needed}\n" if needed else ""
+    return f"{opening}\\begingroup\\footnotesize\\sloppy{untitled}\n{text}\n\\par\\endgroup\n"
 
 
 def _latex_table(table: Table) -> str:
     lines = [[(name,) for name in table.header], *table.lines]
     bold = {(place + 1, column) for place, column in table.bold}
-    found = columns(lines, table.alignment, bold, table.wide)
-    header, *rows = [
-        _guarded(
-            " & ".join(_latex_cell(text, (place, column) in bold, found, column) for column, text in enumerate(line))
-        )
+    scores = {column for line in lines for column, text in enumerate(line) if any("[" in part for part in text)}
+    stacked = scores if table.wide else set()
+    header, *body = [
+        " & ".join(_latex_cell(text, (place, column) in bold, column in stacked) for column, text in enumerate(line))
         + r" \\"
         for place, line in enumerate(lines)
     ]
-    tall = [height > 1 for height in found.heights[1:]]
-    apart = [one or other for one, other in pairwise(tall)] + [False] * bool(tall)
-    body = [row + ("\n\\addlinespace" if space else "") for row, space in zip(rows, apart, strict=True)]
-    title = rf"\textbf{{{latex_text(table.title)}}}" if table.title else ""
-    if sum(found.heights) > PAGE or found.setting.landscape:
-        parts = [
-            rf"\begin{{longtable}}{{{found.declared}}}",
-            *([_title_above(title, len(table.header))] if title else []),
-            *("\\toprule", header, "\\midrule", "\\endhead", "\\bottomrule", "\\endfoot", *body),
-            "\\end{longtable}",
-        ]
-    else:
-        parts = [
-            *([rf"\noindent {title}\par\nobreak\smallskip"] if title else []),
-            rf"\noindent\begin{{tabular}}{{{found.declared}}}",
-            *("\\toprule", header, "\\midrule", *body, "\\bottomrule"),
-            "\\end{tabular}",
-        ]
-    if found.setting.size:
-        parts = [rf"\begingroup{found.setting.size}", *parts, "\\par\\endgroup"]
-    if found.setting.landscape:
+    rooms, turned, size = _rooms(lines, bold, stacked)
+    columns = "".join(f"X[-{room:.1f},{side}]" for room, side in zip(rooms, table.alignment, strict=True))
+    count = len(table.header)
+    title = rf"\SetCell[c={count}]{{l}} \textbf{{{latex_text(table.title)}}}" + "&" * (count - 1)
+    parts = [
+        rf"\begin{{longtblr}}[entry=none,label=none,presep=3pt,postsep=3pt]{{colspec={{{columns}}},hspan=minimal,",
+        rf"rowhead={2 if table.title else 1},{SPACING}}}",
+        *([rf"{title} \\"] if table.title else []),
+        *("\\toprule", header, "\\midrule", *body, "\\bottomrule"),
+        "\\end{longtblr}",
+    ]
+    if size:
+        parts = [rf"\begingroup{size}", *parts, "\\par\\endgroup"]
+    if turned:
         parts = ["\\begin{landscape}", *parts, "\\end{landscape}"]
     return "\n".join(parts)
 
 
-def _guarded(line: str) -> str:
-    """A line that the end of the line before does not take for its option."""
-    return "{}" + line if line.startswith("[") else line
+def _rooms(
+    lines: Sequence[Sequence[Text]], bold: Collection[tuple[int, int]], stacked: Collection[int]
+) -> tuple[list[float], bool, str]:
+    """The room for each column in em, whether the page is turned, and the size of type.
+
+    Each column has room for its longest word or interval, which stay whole, and a share of what is left by the length
+    of its texts. tabularray gives the others what a column has no use for.
+    """
+    whole, least = [0.0] * len(lines[0]), [0.0] * len(lines[0])
+    for place, line in enumerate(lines):
+        for column, text in enumerate(line):
+            scale = BOLD if (place, column) in bold else 1.0
+            for part in text if column in stacked else [", ".join(text)]:
+                whole[column] = max(whole[column], scale * width(f"{part},"))
+                pieces = (piece for word in words(f"{part},") for piece in word)
+                least[column] = max([least[column], *(scale * width(piece) for piece in pieces)])
+    gaps = GAP * (len(least) - 1)
+    turned, size, room = next((page for page in PAGES if sum(least) + gaps <= page[-1]), PAGES[-1])
+    share = max(room - gaps - sum(least), 0.0) / sum(whole)
+    return [need + share * wanted for need, wanted in zip(least, whole, strict=True)], turned, size
 
 
-def _title_above(title: str, count: int) -> str:
-    """A title over `count` columns, on every page; it takes no width, or it would widen the last of them."""
-    box = rf"\rlap{{\parbox[t]{{\linewidth}}{{\raggedright {title}}}}}"
-    return rf"\multicolumn{{{count}}}{{@{{}}l@{{}}}}{{{box}}} \\"
-
-
-def _latex_cell(text: Text, bold: bool, found: Columns, column: int) -> str:
-    if not found.rooms:
-        parts = [latex_text(part) for part in text]
-        return ", ".join([bold_text(parts[0]), *parts[1:]] if bold else parts)
-    shown = [
-        breakable(part, bold and place == 0, found.rooms[column]) for place, part in enumerate(hard_lines(text, True))
-    ]
-    return (r" \newline " if column in found.stacked else " ").join(shown)
+def _latex_cell(text: Text, bold: bool, stacked: bool) -> str:
+    parts = [part + ("," if place < len(text) - 1 else "") for place, part in enumerate(text)]
+    shown = [breakable(part, bold and place == 0) for place, part in enumerate(parts)]
+    if stacked and len(shown) > 1:
+        return "{" + r" \\ ".join(shown) + "}"
+    return " ".join(shown)
