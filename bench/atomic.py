@@ -46,9 +46,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def write(path: Path, content: bytes | str) -> None:
-    """Writes a file of these bytes, or of this text in UTF-8, as `replacing` does."""
+    """Writes a file of these bytes, or of this text in UTF-8, as `replacing` does.
+
+    What UTF-8 has no bytes for, a lone surrogate in an error of a user's model, is spelled out.
+    """
     with replacing(path) as file:
-        file.write(content.encode() if isinstance(content, str) else content)
+        file.write(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
 
 
 def remove_abandoned(folder: Path, name: str | None = None) -> None:

@@ -1,7 +1,8 @@
 """Files inside a .zip, .tar.gz or .tgz, read as a stream: nothing is unpacked to disk.
 
 What kind of archive it is, its first bytes say, not its name. Members are named as in the archive, with "/" and
-without a leading "./". Links, folders and devices are passed over and never followed, so they count as not there;
+without a leading "./". What has no name, links, folders and devices are passed over and never followed, so they count
+as not there;
 an archive is refused as a whole as soon as a member's path would lead out of the folder it were unpacked in.
 
 Every function raises DataError, which names the archive, for one that cannot be read, is of another kind, damaged or
@@ -141,7 +142,7 @@ def _zip_files(path: Path, archive: zipfile.ZipFile) -> Iterator[tuple[str, _Str
     for entry in archive.infolist():
         name = _checked(path, entry.orig_filename)
         kind = stat.S_IFMT(entry.external_attr >> 16)
-        if entry.is_dir() or kind not in (0, stat.S_IFREG):
+        if not name or entry.is_dir() or kind not in (0, stat.S_IFREG):
             continue
         if name in files:
             _twice(path, name)
@@ -192,7 +193,7 @@ def _tar_files(path: Path, archive: tarfile.TarFile, content: IO[bytes]) -> Iter
         if entry is None:
             break
         name = _checked(path, entry.name)
-        if not entry.isreg():
+        if not name or not entry.isreg():
             continue
         if name in seen:
             _twice(path, name)

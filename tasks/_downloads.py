@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +15,8 @@ from urllib.parse import urlsplit
 import requests
 from filelock import FileLock, Timeout
 from urllib3.exceptions import HTTPError, ProtocolError
+
+from ._punctual import TooSlow, session
 
 CONNECT_TIMEOUT = 4.0  # seconds until an address of a server must have accepted
 STALL_TIMEOUT = 30.0  # seconds without a byte, or below the slowest rate, until a server is given up
@@ -183,7 +184,8 @@ def _ask(url: str, had: int, size: int | None) -> tuple[requests.Response, int, 
 def _get(url: str, headers: dict[str, str]) -> requests.Response:
     if urlsplit(url).netloc in _silent:
         raise SourceError("no answer a moment ago")
-    return requests.get(url, stream=True, timeout=(CONNECT_TIMEOUT, STALL_TIMEOUT), headers=_HEADERS | headers)
+    asking = session(STALL_TIMEOUT, SLOWEST_RATE)
+    return asking.get(url, stream=True, timeout=(CONNECT_TIMEOUT, STALL_TIMEOUT), headers=_HEADERS | headers)
 
 
 def _number(text: str | None) -> int | None:
@@ -205,8 +207,7 @@ def _chunks(
     # read1 gives what has come; read waits for a whole chunk, as long as each single byte is in time
     receive_some = getattr(response.raw, "read1", response.raw.read)
     response.raw.enforce_content_length = False  # it is counted here, and said in words
-    received = counted = begin
-    since = time.monotonic()
+    received = begin
     while True:
         with _network(host):
             chunk = receive_some(_CHUNK)
@@ -215,10 +216,6 @@ def _chunks(
         received += len(chunk)
         if received > most:
             raise TooMuch(f"sends more than {most} bytes")
-        if (now := time.monotonic()) - since > STALL_TIMEOUT:
-            if received - counted < SLOWEST_RATE * (now - since):
-                raise SourceError(f"gave up below {SLOWEST_RATE} bytes a second")
-            since, counted = now, received
         yield chunk, received
     if total is not None and received < total:
         raise SourceError(f"broke off after {received} of {total} bytes")
@@ -233,6 +230,8 @@ def _network(host: str) -> Iterator[None]:
     """Whatever goes wrong on the way as a SourceError in words."""
     try:
         yield
+    except TooSlow as error:
+        raise SourceError(str(error)) from error
     except requests.ConnectTimeout as error:
         _silent.add(host)
         raise SourceError(f"no answer within {CONNECT_TIMEOUT:g} s") from error

@@ -193,6 +193,12 @@ def test_names_that_only_look_odd_are_read(make: Make) -> None:
     assert dict(_archives.members(make(odd.items()))) == odd
 
 
+@pytest.mark.parametrize("name", ["", "."])
+def test_what_has_no_name_is_passed_over(make: Make, name: str) -> None:
+    archive = make([*FILES.items(), (name, b"nameless")])
+    assert dict(_archives.members(archive)) == FILES
+
+
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
 @pytest.mark.parametrize("target", ["/etc/passwd", "../../up", "licence"])
 def test_links_in_a_tar_are_passed_over(tmp_path: Path, kind: bytes, target: str) -> None:

@@ -19,7 +19,7 @@ BENCH = Path(__file__).resolve().parent.parent / "bench"
 
 def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
     path = tmp_path / "table.md"
-    for content, there in (("für\n", "für\n".encode()), (b"\r\n\xff", b"\r\n\xff")):
+    for content, there in (("für\n", "für\n".encode()), (b"\r\n\xff", b"\r\n\xff"), ("a\ud800", b"a\\ud800")):
         atomic.write(path, content)
         assert path.read_bytes() == there
     assert [one.name for one in tmp_path.iterdir()] == ["table.md"]

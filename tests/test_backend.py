@@ -14,6 +14,7 @@ from experiments import (
     checkpoints,
     measured,
     measured_here,
+    reasons,
     rows_of,
     sweep_in,
     write,
@@ -23,8 +24,8 @@ from seqbench.bench.errors import UsageError
 from seqbench.bench.evidence import verifying
 from seqbench.bench.experiments import config, runs
 from seqbench.bench.rows.store import RowFile, Workplace
-from seqbench.bench.running import planning, sweep
-from seqbench.bench.running.backend import Begun, Event, Job, Lost, Progressed, Said, Stopped
+from seqbench.bench.running import planning, resumable, sweep
+from seqbench.bench.running.backend import Begun, Event, Job, Lost, Progressed, RowMade, Said, Stopped
 from seqbench.bench.running.planning import Planned
 
 pytestmark = pytest.mark.usefixtures("forgotten")
@@ -174,6 +175,51 @@ def test_a_checkpoint_is_gone_on_from_unless_all_is_made_afresh(afresh: bool, th
     assert sweep_in(folder, backend=Scripted(looking, all_done), afresh=afresh).exit_code == 0
     assert seen == [there]
     assert not file.is_file(), "of a finished run nothing is kept"
+
+
+def test_what_a_kill_left_beside_a_row_is_no_run_to_go_on_with(folder: Path) -> None:
+    """The row is there before the checkpoint is removed; a run whose row is there is not made again."""
+    sweep_in(folder, backend=Scripted())
+    rows, file = rows_of(folder), Workplace(folder).checkpoint(ids(folder)[0], "cpu")
+    file.parent.mkdir()
+    file.touch()
+    backend = Scripted()
+    assert set(reasons(folder)) == {"finished"}
+    assert sweep_in(folder, backend=backend).exit_code == 0
+    assert backend.submitted == []
+    assert rows_of(folder) == rows
+    assert not file.exists()
+
+
+def test_a_result_that_is_made_again_is_gone_on_with_until_the_new_one_is_there(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep_in(folder, backend=Scripted())
+    first, count = ids(folder)[0], len(rows_of(folder))
+    file = Workplace(folder).checkpoint(first, "cpu")
+
+    def cut_short(job: Job, asked: Asked) -> Iterator[Event]:
+        for one in job.runs:
+            assert one.checkpoint is not None
+            one.checkpoint.touch()
+            yield Stopped(one.run)
+
+    def better(job: Job, asked: Asked) -> Iterator[Event]:
+        for one in job.runs:
+            yield RowMade(one.run, made(runs.from_config(one.config, job.folder), 0.25))
+
+    sweep_in(folder, afresh=True, backend=Scripted(*[cut_short] * count))
+    assert len(rows_of(folder)) == count
+    assert set(reasons(folder)) == {"resumes"}
+    with monkeypatch.context() as patch:
+        patch.setattr(resumable, "end", lambda *arguments: None)  # killed between the row and the end
+        assert sweep_in(folder, backend=Scripted(*[better] * count)).exit_code == 0
+    assert len(rows_of(folder)) == 2 * count
+    assert file.is_file()
+    assert set(reasons(folder)) == {"finished"}
+    assert sweep_in(folder, backend=Scripted()).exit_code == 0
+    assert len(rows_of(folder)) == 2 * count
+    assert [*file.parent.iterdir()] == []
 
 
 def test_nothing_is_kept_where_that_is_asked_for(folder: Path) -> None:

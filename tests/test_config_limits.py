@@ -37,6 +37,7 @@ def three_axes() -> str:
         ("seeds: 1000000000\n" + row(), "1: 1,000,000,000 seeds; an experiment has at most 100,000 runs"),
         (row("adding(length=" + "[" * 9000), " brackets within brackets, 9,001 deep; 50 are allowed"),
         ("a:" + "".join(f"\n{' ' * i}b:" for i in range(1, 900)), " not YAML: it contains itself, or is nested"),
+        ('question: "a \\ud800"\n' + row(), "1: '\\ud800' is half a character, which no file can have"),
         ("x: " + "y" * (1 << 20), " 1,048,579 characters; an experiment has at most 1,048,576"),
         (
             "a: &a0 [1,1,1,1,1,1,1,1,1,1]\n"

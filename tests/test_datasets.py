@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
+import itertools
 import os
 import shutil
 import socket
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from experiments import PATIENCE
-from seqbench.tasks import _downloads, datasets
+from seqbench.tasks import _downloads, _punctual, datasets
 from seqbench.tasks.datasets import DataError, Remote, fetch
 
 CONTENT = bytes(range(256)) * 300
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 PACKED = gzip.compress(CONTENT, 9, mtime=0)
+
+
+DRIPPING = {
+    "drip-headers": b"X-More: ",
+    "drip-body": b"Content-Length: 76800\r\n\r\n" + bytes(100),
+    "drip-endless": b"\r\n",
+    "drip-chunks": b"Transfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n5;",
+}
+"""How a server can be in time with each byte, and never come to an end: with what it begins."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -43,6 +55,8 @@ class Handler(BaseHTTPRequestHandler):
             content = content[:500] + b"\xff" + content[501:]
         if how == "page":
             content = b"<html>please log in</html>"
+        if how in DRIPPING:
+            return self._drip(DRIPPING[how])
         self.send_response(302 if how == "moved" else 200)
         if how == "moved":
             self.send_header("Location", self.path.replace("/moved/", "/good/"))
@@ -50,17 +64,19 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if how == "truncated":
             self.wfile.write(content[: len(content) // 2])
-        elif how in ("stall", "drip"):
+        elif how == "stall":
             self.wfile.write(content[:100])
-            while how == "drip" and not self.over.wait(0.05):
-                try:
-                    self.wfile.write(b"\0")
-                except OSError:
-                    return None
             self.over.wait()
         elif how != "moved":
             self.wfile.write(content)
         return None
+
+    def _drip(self, beginning: bytes) -> None:
+        """Goes on for ever, a byte at a time."""
+        with suppress(OSError):  # the client is gone
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n" + beginning)
+            while not self.over.wait(0.05):
+                self.wfile.write(b"1")
 
     def log_message(self, *_: object) -> None:
         """Keeps the test's output clean."""
@@ -96,7 +112,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     def impatient(url: str, headers: dict[str, str]) -> Any:
         """Gives up soon on a server that will never answer, and never on one that only has to wait for the machine."""
-        silent = any(how in url for how in ("/hang/", "/stall/", "/drip/"))
+        silent = any(how in url for how in ("/hang/", "/stall/", "/drip-"))
         monkeypatch.setattr(_downloads, "STALL_TIMEOUT", 0.3 if silent else PATIENCE)
         return get(url, headers)
 
@@ -147,7 +163,7 @@ def test_a_file_comes_from_the_network_once(server: str, cache: Path, filename: 
         ("page", "the payload's sha256 is"),
         ("hang", "stalled"),
         ("stall", "stalled"),
-        ("drip", "gave up below 1024 bytes a second"),
+        *((how, "gave up below 1024 bytes a second") for how in DRIPPING),
     ],
 )
 def test_a_bad_source_is_passed_over(server: str, cache: Path, how: str, reason: str) -> None:
@@ -158,6 +174,23 @@ def test_a_bad_source_is_passed_over(server: str, cache: Path, how: str, reason:
     assert everything_in(cache) == []
     assert fetch(remote(bad, good)).read_bytes() == CONTENT
     assert everything_in(cache) == ["plain.mat"]
+
+
+@pytest.mark.parametrize(("sizes", "is_enough"), [([10] * 9, True), ([10, 9, 9, 1], False), ([99, *[1] * 6], False)])
+def test_bytes_have_to_come_at_a_rate(sizes: list[int], is_enough: bool) -> None:
+    """Ten bytes a second are asked for, counted over more than two seconds; a piece comes each second."""
+
+    class Pieces(io.RawIOBase):
+        def readinto(self, buffer: Any) -> int:
+            return sizes.pop(0) if sizes else 0
+
+    seconds = itertools.count()
+    reader = _punctual.Punctual(Pieces(), 2, 10, lambda: next(seconds))
+    if is_enough:
+        assert [reader.readinto(bytearray(100)) for _ in [*sizes, 0]] == [10] * 9 + [0]
+    else:
+        with pytest.raises(_punctual.TooSlow, match="gave up below 10 bytes a second"):
+            _ = [reader.readinto(bytearray(100)) for _ in [*sizes]]
 
 
 def test_a_damaged_gzip_is_passed_over(server: str, cache: Path) -> None:

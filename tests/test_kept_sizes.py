@@ -82,12 +82,17 @@ def test_the_state_is_that_of_every_source(tmp_path: Path) -> None:
     assert len(states) == 1 + len(kept_sizes.ROOMS)
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"a": 1}', '{"a": {"width": "wide"}}', "\0"])
+@pytest.mark.parametrize("content", ["", "[]", '{"a": 1}', '{"sizes": {"a": {"width": 3}}}', "[" * 100_000, "\0", None])
 def test_a_file_that_is_none_is_made_again(
-    content: str, folder: Path, fitted: list[str], monkeypatch: pytest.MonkeyPatch
+    content: str | None, folder: Path, fitted: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """None: a width in it is another, which would be another run."""
     first = load_afresh(folder, monkeypatch)
     (file,) = (folder / "sizes").glob("*.json")
+    if content is None:
+        before = file.read_text(encoding="utf-8")
+        content = before.replace('"width": ', '"width": 1')
+        assert content != before
     file.write_text(content, encoding="utf-8")
     assert load_afresh(folder, monkeypatch) == first
     assert len(fitted) == 8

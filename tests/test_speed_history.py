@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,16 @@ def test_the_figure_has_a_panel_a_shape_and_a_tick_a_commit(machine: Path) -> No
         assert [label.get_text() for label in axes.get_xticklabels()] == ["a" * 7, "b" * 7]
     (line, *_) = figure.axes[0].lines
     assert list(line.get_ydata()) == [4.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    "change", [lambda text: "[" * 100_000, lambda text: text.replace("2000", '"new"'), lambda _: "7"]
+)
+def test_a_damaged_file_is_named(change: Callable[[str], str], machine: Path) -> None:
+    file = machine / "bbbbbbbb-virtualenv-py3.11.json"
+    file.write_text(change(file.read_text(encoding="utf-8")), encoding="utf-8")
+    with pytest.raises(UsageError, match=f"{file.name}: not .*; make speed-history writes such files"):
+        speed_history.read(machine)
 
 
 def test_the_command_writes_it_beside_the_folder(machine: Path) -> None:

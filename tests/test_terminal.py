@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,8 @@ from pathlib import Path
 import pytest
 from command import seqbench
 from experiments import SMALL, rows_of, sweep_in, write
+from seqbench.bench import cli
+from seqbench.bench.cli import interrupts
 from seqbench.bench.cli.live import Live
 from seqbench.bench.cli.terminal import Console, clean, encodable, standard_output
 from seqbench.bench.experiments import config
@@ -94,6 +97,26 @@ def test_a_reader_that_has_enough_is_no_error() -> None:
     process.stdout.close()
     assert process.communicate()[1] == b""
     assert process.returncode == 1
+
+
+def test_ctrl_c_amid_an_import_is_the_quiet_end(tmp_path: Path) -> None:
+    """torch's import aborts where it meets an exception. This module stands for it: it goes on where it is let."""
+    text = "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\nfinally:\n    print('goes on')\n"
+    (tmp_path / "slow.py").write_text(text, encoding="utf-8")
+    code = "from seqbench.bench.cli import interrupts\nwith interrupts.ending_imports():\n    import slow"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_ctrl_c_elsewhere_is_an_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pressed() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(cli, "encodable", lambda *streams: pressed())
+    assert seqbench("list").code == 130
+    with pytest.raises(KeyboardInterrupt), interrupts.ending_imports():
+        pressed()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_version_short_help_and_the_module() -> None:

@@ -25,6 +25,7 @@ from . import (
     experiments,
     facts,
     fetching,
+    interrupts,
     plotting,
     renewal,
     report,
@@ -94,17 +95,20 @@ CommandError: type[Any] = typer.BadParameter.__bases__[0]
 
 def main() -> None:
     """The entry point: what a user did wrong is one line on standard error and exit code 2."""
-    encodable(sys.stdout, sys.stderr)
-    os.environ["MPLBACKEND"] = "agg"  # figures become files; a notebook's backend may not even be installed here
-    gc.set_threshold(50_000, 20, 10)  # rows are no rubbish: to look through thousands again and again takes seconds
-    atexit.register(gc.freeze)  # else the interpreter searches all of torch for rubbish once more as it ends: 0.3 s
     try:
-        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        encodable(sys.stdout, sys.stderr)
+        os.environ["MPLBACKEND"] = "agg"  # figures become files; a notebook's backend may not even be installed here
+        gc.set_threshold(50_000, 20, 10)  # rows are no rubbish: to look through thousands again and again takes seconds
+        atexit.register(gc.freeze)  # else the interpreter searches all of torch for rubbish once more as it ends: 0.3 s
+        with interrupts.ending_imports():
+            code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except CommandError as error:
         sys.exit(_complain(" ".join(str(error.format_message()).split()), 2))
     except UsageError as error:
         sys.exit(_complain(str(error), 2))
+    except KeyboardInterrupt:
+        sys.exit(interrupts.EXIT_CODE)
     except MemoryError as error:
         sys.exit(_complain(f"not enough memory: {error or 'something smaller is needed'}", 1))
     except BrokenPipeError:  # `| head` has read enough

@@ -78,7 +78,8 @@ class KeptSizes:
         with suppress(OSError, DataError):
             file = _file()
             file.parent.mkdir(parents=True, exist_ok=True)
-            atomic.write(file, json.dumps({**_read(), **self._new}, indent=0, sort_keys=True))
+            sizes = {**_read(), **self._new}
+            atomic.write(file, json.dumps({"checksum": _checksum(sizes), "sizes": sizes}, indent=0, sort_keys=True))
             states = sorted(file.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)
             for old in states[:-STATES]:
                 old.unlink(missing_ok=True)
@@ -105,16 +106,17 @@ def _with(size: Mapping[str, int | None], task: Task, spec: Spec, folder: Path |
 
 
 def _read() -> dict[str, Sizes]:
-    """What the file holds; nothing where there is none, or one that is no such file."""
-    with suppress(OSError, ValueError, DataError):
+    """What the file holds; nothing where there is none, or one with other sizes than were written."""
+    with suppress(OSError, ValueError, RecursionError, DataError):
         content = json.loads(_file().read_text(encoding="utf-8"))
-        if isinstance(content, dict) and all(map(_is_size, content.values())):
-            return content
+        sizes = content.get("sizes") if isinstance(content, dict) else None
+        if isinstance(sizes, dict) and content.get("checksum") == _checksum(sizes):
+            return sizes
     return {}
 
 
-def _is_size(size: object) -> bool:
-    return isinstance(size, dict) and all(value is None or type(value) is int for value in size.values())
+def _checksum(sizes: Mapping[str, Sizes]) -> str:
+    return hashlib.sha256(json.dumps(sizes, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _file() -> Path:

@@ -5,6 +5,7 @@ By YAML 1.2 `1e-3` is a number, `010` is ten, and `12:30`, `yes` and `none` are 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from pathlib import Path
@@ -111,7 +112,10 @@ class Marked:
             return mapping
         if isinstance(node, SequenceNode):
             return [self._construct(item, (*path, number)) for number, item in enumerate(node.value)]
-        return self._scalars.construct_object(node)
+        value = self._scalars.construct_object(node)
+        if isinstance(value, str) and (half := _SURROGATE.search(value)):
+            raise self.error(path, f"{half[0]!r} is half a character, which no file can have: give the whole, or none")
+        return value
 
     def _merged(self, node: MappingNode, path: Path_) -> Iterator[dict[str, Any]]:
         """What a mapping takes in by `<<`: its own keys go before these, and earlier ones before later ones."""
@@ -121,6 +125,9 @@ class Marked:
                     if not isinstance(one, MappingNode):
                         raise self.error((*path, key_node.value), "<<: a mapping, or a list of mappings, is needed")
                     yield self._construct(one, path)
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def _depth(text: str) -> int:

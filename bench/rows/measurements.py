@@ -74,7 +74,7 @@ def read(path: Path) -> Measurements:
         first, _, body = path.read_text(encoding="utf-8").partition("\n")
         origin = json.loads(first.removeprefix("# "))
         stated = origin.pop("sum")
-    except (ValueError, AttributeError, KeyError, TypeError) as error:
+    except (ValueError, RecursionError, AttributeError, KeyError, TypeError) as error:
         raise UsageError(f"{path}: its first line does not say where the measurements come from") from error
     if stated != _sum(origin, body):
         raise UsageError(f"{path}: its content has not the sum that it was written with; measure again")

@@ -12,6 +12,7 @@ from ..experiments.runs import Run
 from ..rows.newest import latest, place_of
 from ..rows.renewals import Staleness, staleness
 from ..rows.store import FINISHED, Row, Workplace
+from . import resumable
 
 Reason = Literal["new", "resumes", "tried again", "stale", "afresh", "finished", "finished, stale", "not tuned yet"]
 UNTUNED: Reason = "not tuned yet"
@@ -20,11 +21,15 @@ UNTUNED: Reason = "not tuned yet"
 
 @dataclass(frozen=True)
 class Planned:
-    """A run, why it is or is not to do, and why its row is not current where it is stale."""
+    """A run, why it is or is not to do, and why its row is not current where it is stale.
+
+    there: the checksum of the result that is there already; None where there is none.
+    """
 
     run: Run
     reason: Reason
     staleness: Staleness | None = None
+    there: str | None = None
 
     @property
     def to_do(self) -> bool:
@@ -54,12 +59,13 @@ def plan(
         row = rows.get((run.id, device))
         finished = row is not None and row["status"] in FINISHED
         old = staleness(row, run) if finished and row is not None else None
+        there = row.get("sum") if finished and row is not None else None
         reason: Reason
         if run.id in untuned:
             reason = UNTUNED
         elif afresh:
             reason = "afresh"
-        elif workplace.checkpoint(run.id, device, instructions).is_file():
+        elif resumable.goes_on(workplace.checkpoint(run.id, device, instructions), there):
             reason = "resumes"
         elif row is None:
             reason = "new"
@@ -69,7 +75,7 @@ def plan(
             reason = "stale" if stale else "finished, stale"
         else:
             reason = "finished"
-        planned.append(Planned(run, reason, old))
+        planned.append(Planned(run, reason, old, there))
     return planned
 
 

@@ -25,6 +25,7 @@ from ..rows import commits, provenance, sources
 from ..rows.instructions import chosen as named
 from ..rows.making import make_row, now, origin_of
 from ..rows.store import FINISHED, Row, Workplace, finite, signed
+from . import resumable
 from .backend import Assignment, Backend, Begun, Event, Gone, Job, Lost, Progressed, Refused, RowMade, Said, Stopped
 from .display import Display as Display
 from .estimates import Estimates
@@ -150,6 +151,10 @@ class _Sweep:
 
     def run_through(self, planned: Sequence[Planned]) -> Result:
         unique = {item.run.id: item for item in planned}  # two rows may ask for the same run
+        for item in unique.values():
+            if self.workplace and item.reason.startswith("finished"):  # a kill may have left its checkpoint
+                place = (item.run.id, torch.device(self.device).type, self.instructions)
+                resumable.end(self.workplace.checkpoint(*place), self.backend.forget)
         there, self.result.unavailable = with_data(unique.values(), self.display.say)
         self.waiting.extend(there)
         self.display.begin(len(self.waiting), sum(not item.to_do for item in unique.values()))
@@ -217,7 +222,7 @@ class _Sweep:
         run, place = item.run, (item.run.id, torch.device(self.device).type)
         checkpoint = self.workplace.checkpoint(*place, self.instructions) if self.workplace else None
         if checkpoint and item.reason in ("afresh", "stale"):
-            self.backend.forget(checkpoint)
+            resumable.begin_anew(checkpoint, item.there, self.backend.forget)
         wanted = self.keep_weights or run.task_class.distribution  # a person will want to see what it writes
         trained = self.workplace.trained(*place) if self.workplace and wanted else None
         return Assignment(run.id, run.config, sources.source_hash(run), checkpoint, trained)
@@ -283,7 +288,7 @@ class _Sweep:
                 "the run's checkpoint is kept, the next run goes on from it"
             ) from error
         if row["status"] in FINISHED:
-            self.backend.forget(workplace.checkpoint(row["id"], row["device"], self.instructions))
+            resumable.end(workplace.checkpoint(row["id"], row["device"], self.instructions), self.backend.forget)
         return row
 
     def _died(self, run: Run, how: str) -> Row:

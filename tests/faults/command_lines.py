@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from seqbench.bench.cli import app
 from trials import Trial
 
-EXAMPLES = 40
+EXAMPLES = 12
 """Command lines of a trial."""
 WORDS = (
     "adding", "adding(length=9)", "lstm", "gru(width=3)", "tcn", "gru seed 0", "0", "-1", "1e999", "nan", "9" * 400,
@@ -62,11 +62,13 @@ def trial(one: Trial) -> None:
         one.counts["command lines"] += 1
         assert not inner.findings, inner.findings[0]
 
-    before, there = Path.cwd(), {"SEQBENCH_DATA": str(one.room / "data"), "SEQBENCH_MIRROR": str(one.room / "none")}
+    places_of_its_own = {"SEQBENCH_DATA": "data", "SEQBENCH_MIRROR": "none", "HOME": "home"}
+    before, there = Path.cwd(), {name: str(one.room / place) for name, place in places_of_its_own.items()}
+    no_network = mock.patch("requests.Session.get", side_effect=OSError("no network here"))
     (one.room / "here").mkdir()
     os.chdir(one.room / "here")
     try:
-        with mock.patch.dict(os.environ, there), mock.patch("requests.get", side_effect=OSError("no network here")):
+        with mock.patch.dict(os.environ, there), no_network:
             attempt()
     except AssertionError as error:
         kind, _, text = str(error).partition("\n")[0].partition(": ")

@@ -7,26 +7,33 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
+import studies
 import torch
 from seqbench.bench.engine.checkpoint import Checkpoint
+from seqbench.bench.experiments import config, kept_sizes
 from seqbench.bench.rows.store import signed
+from seqbench.bench.tuning import selection, winners
 from seqbench.tasks import _encoded
 from seqbench.tasks._text import Encoded
-from trials import PATIENCE, Hung, Trial, time_limit
+from trials import Hung, Trial, time_limit
 
 ODD: tuple[Any, ...] = (
     None, True, 0, -1, 1.5, 10**400, 1e308, "", "a", "\ud800", "\x1b[2J", "[/b]", [], {}, [[]], {"a": {}}, "9" * 5000,
     [None], {"": None}, "../../x", "nan",
 )  # fmt: skip
 """Values of every type, to stand where another is expected."""
-SPEED = Path(__file__).resolve().parents[2] / "results" / "speed"
+DEEP = b"[" * 100_000
+"""What a reader of JSON that calls itself cannot come back from."""
+RESULTS = Path(__file__).resolve().parents[2] / "results"
 
 
 def trial(one: Trial) -> None:
     """One file, damaged in one way, and some of the commands that read it."""
-    one.random.choice([_rows, _rows, _yaml, _measurements, _checkpoint, _encoded_text, _speed, _own_model])(one)
+    often = [_rows, _yaml, _measurements, _checkpoint, _encoded_text, _speed]
+    one.random.choice([*often, _rows, _own_model, _beside, _sizes, _tuned])(one)
 
 
 def damaged(one: Trial, content: bytes) -> bytes:
@@ -44,6 +51,7 @@ def damaged(one: Trial, content: bytes) -> bytes:
         lambda: content[:at] + content[end:],
         lambda: content[:end] + content[at:],
         lambda: b"",
+        lambda: DEEP,
         lambda: random.randbytes(random.randrange(300)),
     ]
     return random.choice(changes)()
@@ -143,13 +151,58 @@ def _measurements(one: Trial) -> None:
 
 
 def _speed(one: Trial) -> None:
-    source, file = one.random.choice(sorted(SPEED.glob("*.json"))), one.room / "speed.json"
+    source, file = one.random.choice(sorted((RESULTS / "speed").glob("*.json"))), one.room / "speed.json"
     content = source.read_bytes()
-    file.write_bytes(
-        damaged(one, content) if one.random.random() < 0.4 else json.dumps(odd(one, json.loads(content))).encode()
-    )
+    file.write_bytes(_changed(one, content))
     one.counts["files read"] += 1
     one.call("speed", "--read", file)
+
+
+def _changed(one: Trial, content: bytes) -> bytes:
+    """JSON, damaged or with something odd in it."""
+    return damaged(one, content) if one.random.random() < 0.4 else json.dumps(odd(one, json.loads(content))).encode()
+
+
+def _beside(one: Trial) -> None:
+    """Measurements of speed, and their history, which stand beside an experiment."""
+    folder = one.experiment()
+    shutil.copyfile(one.rows, folder / "runs.jsonl")
+    shutil.copytree(RESULTS / "speed", folder.parent / "speed", ignore=shutil.ignore_patterns("*.md", "*.png", "*.svg"))
+    shutil.copytree(RESULTS / "asv", folder.parent / "asv", ignore=shutil.ignore_patterns("*.png", "*.svg", "html"))
+    file = one.random.choice([*(folder.parent / "speed").rglob("*.json"), *(folder.parent / "asv").rglob("*.json")])
+    file.write_bytes(_changed(one, file.read_bytes()))
+    one.counts["files read"] += 1
+    one.call("report", folder, "--out", one.room / "page.html")
+
+
+def _sizes(one: Trial) -> None:
+    """The widths that were searched for once, in the user's cache."""
+    folder = one.experiment()
+    file = folder / "experiment.yaml"
+    text = file.read_text(encoding="utf-8").partition("  models:")[0] + "  parameters: 3091\n  models: [gru]\n"
+    file.write_text(text, encoding="utf-8")
+    kept = kept_sizes.KeptSizes()
+    place = mock.patch.object(kept_sizes, "place", return_value=one.room / "sizes")
+    with place, mock.patch.object(config, "KEPT", kept):
+        before = one.call("status", folder, "--json")
+        for cache in (one.room / "sizes").iterdir():
+            cache.write_bytes(_changed(one, cache.read_bytes()))
+        kept._found = None
+        one.counts["files read"] += 1
+        if one.call("status", folder, "--json") != before:
+            one.found("other bits", "a damaged cache of widths gives other runs")
+
+
+def _tuned(one: Trial) -> None:
+    """The trials of a search, and the winners among them."""
+    folder = one.room / "results" / "small"
+    experiment = studies.study_in(folder)
+    rows = studies.trial_rows(experiment)
+    studies.publish_trials(experiment, rows)
+    winners.write(experiment, selection.searched(experiment, rows))
+    file = folder / one.random.choice(["tuned.yaml", "trials.jsonl"])
+    file.write_bytes(damaged(one, file.read_bytes()))
+    _read_by(one, folder, (("tune", folder, "--dry-run"),))
 
 
 def _checkpoint(one: Trial) -> None:
@@ -190,7 +243,7 @@ def _attempt(one: Trial, attempt: Callable[[], Any], expected: tuple[type[Except
     """What it gives; None for an expected error. A hang and any other error are troubles."""
     one.counts["files read"] += 1
     try:
-        with time_limit(PATIENCE):
+        with time_limit():
             return attempt()
     except expected:
         return None

@@ -19,17 +19,20 @@ def trial(one: Trial) -> None:
     """Up to four attempts are cut short; the last goes on to the end, and nothing may tell it from one in peace."""
     folder = one.experiment()
     rows = folder.parents[1] / "runs" / "small" / "runs.jsonl"
-    seen = dict[str, str]()
+    seen, asked_again = dict[str, str](), False
     for _ in range(one.random.randint(1, 4)):
-        process = one.start("run", folder, "--device", "cpu", "--jobs", one.random.choice("12"))
         target = one.random.choice(["parent", "worker", "server", "group", "asked", "asked"])
-        moment = time.monotonic() + one.random.uniform(0, 1.2 * one.seconds)
+        forked = target != "server" and one.random.random() < 0.8
+        again = ("--afresh",) if one.random.random() < 0.2 else ()
+        asked_again |= bool(again)
+        process = one.start("run", folder, "--device", "cpu", "--jobs", one.random.choice("12"), *again, forked=forked)
+        moment = time.monotonic() + one.random.uniform(0, 1.2 * one.seconds[forked])
         if one.random.random() < 0.3:  # just when a row, or a checkpoint, is written
             count = len(lines_of(rows))
-            while process.poll() is None and time.monotonic() < moment and len(lines_of(rows)) == count:
+            while process.code is None and time.monotonic() < moment and len(lines_of(rows)) == count:
                 time.sleep(0.001)
         else:
-            while process.poll() is None and time.monotonic() < moment:
+            while process.code is None and time.monotonic() < moment:
                 time.sleep(0.005)
         _strike(one, process.pid, target)
         one.counts[f"{target} killed" if target != "asked" else "asked to stop"] += 1
@@ -39,7 +42,9 @@ def trial(one: Trial) -> None:
             one.found("lost", f"after {target} was killed: {lost}")
         seen |= now
     one.finish(one.start("run", folder, "--device", "cpu"), 0)
-    one.check_rows(folder)
+    made = one.check_rows(folder)
+    if not asked_again:
+        one.check_no_doubles(made, "kills")
     one.check_leftovers(folder)
 
 

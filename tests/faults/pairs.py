@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-from seqbench.bench.rows.store import FINISHED, Workplace
 from trials import Trial
 
 
@@ -26,8 +25,8 @@ def trial(one: Trial) -> None:
         one.finish(one.start("merge", folder, one.rows), 0)
     first, second = random.choice(commands[:5]), random.choice(commands)
     one.counts["pairs"] += 1
-    beginning = one.start(*first)
-    time.sleep(random.uniform(0, one.seconds))
+    beginning = one.start(*first, forked=random.random() < 0.9)
+    time.sleep(random.uniform(0, one.seconds[True]))
     later = one.start(*second)
     one.finish(beginning, 0, 1, 2)
     one.finish(later, 0, 1, 2)
@@ -35,6 +34,4 @@ def trial(one: Trial) -> None:
     one.finish(one.start("run", folder, "--device", "cpu"), 0)
     rows = one.check_rows(folder)
     one.check_leftovers(folder)
-    finished = [row["id"] for row in rows if row["status"] in FINISHED]
-    if len(finished) > len(set(finished)):
-        one.found("doubled", f"{first[0]} and {second[0]}: {Workplace(folder).working.path}")
+    one.check_no_doubles(rows, f"{first[0]} and {second[0]}")

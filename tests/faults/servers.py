@@ -19,7 +19,7 @@ from unittest import mock
 from corruption import damaged
 from seqbench.tasks import _archives, _downloads
 from seqbench.tasks.datasets import DataError, Remote, fetch
-from trials import PATIENCE, Hung, Trial, time_limit
+from trials import Hung, Trial, time_limit
 
 LARGEST = 4 << 20
 """Bytes of a file while servers are tried, so that one that never ends is cheap."""
@@ -47,7 +47,7 @@ def _download(one: Trial) -> None:
         with mock.patch.dict(os.environ, own), limits:
             for _ in range(2):
                 try:
-                    with time_limit(PATIENCE):
+                    with time_limit():
                         if fetch(remote).read_bytes() != content:
                             one.found("other bits", "a wrong file was taken")
                 except DataError as error:
@@ -108,9 +108,11 @@ class Hostile:
         elif how == "many":
             connection.sendall(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 300 + b"\r\n")
         elif how == "drip":
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n")
+            where = random.choice(["Content-Length: 20000\r\n\r\n", "X: ", "Transfer-Encoding: chunked\r\n\r\n1;"])
+            self.did.append(where.strip())
+            connection.sendall(b"HTTP/1.1 200 OK\r\n" + where.encode())
             while not self.over.wait(0.05):
-                connection.sendall(b"\0")
+                connection.sendall(b"0")
         elif how == "moved":
             places = ["", "/any", "http://", "http://[::1", "ftp://127.0.0.1/x", "file:///etc/passwd", "http://127.0.0.1:1/",
                       "http://127.0.0.1:99999999/", "//", "http://\x00/", "javascript:1", "x" * 60_000]  # fmt: skip
@@ -164,7 +166,7 @@ def _archive(one: Trial) -> None:
     one.counts["archives read"] += 1
     for reading in readings:
         try:
-            with time_limit(PATIENCE):
+            with time_limit():
                 reading()
         except DataError as error:
             if "\n" in str(error):

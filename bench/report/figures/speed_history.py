@@ -92,9 +92,9 @@ def read(place: Path) -> History:
 def _content(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{file}: not JSON: {error}; make speed-history writes such files") from error
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or not isinstance(content.get("date", 0), int | float):
         raise UsageError(f"{file}: not as asv writes it; make speed-history writes such files")
     return content
 

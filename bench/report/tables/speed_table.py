@@ -110,7 +110,7 @@ def speeds(folders: Iterable[Path]) -> list[Speed]:
 def _read(file: Path) -> Speed:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{file}: not JSON: {error}; seqbench speed writes such files") from error
     rows = content.get("rows") if isinstance(content, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
