@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("bench", "tasks", "models")
 MAY_IMPORT = {"bench": {"bench", "tasks", "models"}, "tasks": {"tasks"}, "models": {"models"}}
 LONGEST = 330
-NOT_INSTALLED = ("ray",)
+NOT_INSTALLED = ("ray", "grpc")
 """What an extra of pyproject.toml brings, and `make` does not."""
 SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 MODULES = [path for path in SOURCES if "speed" not in path.parts]

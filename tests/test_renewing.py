@@ -164,10 +164,10 @@ def test_a_change_that_changes_something_is_not(
 
 def as_of_old_code(folder: Path, *names: str) -> Path:
     """The folder with rows whose files of these names had other hashes."""
-    rows = Workplace(folder).published.read()
-    for row in rows:
+    rows = []
+    for row in Workplace(folder).published.read():
         files = row["provenance"]["source_files"] | dict.fromkeys(names, "other")
-        row["provenance"] |= {"source_files": files, "source": sources.digest(files)}
+        rows.append({**row, "provenance": row["provenance"] | {"source_files": files, "source": sources.digest(files)}})
     return published_in(folder, [signed(row) for row in rows])
 
 
