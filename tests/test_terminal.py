@@ -103,7 +103,10 @@ def test_ctrl_c_amid_an_import_is_the_quiet_end(tmp_path: Path) -> None:
     """torch's import aborts where it meets an exception. This module stands for it: it goes on where it is let."""
     text = "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\nfinally:\n    print('goes on')\n"
     (tmp_path / "slow.py").write_text(text, encoding="utf-8")
-    code = "from seqbench.bench.cli import interrupts\nwith interrupts.ending_imports():\n    import slow"
+    code = (
+        "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"  # scripts' may ignore it
+        "from seqbench.bench.cli import interrupts\nwith interrupts.ending_imports():\n    import slow"
+    )
     ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
 
@@ -113,7 +116,11 @@ def test_ctrl_c_elsewhere_is_an_interruption(monkeypatch: pytest.MonkeyPatch) ->
         os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(cli, "encodable", lambda *streams: pressed())
-    assert seqbench("list").code == 130
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert seqbench("list").code == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     with pytest.raises(KeyboardInterrupt), interrupts.ending_imports():
         pressed()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -97,6 +97,9 @@ class Provenance(TypedDict):
     read: NotRequired[dict[str, str]]
     repositories: NotRequired[dict[str, RepositoryState]]
     experiment: NotRequired[str]
+    beside: NotRequired[Whole]
+    uncaptured: NotRequired[str]
+    cluster: NotRequired[dict[str, Any]]
 
 
 class Point(TypedDict):

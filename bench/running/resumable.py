@@ -39,9 +39,16 @@ def begin_anew(checkpoint: Path, result: str | None, forget: Callable[[Path], No
         atomic.write(replaced_by(checkpoint), result)
 
 
+def has_left(checkpoint: Path) -> bool:
+    """Whether a run that is finished has left something on this machine, as after a kill."""
+    return checkpoint.is_file() or replaced_by(checkpoint).is_file()
+
+
 def end(checkpoint: Path, forget: Callable[[Path], None]) -> None:
-    """Removes all that a finished run has left. What cannot be removed is so by the next sweep: the row counts."""
+    """Removes all that a finished run has left, here and wherever the backend keeps checkpoints.
+
+    What cannot be removed here is so by the next sweep: the row counts.
+    """
     with suppress(OSError):
-        if checkpoint.is_file() or replaced_by(checkpoint).is_file():
-            forget(checkpoint)
-            replaced_by(checkpoint).unlink(missing_ok=True)
+        forget(checkpoint)
+        replaced_by(checkpoint).unlink(missing_ok=True)

@@ -154,7 +154,8 @@ class _Sweep:
         for item in unique.values():
             if self.workplace and item.reason.startswith("finished"):  # a kill may have left its checkpoint
                 place = (item.run.id, torch.device(self.device).type, self.instructions)
-                resumable.end(self.workplace.checkpoint(*place), self.backend.forget)
+                if resumable.has_left(left := self.workplace.checkpoint(*place)):
+                    resumable.end(left, self.backend.forget)
         there, self.result.unavailable = with_data(unique.values(), self.display.say)
         self.waiting.extend(there)
         self.display.begin(len(self.waiting), sum(not item.to_do for item in unique.values()))
