@@ -246,11 +246,13 @@ def columns(entries: Sequence[Entry]) -> dict[tuple[str, str], str]:
     options: dict[str, set[str]] = {}
     for _, model, name in cells:
         options.setdefault(name, set()).add(model.partition("), ")[0])
-    short = {name for name in several if len(options[name]) == 1}
-    return {
-        (task, model): f"{name}, {model.partition('), ')[2]}" if name in short else model if name in several else name
-        for task, model, name in cells
-    }
+    found = {}
+    for task, model, name in cells:
+        found[task, model] = name
+        if name in several:
+            behind = model.partition("), ")[2]
+            found[task, model] = f"{name}, {behind}" if len(options[name]) == 1 else model
+    return found
 
 
 def rule_of(run: Run, preset: Preset) -> str:

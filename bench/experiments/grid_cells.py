@@ -37,20 +37,25 @@ class Cell:
 
 def told_apart(cells: list[Cell]) -> Iterator[Cell]:
     """The cells; those of one task with the same label have in it what differs: size, head, embedding, training."""
-    alike: dict[tuple[str, str], list[Cell]] = {}
-    for cell in cells:
-        alike.setdefault((cell.task, cell.model), []).append(cell)
-    for cell in cells:
-        others = [_distinguished(other) for other in alike[cell.task, cell.model]]
-        differing = [text for text in _distinguished(cell) if any(text not in texts for texts in others)]
-        yield replace(cell, model=", ".join([cell.model, *_in_short(differing, others)]))
+    alike: dict[tuple[str, str], list[list[str]]] = {}
+    texts = [_distinguished(cell) for cell in cells]
+    for cell, own in zip(cells, texts, strict=True):
+        alike.setdefault((cell.task, cell.model), []).append(own)
+    shown = {place: _shown(others) for place, others in alike.items()}
+    for cell, own in zip(cells, texts, strict=True):
+        of_label = shown[cell.task, cell.model]
+        yield replace(cell, model=", ".join([cell.model, *(of_label[text] for text in own if text in of_label)]))
 
 
-def _in_short(differing: list[str], others: list[list[str]]) -> list[str]:
-    """The texts without their brackets, such as a schedule's options, where no other text becomes the same by it."""
-    all_texts = {text for texts in others for text in texts}
-    met = Counter(text.partition("(")[0] for text in all_texts)
-    return [short if met[short := text.partition("(")[0]] == 1 else text for text in differing]
+def _shown(cells: list[list[str]]) -> dict[str, str]:
+    """Of the texts of some cells those that not all have -> how a label shows them.
+
+    That is without brackets, such as a schedule's options, where no other text becomes the same by it.
+    """
+    sets = [set(texts) for texts in cells]
+    every, common = set.union(*sets), set.intersection(*sets)
+    met = Counter(text.partition("(")[0] for text in every)
+    return {text: short if met[short := text.partition("(")[0]] == 1 else text for text in every - common}
 
 
 def referring(marked: Marked, path: Path_, wanted: str, cells: list[Cell]) -> Iterator[Cell]:

@@ -43,10 +43,17 @@ def of_run(run: Run) -> dict[str, Any]:
     A path begins with `./` or `../` where the file lies in the experiment's folder or in its repository: it is relative
     to that folder. Elsewhere it is absolute.
     """
+    if not _opened:
+        return {}
     own = {str(file) for file in hidden_imports.own_files(run)}
-    files = {Path(name).resolve() for name, callers in _opened.items() if own & callers}
-    found = {_name(file, run.folder): checksum(file) for file in files if file.is_file() and _counts(file)}
-    return {"read": dict(sorted(found.items()))} if found else {}
+    opened = {Path(name).resolve() for name, callers in _opened.items() if own & callers}
+    files = [file for file in opened if file.is_file() and _counts(file)]
+    if not files:
+        return {}
+    folder = run.folder.resolve() if run.folder is not None else None
+    top = None if folder is None else repositories.top_of(folder) or folder
+    found = {_name(file, folder, top): checksum(file) for file in files}
+    return {"read": dict(sorted(found.items()))}
 
 
 def changed(origin: Mapping[str, Any], folder: Path | None) -> list[str]:
@@ -70,10 +77,11 @@ def _checksum(file: Path, changed_at: int, length: int) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _name(file: Path, folder: Path | None) -> str:
-    if folder is None or not file.is_relative_to(repositories.top_of(folder) or folder.resolve()):
+def _name(file: Path, folder: Path | None, top: Path | None) -> str:
+    """top: of the folder's repository, or the folder itself."""
+    if folder is None or top is None or not file.is_relative_to(top):
         return file.as_posix()
-    path = Path(os.path.relpath(file, folder.resolve())).as_posix()
+    path = Path(os.path.relpath(file, folder)).as_posix()
     return path if path.startswith("../") else f"./{path}"
 
 
